@@ -1,0 +1,107 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Env is the world of one attempt: who it is, where it may write, and the one
+// gate through which it may change anything. It is safe for use by several
+// goroutines of the job.
+type Env struct {
+	// RunID, Workflow, Job and Attempt identify the attempt; Attempt counts
+	// from 1 within the run.
+	RunID, Workflow, Job string
+	Attempt              int
+	// Trigger says why the run exists; Slot is the instant at which it was
+	// due, UTC.
+	Trigger string
+	Slot    time.Time
+	// Node is the name of the node that runs the attempt.
+	Node string
+	// Root is the absolute folder against which the configuration resolves
+	// relative paths; it is the default working directory of child processes.
+	Root string
+	// WorkDir is an empty private directory (0700) for this attempt; it is
+	// removed when the attempt ends.
+	WorkDir string
+	// KillGrace is the time between asking a child process to end and killing
+	// it.
+	KillGrace time.Duration
+	// Log carries the attempt's identity in every record.
+	Log *slog.Logger
+	// Out takes what the job says. It is captured with a bound, scrubbed of
+	// secrets and readable while the attempt runs. Writes never fail and are
+	// safe from several goroutines.
+	Out io.Writer
+
+	dryRun   bool
+	progress func(done, total int64, unit string)
+	beat     func(what string)
+}
+
+// Hooks are the parts of an Env that only its maker sets.
+type Hooks struct {
+	// DryRun makes Effect describe instead of do.
+	DryRun bool
+	// Progress receives how far the attempt is; nil for nobody.
+	Progress func(done, total int64, unit string)
+	// Effect receives the description of each effect before it happens; nil
+	// for nobody.
+	Effect func(what string)
+}
+
+// NewEnv completes e with hooks. The executor and the test harness call it.
+func NewEnv(e Env, h Hooks) *Env {
+	e.dryRun, e.progress, e.beat = h.DryRun, h.Progress, h.Effect
+	if e.Out == nil {
+		e.Out = io.Discard
+	}
+	if e.Log == nil {
+		e.Log = slog.New(slog.DiscardHandler)
+	}
+	return &e
+}
+
+// Effect is the one gate through which a job changes the world. In a dry run
+// it writes "would <what>" to Out and returns nil without calling do.
+// Otherwise it refuses to start when ctx has ended, tells its observers what is
+// about to happen, and returns what do returns. what is an imperative phrase
+// without secrets, such as "delete logs/app.log (12 kB, 9d old)".
+func (e *Env) Effect(ctx context.Context, what string, do func(context.Context) error) error {
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("not started: %s: %w", what, err)
+	}
+	if e.dryRun {
+		if _, err := fmt.Fprintf(e.Out, "would %s\n", what); err != nil {
+			return fmt.Errorf("describe effect: %w", err)
+		}
+		return nil
+	}
+	if e.beat != nil {
+		e.beat(what)
+	}
+	return do(ctx)
+}
+
+// DryRun tells whether Effect only describes. It serves the wording of
+// summaries; what must not happen in a dry run belongs into Effect.
+func (e *Env) DryRun() bool { return e.dryRun }
+
+// Progress reports that done of total units are finished; total is 0 when it
+// is unknown. unit is a plural noun or "bytes". It may be called often and
+// never blocks for long.
+func (e *Env) Progress(done, total int64, unit string) {
+	if e.progress != nil {
+		e.progress(done, total, unit)
+	}
+}
+
+// Printf writes one formatted line to Out.
+func (e *Env) Printf(format string, args ...any) {
+	// Out never fails by its contract, so there is no error to handle.
+	_, _ = fmt.Fprintf(e.Out, format+"\n", args...)
+}

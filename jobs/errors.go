@@ -1,0 +1,73 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+)
+
+// FieldError says that one option of a job has an impossible value. The
+// loader finds the option's place in the file and shows it.
+type FieldError struct {
+	// Field is the path of the option inside `with:`, such as "older_than" or
+	// "limits.memory" or "match[1]".
+	Field string
+	// Why says what is wrong with the value.
+	Why string
+	// Hint says what to write instead; it may be empty.
+	Hint string
+}
+
+// Error returns the field and the reason.
+func (e *FieldError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Why) }
+
+// Fieldf returns a FieldError without a hint.
+func Fieldf(field, format string, args ...any) *FieldError {
+	return &FieldError{Field: field, Why: fmt.Sprintf(format, args...)}
+}
+
+// hinted is an error with advice for the person who reads it.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (h *hinted) Error() string { return h.err.Error() }
+func (h *hinted) Unwrap() error { return h.err }
+
+// WithHint attaches advice to err: what the reader can do about it, as one
+// imperative line without a final full stop. It returns nil for a nil err.
+func WithHint(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return &hinted{err: err, hint: hint}
+}
+
+// HintOf returns the outermost hint attached to err, or the empty string.
+func HintOf(err error) string {
+	if h, ok := errors.AsType[*hinted](err); ok {
+		return h.hint
+	}
+	return ""
+}
+
+// RefusedError says that a safety rail stopped the job before it changed
+// anything more. The attempt fails with reason "refused", is not retried, and
+// the command ends with exit code 6.
+type RefusedError struct {
+	// Rail names the option or rule that refused, such as "max_share".
+	Rail string
+	// Why says what would have happened, with numbers.
+	Why string
+}
+
+// Error returns the rail and the reason.
+func (e *RefusedError) Error() string { return fmt.Sprintf("refused by %s: %s", e.Rail, e.Why) }
+
+// ExitCoder is implemented by errors of child processes, so that
+// `retry.on_exit_codes` can look at the code.
+type ExitCoder interface {
+	error
+	// ExitCode returns 0 to 255, or -1 when a signal ended the process.
+	ExitCode() int
+}

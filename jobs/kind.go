@@ -1,0 +1,145 @@
+package jobs
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Kind is a type of job: its name, its documentation, its options and how to
+// build a Job from them. Kinds are values in a visible list (jobs/all); nothing
+// registers itself.
+type Kind struct {
+	// Name is the word under `kind:`, equal to the folder and the package.
+	Name string
+	// Doc is Markdown: the first line says in one sentence what the kind does;
+	// the rest is the reference text.
+	Doc string
+	// Probe marks a kind without effects, which may serve as a check.
+	Probe bool
+
+	options func() any
+	build   func(options any, deps Deps) (Job, error)
+}
+
+// Validator is implemented by Options structs that can judge themselves after
+// decoding: impossible values and contradictions, reported as *FieldError,
+// several joined with errors.Join.
+type Validator interface {
+	Validate() error
+}
+
+// Define makes a kind whose options are the struct O. The loader copies
+// defaults, decodes the job's `with:` strictly over the copy, calls Validate
+// when *O implements Validator, and hands the outcome to build. Fields carry
+// the tags `yaml:"name"`, `doc:"one sentence"`, and, where they apply,
+// `required:"true"`, `enum:"a,b"` and `example:"text"`.
+func Define[O any](name, doc string, defaults O, build func(O, Deps) (Job, error)) Kind {
+	return Kind{
+		Name: name,
+		Doc:  doc,
+		options: func() any {
+			o := clone(reflect.ValueOf(defaults)).Interface().(O) //nolint:forcetypeassert // clone keeps the type
+			return &o
+		},
+		build: func(options any, deps Deps) (Job, error) {
+			return build(*options.(*O), deps) //nolint:forcetypeassert // only Options of this kind reach it
+		},
+	}
+}
+
+// AsProbe returns k marked as a kind without effects.
+func (k Kind) AsProbe() Kind {
+	k.Probe = true
+	return k
+}
+
+// Options returns a pointer to a fresh copy of the kind's default options, to
+// decode into or to describe.
+func (k Kind) Options() any { return k.options() }
+
+// Build validates options, which must come from Options, and makes the job.
+func (k Kind) Build(options any, deps Deps) (Job, error) {
+	if v, ok := options.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	return k.build(options, deps)
+}
+
+// Summary returns the first line of the kind's Doc.
+func (k Kind) Summary() string {
+	line, _, _ := strings.Cut(k.Doc, "\n")
+	return line
+}
+
+// Registry finds kinds by name.
+type Registry struct {
+	kinds []Kind
+}
+
+// NewRegistry returns a registry of kinds, sorted by name. It panics on a
+// duplicate or nameless kind, because the list is written in code.
+func NewRegistry(kinds ...Kind) *Registry {
+	sorted := slices.SortedFunc(slices.Values(kinds), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
+	for i, k := range sorted {
+		if k.Name == "" || i > 0 && sorted[i-1].Name == k.Name {
+			panic(fmt.Sprintf("jobs: kind %q is nameless or listed twice", k.Name))
+		}
+	}
+	return &Registry{kinds: sorted}
+}
+
+// Lookup returns the kind of that name.
+func (r *Registry) Lookup(name string) (Kind, bool) {
+	i, ok := slices.BinarySearchFunc(r.kinds, name, func(k Kind, name string) int { return strings.Compare(k.Name, name) })
+	if !ok {
+		return Kind{}, false
+	}
+	return r.kinds[i], true
+}
+
+// All returns the kinds sorted by name.
+func (r *Registry) All() []Kind { return slices.Clone(r.kinds) }
+
+// clone copies v so deeply that decoding over the copy cannot change slices,
+// maps and pointers of the original defaults.
+func clone(v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	switch v.Kind() {
+	case reflect.Struct:
+		out.Set(v)
+		for i := range v.NumField() {
+			if out.Field(i).CanSet() {
+				out.Field(i).Set(clone(v.Field(i)))
+			}
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			return v
+		}
+		out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		for i := range v.Len() {
+			out.Index(i).Set(clone(v.Index(i)))
+		}
+	case reflect.Map:
+		if v.IsNil() {
+			return v
+		}
+		out.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+		for key, value := range v.Seq2() {
+			out.SetMapIndex(key, clone(value))
+		}
+	case reflect.Pointer:
+		if v.IsNil() {
+			return v
+		}
+		out.Set(reflect.New(v.Type().Elem()))
+		out.Elem().Set(clone(v.Elem()))
+	default:
+		out.Set(v)
+	}
+	return out
+}
