@@ -1,0 +1,175 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrStale reports that a write came from an owner or an epoch that no longer
+// holds the run: somebody took it over, reopened it or ended it. The writer
+// must stop at once, without a word to anybody.
+var ErrStale = errors.New("the run is held by another owner or a later epoch")
+
+// ErrNotClaimable reports that a run is final, or is executed by an instance
+// that is alive.
+var ErrNotClaimable = errors.New("the run cannot be claimed")
+
+// ErrNotFound reports that the ledger has no such run or attempt.
+var ErrNotFound = errors.New("not found in the ledger")
+
+// AmbiguousError reports that a shortened run ID fits several runs.
+type AmbiguousError struct {
+	Prefix string
+	IDs    []RunID
+}
+
+// Error names the prefix and how many runs it fits.
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("run %q is ambiguous: it fits %d runs or more", e.Prefix, len(e.IDs))
+}
+
+// Claim is the right to write a run's progress. Every write checks that Owner
+// and Epoch still hold the run.
+type Claim struct {
+	Run   RunID
+	Owner string
+	Epoch int64
+}
+
+// Submission is the answer to one Request.
+type Submission struct {
+	Run RunID
+	// Duplicate tells that (workflow, slot, host) was on record already; Run
+	// is then the existing run.
+	Duplicate bool
+}
+
+// Start asks to record that an attempt begins.
+type Start struct {
+	Attempt Attempt
+	// Locks are the named locks that the attempt needs, all or none.
+	Locks []string
+}
+
+// End records that an attempt ended. An attempt that never began, such as a
+// skipped job, is recorded by End alone.
+type End struct {
+	Attempt Attempt
+	Output  Output
+}
+
+// Finish ends a run.
+type Finish struct {
+	State   State
+	Reason  Reason
+	Message string
+}
+
+// Step is one move of a run, recorded in one transaction: attempts that ended
+// (their locks are freed first), attempts that begin, and the end of the run.
+type Step struct {
+	Ended  []End
+	Begun  []Start
+	Finish *Finish
+}
+
+// Blocked says why a Start was not recorded: somebody else holds a lock.
+type Blocked struct {
+	Job, Lock string
+	Holder    LockHolder
+}
+
+// LockHolder is who holds a named lock and since when.
+type LockHolder struct {
+	Lock       string
+	Run        RunID
+	Workflow   string
+	Job        string
+	Owner      string
+	Node       string
+	AcquiredAt time.Time
+}
+
+// Ledger is the write side of the truth about runs, as the ticker, the
+// executor and the command line use it. Every method is one transaction,
+// blocks until it is durable, may be called from several goroutines, and
+// returns the database's error wrapped with what was being done.
+type Ledger interface {
+	// Submit records requests as runs, all or none. A request whose
+	// (workflow, slot, host) exists changes nothing and is answered with the
+	// existing run, so submitting again is safe.
+	Submit(ctx context.Context, requests ...Request) ([]Submission, error)
+	// Claim makes this instance the owner of a queued run, or of a running one
+	// whose owner is dead, under the next epoch, and returns the run as it then
+	// is. Attempts that the dead owner left running become Lost with reason
+	// crash. ErrNotClaimable and ErrNotFound are expected answers.
+	Claim(ctx context.Context, id RunID) (Claim, Run, error)
+	// Advance records one step. It returns the starts that a lock blocked;
+	// the others are on record. ErrStale when the claim no longer holds:
+	// nothing was written then.
+	Advance(ctx context.Context, c Claim, s Step) ([]Blocked, error)
+	// Release gives a running run back to the queue under the next epoch, so
+	// that it goes on elsewhere or after the next start. ErrStale as above.
+	Release(ctx context.Context, c Claim) error
+	// Cancel asks for the end of an open run. A queued run ends at once, a
+	// running one when its owner sees the flag. Canceling again, or a final
+	// run, changes nothing. It returns the run's state before.
+	Cancel(ctx context.Context, id RunID, by string) (State, error)
+	// Reopen queues a final run again under the next epoch. Attempts that are
+	// not Done, and all attempts of the jobs in reopen, are marked Superseded.
+	// ErrNotClaimable when the run is still open.
+	Reopen(ctx context.Context, id RunID, reopen []string, by string) error
+}
+
+// Filter selects runs. Zero fields select everything.
+type Filter struct {
+	Workflow string
+	States   []State
+	Triggers []Trigger
+	// Since and Until bound the time at which a run was recorded: Since <= t < Until.
+	Since, Until time.Time
+	// Before continues a list: only runs recorded before this one.
+	Before RunID
+	// Limit is the most runs to return; 0 means 50.
+	Limit int
+}
+
+// Reader is the read side of the ledger, shared by the command line and the
+// API. Reads never block writes, see only committed data, and work while
+// another process owns the ledger.
+type Reader interface {
+	// Runs returns the runs that f selects, newest first.
+	Runs(ctx context.Context, f Filter) ([]Run, error)
+	// Run returns one run by its ID or an unambiguous beginning of it.
+	// ErrNotFound or *AmbiguousError otherwise.
+	Run(ctx context.Context, idOrPrefix string) (Run, error)
+	// Attempts returns all attempts of the given runs, ordered by run, start,
+	// job and number.
+	Attempts(ctx context.Context, runs ...RunID) ([]Attempt, error)
+	// Output returns what an attempt wrote. For an attempt that is still
+	// running it returns what has been written so far when this machine can
+	// see it. ErrNotFound when there is none.
+	Output(ctx context.Context, key AttemptKey) (Output, error)
+	// Past returns at most limit ended attempts of a job with state Succeeded
+	// or Warned from runs that were not dry, newest first, leaving out the run
+	// except.
+	Past(ctx context.Context, workflow, job string, except RunID, limit int) ([]Attempt, error)
+	// Latest returns the newest run of each named workflow that has one.
+	Latest(ctx context.Context, workflows []string) (map[string]Run, error)
+}
+
+// Watcher is how the owner of a run learns what others asked for.
+type Watcher interface {
+	// Watch is one short read. It returns who asked for the run's end, or the
+	// empty string, and ErrStale when the claim no longer holds.
+	Watch(ctx context.Context, c Claim) (canceledBy string, err error)
+}
+
+// Backlog finds runs that have nobody who works on them.
+type Backlog interface {
+	// Pending returns at most limit runs that are queued, or running under a
+	// dead owner, recorded after the run after, oldest first.
+	Pending(ctx context.Context, after RunID, limit int) ([]RunID, error)
+}
