@@ -176,3 +176,6 @@ type AttemptKey struct {
 
 // Key returns the attempt's identity.
 func (a Attempt) Key() AttemptKey { return AttemptKey{Run: a.Run, Job: a.Job, Number: a.Number} }
+
+// Triggers lists all triggers.
+func Triggers() []Trigger { return []Trigger{BySchedule, ByCatchUp, ByManual, ByAPI, ByCheck} }
