@@ -243,7 +243,10 @@ start_all() {
 	trap 'on_signal HUP' HUP
 	make_dir
 	(umask 077 && : >"$dir/env")
-	has_extended_attributes || s3_metadata=(--sidecar "$dir/s3/metadata")
+	if ! has_extended_attributes; then
+		say "no extended attributes in $dir: object metadata goes to files and outlives an overwrite"
+		s3_metadata=(--sidecar "$dir/s3/metadata")
+	fi
 	prepare_postgres
 	on_free_port start_postgres
 	on_free_port start_redis
