@@ -1,0 +1,211 @@
+// Package health is the job that takes a snapshot of the system's health: it
+// asks the configured checks once, all at the same time, and judges the
+// whole. The checks themselves are probes of other kinds.
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+const doc = `Asks the checks once and reports the health of the whole system.
+
+Each check runs with a deadline of its own, all at the same time. What a check
+finds becomes a finding of this job; a check that fails or does not answer in
+time is critical, unless its impact is "none", which makes it a warning. Set
+` + "`fail_on: critical`" + ` on the job to make it fail then.
+
+Without ` + "`checks`" + ` all configured checks are asked; a configuration without any has
+one called system, which measures this host.
+
+Values: checks, healthy, warning, critical, and every value of every check as
+CHECK.VALUE, with CHECK.seconds for the time it took.`
+
+// Options choose what is asked.
+type Options struct {
+	Checks  []string      `yaml:"checks" doc:"Names of the checks to ask; empty means all." example:"[system, database]"`
+	Timeout unit.Duration `yaml:"timeout" doc:"The most time for one check that has no timeout of its own."`
+}
+
+// Kind returns the kind.
+func Kind() jobs.Kind {
+	return jobs.Define("health", doc, Options{Timeout: unit.Duration(30 * time.Second)}, build)
+}
+
+// Validate wants a deadline.
+func (o *Options) Validate() error {
+	if o.Timeout <= 0 {
+		return jobs.Fieldf("timeout", "it must be above 0")
+	}
+	return nil
+}
+
+func build(o Options, deps jobs.Deps) (jobs.Job, error) {
+	names, fields := o.Checks, true
+	if len(names) == 0 {
+		names, fields = deps.Checks(), false
+	}
+	if len(names) == 0 {
+		return nil, jobs.Fieldf("checks", "there is no check to ask")
+	}
+	s := &snapshot{timeout: o.Timeout.Std()}
+	var errs []error
+	for i, name := range names {
+		c, err := deps.Check(name)
+		switch {
+		case err != nil && fields:
+			errs = append(errs, jobs.Fieldf(fmt.Sprintf("checks[%d]", i), "%s", err))
+		case err != nil:
+			errs = append(errs, err)
+		case slices.Contains(names[:i], name):
+			errs = append(errs, jobs.Fieldf(fmt.Sprintf("checks[%d]", i), "check %q is named twice", name))
+		default:
+			s.checks = append(s.checks, c)
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+// snapshot is the job.
+type snapshot struct {
+	checks  []jobs.Check
+	timeout time.Duration
+}
+
+// answer is what one check said.
+type answer struct {
+	result jobs.Result
+	err    error
+	took   time.Duration
+}
+
+// Run asks all checks and waits for the last answer or deadline.
+func (s *snapshot) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
+	if err := context.Cause(ctx); err != nil {
+		return jobs.Result{}, fmt.Errorf("ask the checks: %w", err)
+	}
+	answers := make([]answer, len(s.checks))
+	var wg sync.WaitGroup
+	var finished progress
+	for i, c := range s.checks {
+		wg.Go(func() {
+			answers[i] = s.ask(ctx, env, c)
+			env.Progress(finished.add(), int64(len(s.checks)), "checks")
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return jobs.Result{}, fmt.Errorf("ask the checks: %w", err)
+	}
+	return s.judge(env, answers), nil
+}
+
+// progress counts finished checks.
+type progress struct {
+	mu   sync.Mutex
+	done int64
+}
+
+func (p *progress) add() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done++
+	return p.done
+}
+
+// ask runs one probe with a deadline that is enforced from outside: a probe
+// that ignores its context is left behind and counts as silent.
+func (s *snapshot) ask(ctx context.Context, env *jobs.Env, c jobs.Check) answer {
+	limit := c.Timeout
+	if limit <= 0 {
+		limit = s.timeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("check %s gave no answer within %s", c.Name, limit))
+	defer cancel()
+	start := time.Now()
+	done := make(chan answer, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				env.Printf("%s: panic: %v\n%s", c.Name, p, debug.Stack())
+				done <- answer{err: fmt.Errorf("check %s panicked: %v", c.Name, p)}
+			}
+		}()
+		r, err := c.Probe.Run(ctx, env)
+		done <- answer{result: r, err: err}
+	}()
+	var a answer
+	select {
+	case a = <-done:
+	case <-ctx.Done():
+		a.err = context.Cause(ctx)
+	}
+	a.took = time.Since(start)
+	return a
+}
+
+func (s *snapshot) judge(env *jobs.Env, answers []answer) jobs.Result {
+	r := jobs.Result{Values: map[string]float64{"checks": float64(len(answers)), "healthy": 0, "warning": 0, "critical": 0}}
+	var worst []string
+	for i, a := range answers {
+		c := s.checks[i]
+		status := "healthy"
+		switch level := s.merge(&r, c, a); level {
+		case jobs.Warning, jobs.Critical:
+			status = string(level)
+			worst = append(worst, fmt.Sprintf("%s %s: %s", c.Name, status, reason(a)))
+		}
+		r.Values[status]++
+		r.Values[c.Name+".seconds"] = a.took.Seconds()
+		env.Printf("%-8s  %s (%s)  %s", status, c.Name, c.Kind, reason(a))
+	}
+	switch {
+	case len(worst) > 0:
+		r.Summary = strings.Join(worst, "; ")
+	case len(answers) == 1:
+		r.Summary = fmt.Sprintf("%s healthy: %s", s.checks[0].Name, answers[0].result.Summary)
+	default:
+		r.Summary = fmt.Sprintf("%d checks healthy", len(answers))
+	}
+	return r
+}
+
+// merge adds what one check found to the whole and returns its severity.
+func (s *snapshot) merge(r *jobs.Result, c jobs.Check, a answer) jobs.Severity {
+	for _, name := range slices.Sorted(maps.Keys(a.result.Values)) {
+		r.Values[c.Name+"."+name] = a.result.Values[name]
+	}
+	level := a.result.Worst()
+	for _, f := range a.result.Findings {
+		r.Findings = append(r.Findings, jobs.Finding{ID: c.Name + ":" + f.ID, Severity: f.Severity, Text: c.Name + ": " + f.Text})
+	}
+	if a.err != nil {
+		level = jobs.Critical
+		if c.Impact == "none" {
+			level = jobs.Warning
+		}
+		text := c.Name + ": " + reason(a)
+		if hint := jobs.HintOf(a.err); hint != "" {
+			text += " (" + hint + ")"
+		}
+		r.Findings = append(r.Findings, jobs.Finding{ID: c.Name + ":failed", Severity: level, Text: text})
+	}
+	return level
+}
+
+func reason(a answer) string {
+	if a.err != nil {
+		return strings.Join(strings.Fields(a.err.Error()), " ")
+	}
+	return a.result.Summary
+}

@@ -1,0 +1,148 @@
+package health_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/health"
+	"github.com/ghosteam/upkeep/jobs/jobstest"
+)
+
+// probe answers as a test says.
+type probe func(ctx context.Context) (jobs.Result, error)
+
+func (p probe) Run(ctx context.Context, _ *jobs.Env) (jobs.Result, error) { return p(ctx) }
+
+func healthy(context.Context) (jobs.Result, error) {
+	return jobs.Result{Summary: "all fine", Values: map[string]float64{"load": 1}}, nil
+}
+
+func warned(context.Context) (jobs.Result, error) {
+	return jobs.Result{Summary: "memory at 83 %", Findings: []jobs.Finding{{ID: "memory", Severity: jobs.Warning, Text: "memory at 83 %"}}}, nil
+}
+
+func refused(context.Context) (jobs.Result, error) {
+	return jobs.Result{}, jobs.WithHint(errors.New("connection\nrefused"), "is it running?")
+}
+
+func deaf(context.Context) (jobs.Result, error) { select {} }
+
+func panics(context.Context) (jobs.Result, error) { panic("boom") }
+
+func check(name, impact string, p probe) jobs.Check {
+	return jobs.Check{Name: name, Kind: "fake", Impact: impact, Probe: p}
+}
+
+func TestKind(t *testing.T) {
+	t.Parallel()
+	jobstest.Exercise(t, health.Kind(), jobstest.Fixture{
+		Name: "two checks",
+		Arrange: func(_ *testing.T, _ string, _ any, deps *jobstest.Deps) {
+			deps.AddCheck(check("system", "degraded", healthy))
+			deps.AddCheck(check("database", "outage", warned))
+		},
+		Judge: func(t *testing.T, _ string, r jobs.Result) {
+			if r.Worst() != jobs.Warning {
+				t.Errorf("worst = %q, want warning", r.Worst())
+			}
+		},
+	})
+}
+
+func build(t *testing.T, names []string, checks ...jobs.Check) (jobs.Job, error) {
+	t.Helper()
+	deps := jobstest.NewDeps(t)
+	for _, c := range checks {
+		deps.AddCheck(c)
+	}
+	kind := health.Kind()
+	options, ok := kind.Options().(*health.Options)
+	if !ok {
+		t.Fatal("the kind's options have another type")
+	}
+	options.Checks = names
+	return kind.Build(options, deps)
+}
+
+func TestRun_JudgesTheWhole(t *testing.T) {
+	t.Parallel()
+	job, err := build(t, nil,
+		check("system", "degraded", healthy), check("database", "outage", warned),
+		check("redis", "none", refused), check("api", "outage", panics))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := job.Run(t.Context(), jobs.NewEnv(jobs.Env{}, jobs.Hooks{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := jobs.Result{
+		Summary: "database warning: memory at 83 %; redis warning: connection refused; api critical: check api panicked: boom",
+		Values:  map[string]float64{"checks": 4, "healthy": 1, "warning": 2, "critical": 1, "system.load": 1},
+		Findings: []jobs.Finding{
+			{ID: "database:memory", Severity: jobs.Warning, Text: "database: memory at 83 %"},
+			{ID: "redis:failed", Severity: jobs.Warning, Text: "redis: connection refused (is it running?)"},
+			{ID: "api:failed", Severity: jobs.Critical, Text: "api: check api panicked: boom"},
+		},
+	}
+	times := cmpopts.IgnoreMapEntries(func(k string, _ float64) bool { return len(k) > 8 && k[len(k)-8:] == ".seconds" })
+	if diff := cmp.Diff(want, r, times); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
+	}
+}
+
+func TestRun_DeafCheckCostsItsDeadlineOnly(t *testing.T) {
+	t.Parallel()
+	// Not a synctest bubble: the deaf goroutine never ends, and that is the point.
+	c := check("api", "outage", deaf)
+	c.Timeout = 50 * time.Millisecond
+	job, err := build(t, nil, c, check("system", "degraded", healthy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := job.Run(t.Context(), jobs.NewEnv(jobs.Env{}, jobs.Hooks{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []jobs.Finding{{ID: "api:failed", Severity: jobs.Critical, Text: "api: check api gave no answer within 50ms"}}
+	if diff := cmp.Diff(want, r.Findings); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
+func TestRun_AsksAllAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(context.Context) (jobs.Result, error) { time.Sleep(10 * time.Second); return healthy(t.Context()) }
+		job, err := build(t, nil, check("a", "outage", slow), check("b", "outage", slow), check("c", "outage", slow))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if _, err := job.Run(t.Context(), jobs.NewEnv(jobs.Env{}, jobs.Hooks{})); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != 10*time.Second {
+			t.Errorf("three checks of 10 s took %s, want 10s", took)
+		}
+	})
+}
+
+func TestBuild_WrongNames(t *testing.T) {
+	t.Parallel()
+	_, err := build(t, []string{"system", "databse", "system"}, check("system", "degraded", healthy))
+	want := "checks[1]: no check \"databse\"\nchecks[2]: check \"system\" is named twice"
+	if err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+	if _, err := build(t, nil); err == nil {
+		t.Error("a health job without any check was built")
+	}
+}
