@@ -43,10 +43,17 @@ func WithHint(err error, hint string) error {
 	return &hinted{err: err, hint: hint}
 }
 
-// HintOf returns the outermost hint attached to err, or the empty string.
+// Hint returns the advice.
+func (h *hinted) Hint() string { return h.hint }
+
+// HintOf returns the outermost hint that err or an error it wraps carries, by
+// WithHint or by a Hint method of its own, or the empty string.
 func HintOf(err error) string {
-	if h, ok := errors.AsType[*hinted](err); ok {
-		return h.hint
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return h.Hint()
 	}
 	return ""
 }

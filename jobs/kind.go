@@ -2,9 +2,10 @@ package jobs
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/ghosteam/upkeep/configs/unit"
 )
 
 // Kind is a type of job: its name, its documentation, its options and how to
@@ -40,7 +41,7 @@ func Define[O any](name, doc string, defaults O, build func(O, Deps) (Job, error
 		Name: name,
 		Doc:  doc,
 		options: func() any {
-			o := clone(reflect.ValueOf(defaults)).Interface().(O) //nolint:forcetypeassert // clone keeps the type
+			o := unit.Clone(defaults)
 			return &o
 		},
 		build: func(options any, deps Deps) (Job, error) {
@@ -103,43 +104,3 @@ func (r *Registry) Lookup(name string) (Kind, bool) {
 
 // All returns the kinds sorted by name.
 func (r *Registry) All() []Kind { return slices.Clone(r.kinds) }
-
-// clone copies v so deeply that decoding over the copy cannot change slices,
-// maps and pointers of the original defaults.
-func clone(v reflect.Value) reflect.Value {
-	out := reflect.New(v.Type()).Elem()
-	switch v.Kind() {
-	case reflect.Struct:
-		out.Set(v)
-		for i := range v.NumField() {
-			if out.Field(i).CanSet() {
-				out.Field(i).Set(clone(v.Field(i)))
-			}
-		}
-	case reflect.Slice:
-		if v.IsNil() {
-			return v
-		}
-		out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
-		for i := range v.Len() {
-			out.Index(i).Set(clone(v.Index(i)))
-		}
-	case reflect.Map:
-		if v.IsNil() {
-			return v
-		}
-		out.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
-		for key, value := range v.Seq2() {
-			out.SetMapIndex(key, clone(value))
-		}
-	case reflect.Pointer:
-		if v.IsNil() {
-			return v
-		}
-		out.Set(reflect.New(v.Type().Elem()))
-		out.Elem().Set(clone(v.Elem()))
-	default:
-		out.Set(v)
-	}
-	return out
-}

@@ -1,0 +1,47 @@
+package jobs
+
+import (
+	"os"
+	"strconv"
+	"time"
+)
+
+// inherited are the variables that child processes get from upkeep's own
+// environment. Everything else stays behind: it may hold secrets.
+//
+//nolint:gochecknoglobals // a constant that Go cannot spell
+var inherited = []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"}
+
+// defaultPath serves when upkeep itself runs without PATH, as under some
+// service managers.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Marks are the variables, KEY=VALUE, by which the processes of this attempt
+// are recognized even when upkeep has died: run, then job, then attempt.
+func (e *Env) Marks() []string {
+	return []string{
+		"UPKEEP_RUN_ID=" + e.RunID,
+		"UPKEEP_JOB=" + e.Job,
+		"UPKEEP_ATTEMPT=" + strconv.Itoa(e.Attempt),
+	}
+}
+
+// Environ is the environment of the attempt's child processes, KEY=VALUE: the
+// harmless part of upkeep's own, and who the attempt is.
+func (e *Env) Environ() []string {
+	out := []string{"SHELL=/bin/sh"}
+	if _, ok := os.LookupEnv("PATH"); !ok {
+		out = append(out, "PATH="+defaultPath)
+	}
+	for _, name := range inherited {
+		if value, ok := os.LookupEnv(name); ok {
+			out = append(out, name+"="+value)
+		}
+	}
+	out = append(out, e.Marks()...)
+	return append(out,
+		"UPKEEP_WORKFLOW="+e.Workflow,
+		"UPKEEP_TRIGGER="+e.Trigger,
+		"UPKEEP_SLOT="+e.Slot.UTC().Format(time.RFC3339),
+	)
+}
