@@ -13,6 +13,8 @@ root=$(cd "$here/../.." && pwd)
 pins=$here/tools.pins
 bin=$root/.bin
 state=$bin/.state
+tmp=
+trap '[[ -z $tmp ]] || rm -rf "$tmp"' EXIT
 
 die() {
 	printf 'tools: %s\n' "$1" >&2
@@ -25,7 +27,7 @@ pin_of() {
 }
 
 install_tool() {
-	local name=$1 pin stamp tmp began
+	local name=$1 pin stamp began
 	pin=$(pin_of "$name")
 	[[ -n $pin ]] || die "no pin for $name in $pins"
 	stamp="$pin $goversion"
@@ -41,12 +43,12 @@ install_tool() {
 	tmp=$(mktemp -d "$state/$name.XXXXXX")
 	# Go's own children must not inherit the lock: a build daemon that outlives us would keep it.
 	if ! GOBIN=$tmp GOFLAGS=-trimpath CGO_ENABLED=0 go install -ldflags='-s -w' "$pin" 9>&-; then
-		rm -rf "$tmp"
 		die "cannot build $pin" "the module proxy must be reachable: go env GOPROXY"
 	fi
 	rm -f "$state/$name.stamp"
 	mv -f "$tmp/$name" "$bin/$name"
 	rmdir "$tmp"
+	tmp=
 	printf '%s\n' "$stamp" >"$state/$name.stamp"
 	exec 9>&-
 	printf 'tools: %s ready after %d s\n' "$name" $((SECONDS - began)) >&2
