@@ -1,0 +1,189 @@
+package object
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"path"
+	"strings"
+	"time"
+)
+
+// maxManifest bounds what is read as a manifest or proof.
+const maxManifest = 64 << 20
+
+// Artifact is an artifact that exists: its manifest was read from a store. Its
+// methods must not be called from several goroutines at once.
+type Artifact struct {
+	// Manifest is what it is.
+	Manifest Manifest
+	// Info describes the manifest's own object.
+	Info Info
+	// Proof is the outcome of the newest proof after publication; nil when
+	// there was none.
+	Proof *Proof
+
+	store Store
+	// whole holds the streams that were read to their end and matched.
+	whole map[string]bool
+}
+
+// Proof is the outcome of proving an artifact again after its publication.
+type Proof struct {
+	// ID is the artifact's id.
+	ID string `json:"id"`
+	// Level is how far the proof went; when Damage is not empty, how far it
+	// was meant to go.
+	Level Level `json:"level"`
+	// Time is when it ended, UTC; Seconds is how long it took.
+	Time    time.Time `json:"time"`
+	Seconds float64   `json:"seconds"`
+	// Node is where it ran.
+	Node string `json:"node"`
+	// Damage says what is wrong with the artifact; empty when it is whole.
+	Damage string `json:"damage,omitempty"`
+}
+
+// Level returns the highest level proven, at publication or since. It is
+// empty when the newest proof found damage.
+func (a *Artifact) Level() Level {
+	switch {
+	case a.Proof == nil:
+		return a.Manifest.Level
+	case a.Proof.Damage != "":
+		return ""
+	case a.Proof.Level.Rank() > a.Manifest.Level.Rank():
+		return a.Proof.Level
+	}
+	return a.Manifest.Level
+}
+
+// Dir returns the key prefix of everything that belongs to the artifact,
+// without a final slash.
+func (a *Artifact) Dir() string { return path.Dir(a.Info.Key) }
+
+func (a *Artifact) key(name string) string { return a.Dir() + "/" + name }
+
+// Load reads the artifact whose manifest stands at key. The error wraps
+// ErrNotFound, ErrDamaged or ErrNewer where these apply.
+func Load(ctx context.Context, store Store, key string) (*Artifact, error) {
+	text, info, err := readSmall(ctx, store, key)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest %s: %w", key, err)
+	}
+	m, err := DecodeManifest(text)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest %s: %w", key, err)
+	}
+	if path.Base(path.Dir(key)) != m.ID {
+		return nil, fmt.Errorf("read manifest %s: %w: it belongs to artifact %s", key, ErrDamaged, m.ID)
+	}
+	a := &Artifact{Manifest: m, Info: info, store: store, whole: map[string]bool{}}
+	if err := a.loadProof(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Artifact) loadProof(ctx context.Context) error {
+	text, _, err := readSmall(ctx, a.store, a.key(proofName))
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read proof of artifact %s: %w", a.Manifest.ID, err)
+	}
+	var proof Proof
+	if err := json.Unmarshal(text, &proof); err != nil || proof.ID != a.Manifest.ID {
+		// An unreadable note about a proof proves nothing and breaks nothing.
+		return nil //nolint:nilerr // the manifest's own level stands
+	}
+	a.Proof = &proof
+	return nil
+}
+
+// Record stores the outcome of a proof beside the manifest, in place of the
+// one before. The manifest itself never changes.
+func (a *Artifact) Record(ctx context.Context, proof Proof) error {
+	proof.ID = a.Manifest.ID
+	text, err := json.MarshalIndent(proof, "", "  ")
+	if err != nil {
+		return fmt.Errorf("record proof of artifact %s: %w", a.Manifest.ID, err)
+	}
+	if _, err := a.store.Put(ctx, a.key(proofName), strings.NewReader(string(text)), PutOptions{ContentType: "application/json"}); err != nil {
+		return fmt.Errorf("record proof of artifact %s: %w", a.Manifest.ID, err)
+	}
+	a.Proof = &proof
+	return nil
+}
+
+// Artifacts yields every artifact whose manifest's key starts with prefix,
+// such as Folder("daily", "backup"), in the order of keys, which within one
+// job is the order of time. A manifest that cannot be read is yielded as its
+// error, with an Artifact of which only Info is set, and the sequence goes on;
+// it ends after a failure to list, which is yielded with a nil Artifact.
+func Artifacts(ctx context.Context, store Store, prefix string) iter.Seq2[*Artifact, error] {
+	return func(yield func(*Artifact, error) bool) {
+		for info, err := range store.List(ctx, prefix) {
+			if err != nil {
+				yield(nil, fmt.Errorf("list artifacts under %q: %w", prefix, err))
+				return
+			}
+			if !isManifest(info.Key) {
+				continue
+			}
+			a, err := Load(ctx, store, info.Key)
+			if errors.Is(err, ErrNotFound) {
+				continue // it was removed since it was listed
+			}
+			if err != nil {
+				a = &Artifact{Info: info}
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+	}
+}
+
+// isManifest tells whether a key is that of an artifact's manifest.
+func isManifest(key string) bool {
+	_, err := IDTime(path.Base(path.Dir(key)))
+	return err == nil && path.Base(key) == manifestName
+}
+
+// Find returns the artifact of that id; the error wraps ErrNotFound when the
+// store holds none.
+func Find(ctx context.Context, store Store, id string) (*Artifact, error) {
+	if _, err := IDTime(id); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrNotFound)
+	}
+	for info, err := range store.List(ctx, "") {
+		if err != nil {
+			return nil, fmt.Errorf("find artifact %s: %w", id, err)
+		}
+		if strings.HasSuffix(info.Key, "/"+id+"/"+manifestName) {
+			return Load(ctx, store, info.Key)
+		}
+	}
+	return nil, fmt.Errorf("artifact %s: %w", id, ErrNotFound)
+}
+
+func readSmall(ctx context.Context, store Store, key string) (_ []byte, _ Info, err error) {
+	r, info, err := store.Get(ctx, key)
+	if err != nil {
+		return nil, Info{}, err //nolint:wrapcheck // every caller says what it was reading
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	text, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
+	if err != nil {
+		return nil, Info{}, err //nolint:wrapcheck // every caller says what it was reading
+	}
+	if len(text) > maxManifest {
+		return nil, Info{}, fmt.Errorf("%w: longer than %d bytes", ErrDamaged, maxManifest)
+	}
+	return text, info, nil
+}

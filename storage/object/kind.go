@@ -1,0 +1,94 @@
+package object
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ghosteam/upkeep/configs/unit"
+)
+
+// Kind is a type of store: its name, its documentation, its options and how
+// to open one. Kinds are values in a visible list (storage/object/all);
+// nothing registers itself.
+type Kind struct {
+	// Name is the word under `kind:`, equal to the folder and the package.
+	Name string
+	// Doc is Markdown: the first line says in one sentence what the store is;
+	// the rest is the reference text.
+	Doc string
+
+	options func() any
+	open    func(name string, options any) (Store, error)
+}
+
+// Define makes a kind of store whose options are the struct O. The loader
+// copies defaults, decodes the store's settings strictly over the copy, and
+// hands the outcome and the store's configured name to open. open has no
+// effects and does not reach out: it is called while the configuration loads.
+// Fields of O carry the tags of jobs.Define.
+func Define[O any](name, doc string, defaults O, open func(name string, o O) (Store, error)) Kind {
+	return Kind{
+		Name: name,
+		Doc:  doc,
+		options: func() any {
+			o := unit.Clone(defaults)
+			return &o
+		},
+		open: func(name string, options any) (Store, error) {
+			return open(name, *options.(*O)) //nolint:forcetypeassert // only Options of this kind reach it
+		},
+	}
+}
+
+// Options returns a pointer to a fresh copy of the kind's default options, to
+// decode into or to describe.
+func (k Kind) Options() any { return k.options() }
+
+// Open validates options, which must come from Options, when they have a
+// method Validate() error, and makes the store. name is the key under
+// `stores:`.
+func (k Kind) Open(name string, options any) (Store, error) {
+	if v, ok := options.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return nil, err //nolint:wrapcheck // the loader shows it at the option's place
+		}
+	}
+	return k.open(name, options)
+}
+
+// Summary returns the first line of the kind's Doc.
+func (k Kind) Summary() string {
+	line, _, _ := strings.Cut(k.Doc, "\n")
+	return line
+}
+
+// Registry finds kinds of stores by name.
+type Registry struct {
+	kinds []Kind
+}
+
+// NewRegistry returns a registry of kinds, sorted by name. It panics on a
+// duplicate or nameless kind, because the list is written in code.
+func NewRegistry(kinds ...Kind) *Registry {
+	sorted := slices.SortedFunc(slices.Values(kinds), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
+	for i, k := range sorted {
+		if k.Name == "" || i > 0 && sorted[i-1].Name == k.Name {
+			panic(fmt.Sprintf("object: kind %q is nameless or listed twice", k.Name))
+		}
+	}
+	return &Registry{kinds: sorted}
+}
+
+// Lookup returns the kind of that name.
+func (r *Registry) Lookup(name string) (Kind, bool) {
+	for _, k := range r.kinds {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
+// All returns the kinds sorted by name.
+func (r *Registry) All() []Kind { return slices.Clone(r.kinds) }
