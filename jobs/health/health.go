@@ -160,8 +160,7 @@ func (s *snapshot) judge(env *jobs.Env, answers []answer) jobs.Result {
 	for i, a := range answers {
 		c := s.checks[i]
 		status := "healthy"
-		switch level := s.merge(&r, c, a); level {
-		case jobs.Warning, jobs.Critical:
+		if level := s.merge(&r, c, a); level.Rank() >= jobs.Warning.Rank() {
 			status = string(level)
 			worst = append(worst, fmt.Sprintf("%s %s: %s", c.Name, status, reason(a)))
 		}

@@ -79,21 +79,21 @@ func measure(ctx context.Context, env *jobs.Env, p Target, top int) (size, error
 	m := &meter{target: p, device: statOf(info).Dev, seen: map[inode]bool{}, top: map[string]int64{}}
 	// A path that is itself a symbolic link, such as a log folder moved to
 	// another disk, means its target.
-	real, err := filepath.EvalSymlinks(root)
+	resolved, err := filepath.EvalSymlinks(root)
 	if err != nil {
 		return size{}, explain(p, err)
 	}
-	err = filepath.WalkDir(real, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(resolved, func(path string, d fs.DirEntry, err error) error {
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("measure %s: %w", root, err)
 		}
-		return m.visit(env, real, path, d, err)
+		return m.visit(env, resolved, path, d, err)
 	})
 	if err != nil {
 		return size{}, err
 	}
 	var stat unix.Statfs_t
-	if err := unix.Statfs(real, &stat); err != nil {
+	if err := unix.Statfs(resolved, &stat); err != nil {
 		return size{}, explain(p, err)
 	}
 	m.size.free = stat.Bavail * uint64(stat.Bsize)

@@ -1,0 +1,154 @@
+// Package script is the kind that runs a program of the user's and takes its
+// word for what it found, but never for whether it worked: that is judged from
+// the exit and, where the contract says so, from a result file.
+package script
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+const doc = `Runs a program or a shell script.
+
+` + "`run`" + ` is a list (the program and its arguments, no shell) or a text (a script for
+/bin/sh -c). The process gets PATH, HOME, USER, LOGNAME, LANG, LC_ALL, TZ and TMPDIR
+of upkeep, its own ` + "`env`" + `, and who it is: UPKEEP_RUN_ID, UPKEEP_WORKFLOW, UPKEEP_JOB,
+UPKEEP_ATTEMPT, UPKEEP_TRIGGER, UPKEEP_SLOT (RFC 3339, UTC) and UPKEEP_RESULT. Whatever it
+starts ends with it: what outlives the main process is ended and reported.
+
+` + "`result`" + ` says how its outcome is told:
+
+- ` + "`exit`" + `: exit code 0 is success; ` + "`exit_codes`" + ` may give others a meaning.
+- ` + "`json`" + `: exit code 0 means "I measured"; anything else means "I broke". What was
+  measured stands as JSON in the file named by UPKEEP_RESULT:
+  {"schema": 1, "summary": "…", "values": {"name": 1.5}, "outputs": {"name": "text"},
+  "findings": [{"id": "…", "severity": "info|warning|critical", "text": "…"}],
+  "artifacts": [{"name": "…", "path": "…", "bytes": 1, "sha256": "…"}]}.
+  No file, an empty or a broken one is a failure, never a success.
+- ` + "`nagios`" + `: a monitoring plugin. 0 ok, 1 warning, 2 critical, 3 unknown (a failure);
+  the first line of its output is the summary, what follows a | are values. A Python
+  traceback is a failure whatever the code.
+
+` + "`thresholds`" + ` judge the values here, so that scripts need only measure. A range is
+written as monitoring plugins do: 10 (alert below 0 or above 10), 10: (below 10),
+~:10 (above 10), 10:20 (outside), @10:20 (inside).`
+
+// Options configure one program.
+type Options struct {
+	Run        unit.Command             `yaml:"run" required:"true" doc:"The program and its arguments as a list, or a shell script as text." example:"[python3, scripts/check.py]"`
+	Result     string                   `yaml:"result" enum:"exit,json,nagios" doc:"How the program tells its outcome."`
+	ExitCodes  ExitCodes                `yaml:"exit_codes" doc:"Meanings of exit codes for result: exit, beside 0 for success."`
+	Thresholds map[string]Threshold     `yaml:"thresholds" doc:"Limits of the values that the program reports, by value name."`
+	Env        map[string]secret.String `yaml:"env" doc:"Variables for the program's environment; they are scrubbed from its output." example:"{API_TOKEN: '${file:/etc/upkeep/token}'}"`
+	Dir        unit.Path                `yaml:"dir" doc:"The working directory; by default the configuration's root." example:"/srv/app"`
+	User       string                   `yaml:"user" doc:"Run as this user or user:group, by name or number; needs root." example:"postgres"`
+	Nice       int                      `yaml:"nice" doc:"Added to the niceness, -20 to 19; a negative one needs privilege."`
+	Limits     Limits                   `yaml:"limits" doc:"Resource limits of each process."`
+}
+
+// ExitCodes give exit codes a meaning.
+type ExitCodes struct {
+	OK       []int `yaml:"ok" doc:"Codes that mean success, beside 0." example:"[2]"`
+	Warning  []int `yaml:"warning" doc:"Codes that mean success with a warning." example:"[3]"`
+	Critical []int `yaml:"critical" doc:"Codes that mean a critical finding." example:"[4]"`
+}
+
+// Limits are resource limits; zero leaves what upkeep itself has.
+type Limits struct {
+	CPU       unit.Duration `yaml:"cpu" doc:"Processor time." example:"10m"`
+	Memory    unit.Size     `yaml:"memory" doc:"Address space." example:"2GiB"`
+	Files     uint64        `yaml:"files" doc:"Open files." example:"1024"`
+	FileSize  unit.Size     `yaml:"file_size" doc:"The size of any file it writes." example:"10GiB"`
+	Processes uint64        `yaml:"processes" doc:"Processes of the user; it does not bind root." example:"200"`
+	Core      unit.Size     `yaml:"core" doc:"Size of a core file; none by default, because it would hold secrets."`
+}
+
+// Threshold is the pair of ranges for one value.
+type Threshold struct {
+	Warn Range `yaml:"warn" doc:"The range outside which the value is a warning." example:"0.9:"`
+	Crit Range `yaml:"crit" doc:"The range outside which the value is critical." example:"0.8:"`
+}
+
+// Kind returns the kind.
+func Kind() jobs.Kind {
+	return jobs.Define("script", doc, Options{Result: "exit"}, func(o Options, _ jobs.Deps) (jobs.Job, error) {
+		return &program{options: o}, nil
+	})
+}
+
+var (
+	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	valueName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
+)
+
+// Validate reports what can never work.
+func (o *Options) Validate() error {
+	var errs []error
+	if len(o.Run) == 0 || o.Run[0] == "" {
+		errs = append(errs, jobs.Fieldf("run", "there is no program to run"))
+	}
+	for i, arg := range o.Run {
+		if strings.IndexByte(arg, 0) >= 0 {
+			errs = append(errs, jobs.Fieldf(fmt.Sprintf("run[%d]", i), "it contains a NUL byte"))
+		}
+	}
+	if !slices.Contains([]string{"exit", "json", "nagios"}, o.Result) {
+		errs = append(errs, jobs.Fieldf("result", "%q is neither exit, json nor nagios", o.Result))
+	}
+	errs = append(errs, o.validateCodes()...)
+	for _, name := range slices.Sorted(maps.Keys(o.Env)) {
+		switch {
+		case !envName.MatchString(name):
+			errs = append(errs, jobs.Fieldf("env."+name, "%q is not the name of a variable", name))
+		case strings.HasPrefix(name, "UPKEEP_"):
+			errs = append(errs, jobs.Fieldf("env."+name, "names that start with UPKEEP_ belong to upkeep"))
+		case strings.IndexByte(o.Env[name].Reveal(), 0) >= 0:
+			errs = append(errs, jobs.Fieldf("env."+name, "the value contains a NUL byte"))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Thresholds)) {
+		if !valueName.MatchString(name) {
+			errs = append(errs, jobs.Fieldf("thresholds."+name, "%q is not the name of a value: use a-z, 0-9, _, . and -", name))
+		}
+	}
+	if o.Nice < -20 || o.Nice > 19 {
+		errs = append(errs, jobs.Fieldf("nice", "%d is out of range: use -20 to 19", o.Nice))
+	}
+	if o.Limits.CPU > 0 && o.Limits.CPU.Std() < time.Second {
+		errs = append(errs, jobs.Fieldf("limits.cpu", "%s is below the shortest limit, 1s", o.Limits.CPU))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Options) validateCodes() []error {
+	var errs []error
+	seen := map[int]string{}
+	for _, list := range []struct {
+		name  string
+		codes []int
+	}{{"ok", o.ExitCodes.OK}, {"warning", o.ExitCodes.Warning}, {"critical", o.ExitCodes.Critical}} {
+		for i, code := range list.codes {
+			at := fmt.Sprintf("exit_codes.%s[%d]", list.name, i)
+			switch {
+			case code < 0 || code > 255:
+				errs = append(errs, jobs.Fieldf(at, "%d is not an exit code: use 0 to 255", code))
+			case seen[code] != "":
+				errs = append(errs, jobs.Fieldf(at, "code %d stands under %s already", code, seen[code]))
+			}
+			seen[code] = list.name
+		}
+	}
+	if len(seen) > 0 && o.Result != "exit" {
+		errs = append(errs, &jobs.FieldError{Field: "exit_codes", Why: "result: " + o.Result + " fixes the meaning of all exit codes", Hint: "remove exit_codes or use result: exit"})
+	}
+	return errs
+}
