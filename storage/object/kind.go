@@ -51,7 +51,7 @@ func (k Kind) Options() any { return k.options() }
 func (k Kind) Open(name string, options any) (Store, error) {
 	if v, ok := options.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
-			return nil, err //nolint:wrapcheck // the loader shows it at the option's place
+			return nil, err
 		}
 	}
 	return k.open(name, options)

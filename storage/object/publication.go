@@ -68,10 +68,10 @@ func putMarker(ctx context.Context, store Store, m Manifest, removing bool) erro
 		Since: time.Now().UTC(), Removing: removing,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // every caller says what it was doing
+		return err
 	}
 	_, err = store.Put(ctx, m.dir()+"/"+markerName, bytes.NewReader(text), PutOptions{ContentType: "application/json"})
-	return err //nolint:wrapcheck // every caller says what it was doing
+	return err
 }
 
 // abandoned returns an error when the artifact's marker is gone or says that

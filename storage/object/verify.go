@@ -71,7 +71,7 @@ func (a *Artifact) present(ctx context.Context) error {
 // streamReader reads the parts of a stream one after the other and compares
 // each with the manifest.
 type streamReader struct {
-	ctx      context.Context //nolint:containedctx // lives for one call of Read
+	ctx      context.Context
 	artifact *Artifact
 	parts    []Part
 

@@ -47,7 +47,7 @@ func (s *Store) walk(ctx context.Context, prefix string, visit func(key string, 
 		return nil
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	defer root.Close() //nolint:errcheck // only a handle on a directory
 	return walkDir(ctx, root, "", prefix, visit)
@@ -79,7 +79,7 @@ func walkDir(ctx context.Context, root *os.Root, dir, prefix string, visit func(
 			continue // deleted or exchanged since
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // the caller says what it was doing
+			return err
 		}
 		if err := visit(key, stat); err != nil {
 			return err
@@ -96,12 +96,12 @@ func readDir(root *os.Root, dir string) ([]string, error) {
 		return nil, nil // deleted since
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what it was doing
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read
 	entries, err := f.ReadDir(-1)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what it was doing
+		return nil, err
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {

@@ -115,10 +115,10 @@ func (s *Store) delete(ctx context.Context, key string) error {
 		return nil
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	if err := root.Remove(name); err != nil && !absent(err) {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	if err := syncDir(root, path.Dir(key)); err != nil {
 		return err
@@ -155,7 +155,7 @@ func removeEmpty(root *os.Root, dir string) error {
 // object.ErrNotFound when the directory does not exist yet.
 func (s *Store) root(ctx context.Context, key string) (*os.Root, error) {
 	if err := object.CheckKey(key); err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what it was doing
+		return nil, err
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (s *Store) root(ctx context.Context, key string) (*os.Root, error) {
 		return nil, object.ErrNotFound
 	}
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what it was doing
+		return nil, err
 	}
 	return root, nil
 }
@@ -182,7 +182,7 @@ func (s *Store) open(ctx context.Context, key string) (*os.File, object.Info, er
 		return nil, object.Info{}, object.ErrNotFound
 	}
 	if err != nil {
-		return nil, object.Info{}, err //nolint:wrapcheck // the caller says what it was doing
+		return nil, object.Info{}, err
 	}
 	stat, err := f.Stat()
 	if err == nil && !stat.Mode().IsRegular() {
@@ -205,7 +205,7 @@ func (s *Store) stat(ctx context.Context, key string) (object.Info, error) {
 		return object.Info{}, object.ErrNotFound
 	}
 	if err != nil {
-		return object.Info{}, err //nolint:wrapcheck // the caller says what it was doing
+		return object.Info{}, err
 	}
 	return s.info(key, stat), nil
 }
@@ -222,7 +222,7 @@ func absent(err error) bool {
 
 // reader reads a file until its context ends.
 type reader struct {
-	ctx context.Context //nolint:containedctx // the reader of one Get
+	ctx context.Context
 	f   *os.File
 }
 
@@ -231,8 +231,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	if err := context.Cause(r.ctx); err != nil {
 		return 0, fmt.Errorf("read %s: %w", r.f.Name(), err)
 	}
-	return r.f.Read(p) //nolint:wrapcheck // io.EOF must stay itself
+	return r.f.Read(p)
 }
 
 // Close implements io.Closer.
-func (r *reader) Close() error { return r.f.Close() } //nolint:wrapcheck // os names the file
+func (r *reader) Close() error { return r.f.Close() }

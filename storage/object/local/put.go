@@ -57,7 +57,7 @@ func (e *fullError) Hint() string {
 
 func (s *Store) put(ctx context.Context, key string, r io.Reader, o object.PutOptions) (_ object.Info, err error) {
 	if err := object.CheckKey(key); err != nil {
-		return object.Info{}, err //nolint:wrapcheck // the caller says what it was doing
+		return object.Info{}, err
 	}
 	if err := context.Cause(ctx); err != nil {
 		return object.Info{}, err
@@ -112,7 +112,7 @@ func copyAll(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
 		n, err := r.Read(buf)
 		if n > 0 {
 			if _, err := w.Write(buf[:n]); err != nil {
-				return total, err //nolint:wrapcheck // the caller says what it was doing
+				return total, err
 			}
 			total += int64(n)
 		}
@@ -132,7 +132,7 @@ func (s *Store) makeRoot() (*os.Root, error) {
 	}
 	root, err := os.OpenRoot(s.dir)
 	if err == nil || !absent(err) {
-		return root, err //nolint:wrapcheck // the caller says what it was doing
+		return root, err
 	}
 	var missing []string
 	for dir := s.dir; ; dir = filepath.Dir(dir) {
@@ -149,7 +149,7 @@ func (s *Store) makeRoot() (*os.Root, error) {
 			return nil, err
 		}
 	}
-	return os.OpenRoot(s.dir) //nolint:wrapcheck // the caller says what it was doing
+	return os.OpenRoot(s.dir)
 }
 
 // temp is a file that is being written under a name that no key can have. It
@@ -195,7 +195,7 @@ func (t *temp) finish() (modified time.Time, err error) {
 	}
 	stat, err := t.file.Stat()
 	if err != nil {
-		return time.Time{}, err //nolint:wrapcheck // the caller says what it was doing
+		return time.Time{}, err
 	}
 	return stat.ModTime().UTC().Truncate(time.Microsecond), nil
 }
@@ -209,10 +209,10 @@ func (t *temp) publish(key string, ifAbsent bool) error {
 			return err
 		}
 	} else if err := t.root.Rename(from, to); err != nil {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	t.name = ""
-	return t.file.Close() //nolint:wrapcheck // the caller says what it was doing
+	return t.file.Close()
 }
 
 // renameNew renames without replacing. File systems that cannot do that in one
@@ -220,7 +220,7 @@ func (t *temp) publish(key string, ifAbsent bool) error {
 func (t *temp) renameNew(key string) error {
 	dir, err := t.root.Open(filepath.FromSlash(t.dir))
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	defer dir.Close() //nolint:errcheck // only a handle on a directory
 	fd := int(dir.Fd())

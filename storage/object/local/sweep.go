@@ -58,7 +58,7 @@ func (s *Store) discard(ctx context.Context, u object.Unfinished) (err error) {
 	}
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	defer root.Close() //nolint:errcheck // only a handle on a directory
 	name := filepath.FromSlash(u.Name)
@@ -67,12 +67,12 @@ func (s *Store) discard(ctx context.Context, u object.Unfinished) (err error) {
 		return nil
 	}
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	stat, err := f.Stat()
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	if !isTemp(u.Name, stat) || !stat.ModTime().UTC().Equal(u.Modified) {
 		return nil
@@ -81,7 +81,7 @@ func (s *Store) discard(ctx context.Context, u object.Unfinished) (err error) {
 		return nil
 	}
 	if err := root.Remove(name); err != nil && !absent(err) {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err
 	}
 	return removeEmpty(root, path.Dir(u.Name))
 }

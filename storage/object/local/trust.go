@@ -45,7 +45,7 @@ func (s *Store) trusted() error {
 	for ; ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if err != nil {
-			return err //nolint:wrapcheck // os names the path
+			return err
 		}
 		if info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
 			return &exposedError{dir: dir}
@@ -96,7 +96,7 @@ func (s *Store) nearest() (string, error) {
 		case err == nil:
 			return "", fmt.Errorf("%s is not a directory", dir)
 		case !errors.Is(err, os.ErrNotExist) || dir == filepath.Dir(dir):
-			return "", err //nolint:wrapcheck // os names the path
+			return "", err
 		}
 	}
 }

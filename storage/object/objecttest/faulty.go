@@ -118,11 +118,11 @@ func (f *Faulty) Put(ctx context.Context, key string, r io.Reader, o object.PutO
 	switch {
 	case ok && fault.Lose:
 		n, err := io.Copy(io.Discard, r)
-		return object.Info{Key: key, Bytes: n}, err //nolint:wrapcheck // a test double
+		return object.Info{Key: key, Bytes: n}, err
 	case ok && fault.Err != nil:
 		r = &failing{Reader: r, left: fault.After, err: fault.Err}
 	}
-	return f.Store.Put(ctx, key, r, o) //nolint:wrapcheck // a test double
+	return f.Store.Put(ctx, key, r, o)
 }
 
 // Get implements object.Store.
@@ -133,7 +133,7 @@ func (f *Faulty) Get(ctx context.Context, key string) (io.ReadCloser, object.Inf
 	}
 	r, info, err := f.Store.Get(ctx, key)
 	if err != nil || !ok {
-		return r, info, err //nolint:wrapcheck // a test double
+		return r, info, err
 	}
 	if fault.Body != nil {
 		stored, err := io.ReadAll(r)
@@ -158,7 +158,7 @@ func (f *Faulty) Stat(ctx context.Context, key string) (object.Info, error) {
 	if fault, ok := f.strike(Stat, key); ok && fault.Err != nil {
 		return object.Info{}, fault.Err
 	}
-	return f.Store.Stat(ctx, key) //nolint:wrapcheck // a test double
+	return f.Store.Stat(ctx, key)
 }
 
 // List implements object.Store.
@@ -190,7 +190,7 @@ func (f *Faulty) Delete(ctx context.Context, key string) error {
 	case ok && fault.Lose:
 		return nil
 	}
-	return f.Store.Delete(ctx, key) //nolint:wrapcheck // a test double
+	return f.Store.Delete(ctx, key)
 }
 
 // failing returns err after so many bytes.
@@ -210,5 +210,5 @@ func (f *failing) Read(p []byte) (int, error) {
 		// A short source still meets the fault.
 		f.left, err = 0, nil
 	}
-	return n, err //nolint:wrapcheck // a test double
+	return n, err
 }

@@ -168,7 +168,7 @@ func (m *Memory) ready(ctx context.Context, verb, key string) error {
 }
 
 type contextReader struct {
-	ctx context.Context //nolint:containedctx // one call
+	ctx context.Context
 	r   io.Reader
 }
 
@@ -176,5 +176,5 @@ func (c *contextReader) Read(p []byte) (int, error) {
 	if err := context.Cause(c.ctx); err != nil {
 		return 0, fmt.Errorf("read: %w", err)
 	}
-	return c.r.Read(p) //nolint:wrapcheck // io.EOF must stay itself
+	return c.r.Read(p)
 }

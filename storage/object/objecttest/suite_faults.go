@@ -188,7 +188,7 @@ type peekingReader struct {
 
 func (p *peekingReader) Read(b []byte) (int, error) {
 	p.peek()
-	return p.Reader.Read(b) //nolint:wrapcheck // a test double
+	return p.Reader.Read(b)
 }
 
 func invisible(t *testing.T, s object.Store) {
