@@ -19,6 +19,15 @@ var ErrNotClaimable = errors.New("the run cannot be claimed")
 // ErrNotFound reports that the ledger has no such run or attempt.
 var ErrNotFound = errors.New("not found in the ledger")
 
+// ErrUnavailable reports that the ledger could not be reached or written just
+// now: the server is away, another process writes, the disk is full. The same
+// call may be repeated later, also when it is not known whether it succeeded.
+var ErrUnavailable = errors.New("the ledger is not available")
+
+// ErrLeaseLost reports that this instance could not prove in time that it is
+// alive: others may take over its runs, so it must stop working on them.
+var ErrLeaseLost = errors.New("the instance lost its lease")
+
 // AmbiguousError reports that a shortened run ID fits several runs.
 type AmbiguousError struct {
 	Prefix string

@@ -126,6 +126,8 @@ type Run struct {
 	Epoch int64
 	// CanceledBy names who asked for the run's end; empty when nobody did.
 	CanceledBy string
+	// ReopenedBy names who asked for the last retry; empty when nobody did.
+	ReopenedBy string
 	// QueuedAt, StartedAt and FinishedAt are UTC; zero when not reached.
 	// StartedAt is that of the first claim.
 	QueuedAt, StartedAt, FinishedAt time.Time
