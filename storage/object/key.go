@@ -51,7 +51,7 @@ func badSegment(segment string) string {
 		return "has a segment that begins with " + ReservedPrefix + ", which is reserved"
 	}
 	for _, r := range segment {
-		if r < 0x20 || r == 0x7f || r == '\\' {
+		if r < 0x20 || r == 0x7f || r == '\\' || r == '/' {
 			return fmt.Sprintf("contains the character %q", r)
 		}
 	}

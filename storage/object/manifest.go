@@ -158,7 +158,7 @@ func (m *Manifest) validate() error {
 			return fmt.Errorf("stream %q: %w", s.Name, err)
 		}
 		for _, p := range s.Parts {
-			if why := badSegment(p.Name); why != "" || path.Base(p.Name) != p.Name || seen[p.Name] {
+			if why := badSegment(p.Name); why != "" || seen[p.Name] {
 				return fmt.Errorf("stream %q: %q is not usable as the name of a part", s.Name, p.Name)
 			}
 			seen[p.Name] = true
