@@ -22,6 +22,10 @@ type Env struct {
 	Slot    time.Time
 	// Node is the name of the node that runs the attempt.
 	Node string
+	// Version is the version of upkeep, for what outlives the run.
+	Version string
+	// Zone is the time zone of the workflow's schedule; nil means UTC.
+	Zone *time.Location
 	// Root is the absolute folder against which the configuration resolves
 	// relative paths; it is the default working directory of child processes.
 	Root string
