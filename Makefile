@@ -9,10 +9,11 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 BIN := $(CURDIR)/.bin
 DEV := scripts/dev
 
-# The checkout names the version; without its history the build says so.
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || true)
-DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null || true)
+# The checkout names the version, whoever owns its files; without its history the build says so.
+GIT     := git -c safe.directory='$(CURDIR)'
+VERSION ?= $(shell $(GIT) describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell $(GIT) rev-parse HEAD 2>/dev/null || true)
+DATE    ?= $(shell $(GIT) log -1 --format=%cI 2>/dev/null || true)
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 
 # Narrow the work: make test PKG=./storage/ledger/... ARGS='-run TestLease -count=1'

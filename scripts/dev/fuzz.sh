@@ -17,7 +17,7 @@ while IFS=: read -r file _ line; do
 	printf 'fuzz: %s %s for %s\n' "./$(dirname "$file")" "$target" "$time"
 	go test "./$(dirname "$file")" -run '^$' -fuzz "^$target\$" -fuzztime "$time" </dev/null || failed=$((failed + 1))
 	targets=$((targets + 1))
-done < <(git ls-files -z --cached --others --exclude-standard '*_test.go' | xargs -0 grep -n '^func Fuzz[A-Za-z0-9_]*(' /dev/null)
+done < <(git -c safe.directory="$PWD" ls-files -z --cached --others --exclude-standard '*_test.go' | xargs -0 grep -n '^func Fuzz[A-Za-z0-9_]*(' /dev/null)
 
 printf 'fuzz: %d targets, %d failed\n' "$targets" "$failed"
 [[ $failed -eq 0 ]]
