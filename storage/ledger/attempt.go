@@ -1,0 +1,98 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/object"
+)
+
+// endedAttempt is a runner.End in the form in which it is stored.
+type endedAttempt struct {
+	a         runner.Attempt
+	result    string
+	artifacts []object.Info
+	output    runner.Output
+	codec     string
+	wrote     bool
+}
+
+func (l *Ledger) prepareEnd(e runner.End) (endedAttempt, error) {
+	out := endedAttempt{a: e.Attempt, output: bounded(e.Output)}
+	var err error
+	if out.result, out.artifacts, err = encodeResult(e.Attempt.Result); err != nil {
+		return out, fmt.Errorf("encode the result: %w", err)
+	}
+	out.wrote = len(out.output.Head)+len(out.output.Tail) > 0 || out.output.Cut > 0
+	kept := int64(len(out.output.Head) + len(out.output.Tail))
+	out.a.OutputBytes, out.a.OutputCut = max(e.Attempt.OutputBytes, kept+out.output.Cut), out.output.Cut
+	out.codec, out.output.Head, out.output.Tail, err = l.codec.pack(out.output)
+	return out, err
+}
+
+// upsertAttempt inserts an attempt or overwrites the one of the same identity
+// if that began under the same claim; the caller adds what to overwrite.
+const upsertAttempt = `INSERT INTO attempts (run, job, number, kind, workflow, dry_run, epoch, state, reason, error, hint, exit_code,
+		started_at, finished_at, result, superseded, output_bytes, output_cut)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)
+	ON CONFLICT (run, job, number) DO UPDATE SET `
+
+func attemptValues(f fencedRun, a runner.Attempt, result string) []any {
+	return []any{
+		f.claim.Run, a.Job, a.Number, a.Kind, f.workflow, bit(f.dryRun), f.claim.Epoch, a.State, a.Reason,
+		clean(a.Error, maxError), clean(a.Hint, maxLine), a.ExitCode, micros(a.StartedAt), micros(a.FinishedAt), result, a.OutputBytes, a.OutputCut,
+	}
+}
+
+// errOtherAttempt reports a program error: an attempt number was used twice.
+var errOtherAttempt = errors.New("an attempt with this number is on record already")
+
+func recordBegin(ctx context.Context, s session, f fencedRun, a runner.Attempt) error {
+	const query = upsertAttempt + "started_at = excluded.started_at WHERE attempts.epoch = excluded.epoch AND attempts.state = excluded.state"
+	changed, err := s.exec(ctx, query, attemptValues(f, a, "{}")...)
+	if err == nil && changed == 0 {
+		err = errOtherAttempt
+	}
+	return err
+}
+
+func (e endedAttempt) record(ctx context.Context, s session, f fencedRun) error {
+	const query = upsertAttempt + `state = excluded.state, reason = excluded.reason, error = excluded.error, hint = excluded.hint,
+		exit_code = excluded.exit_code, started_at = COALESCE(excluded.started_at, attempts.started_at), finished_at = excluded.finished_at,
+		result = excluded.result, output_bytes = excluded.output_bytes, output_cut = excluded.output_cut
+		WHERE attempts.epoch = excluded.epoch AND attempts.state IN ('running', excluded.state)`
+	changed, err := s.exec(ctx, query, attemptValues(f, e.a, e.result)...)
+	if err != nil {
+		return err
+	}
+	if changed == 0 {
+		return errOtherAttempt
+	}
+	if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ? AND job = ?", f.claim.Run, e.a.Job); err != nil {
+		return err
+	}
+	if e.wrote {
+		if err := e.recordOutput(ctx, s, f); err != nil {
+			return fmt.Errorf("output: %w", err)
+		}
+	}
+	for _, artifact := range e.artifacts {
+		if _, err := s.exec(ctx, `INSERT INTO artifacts (run, job, number, store, key, bytes, sha256, modified) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (run, job, number, store, key) DO NOTHING`, f.claim.Run, e.a.Job, e.a.Number,
+			artifact.Store, artifact.Key, artifact.Bytes, artifact.SHA256, micros(artifact.Modified)); err != nil {
+			return fmt.Errorf("artifact %s: %w", artifact.Key, err)
+		}
+	}
+	return nil
+}
+
+func (e endedAttempt) recordOutput(ctx context.Context, s session, f fencedRun) error {
+	// A nil slice would be NULL.
+	head, tail := append([]byte{}, e.output.Head...), append([]byte{}, e.output.Tail...)
+	_, err := s.exec(ctx, `INSERT INTO outputs (run, job, number, codec, head, tail, cut) VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (run, job, number) DO UPDATE SET codec = excluded.codec, head = excluded.head, tail = excluded.tail, cut = excluded.cut`,
+		f.claim.Run, e.a.Job, e.a.Number, e.codec, head, tail, e.output.Cut)
+	return err
+}

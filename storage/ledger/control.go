@@ -1,0 +1,101 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// Release gives a running run back to the queue under the next epoch. Attempts
+// that are still on record as running become Lost with reason shutdown.
+func (l *Ledger) Release(ctx context.Context, c runner.Claim) error {
+	err := l.transact(ctx, "release run "+string(c.Run), func(ctx context.Context, s session) error {
+		if _, err := fence(ctx, s, c); err != nil {
+			return err
+		}
+		if err := abandon(ctx, s, c.Run, runner.ReasonShutdown, "the process stopped before this attempt ended", time.Now()); err != nil {
+			return err
+		}
+		changed, err := s.exec(ctx, "UPDATE runs SET state = ?, epoch = epoch + 1 WHERE id = ? AND owner = ? AND epoch = ? AND state = ?",
+			runner.Queued, c.Run, c.Owner, c.Epoch, runner.Running)
+		if err == nil && changed != 1 {
+			err = runner.ErrStale
+		}
+		return err
+	})
+	if err == nil || errors.Is(err, runner.ErrStale) {
+		l.forget(c)
+	}
+	return err
+}
+
+// Cancel asks for the end of an open run and returns its state before.
+func (l *Ledger) Cancel(ctx context.Context, id runner.RunID, by string) (runner.State, error) {
+	by = cleanLine(by, maxShortText)
+	var before runner.State
+	err := l.transact(ctx, "cancel run "+string(id), func(ctx context.Context, s session) error {
+		run, err := lockRun(ctx, s, id)
+		if err != nil {
+			return err
+		}
+		before = run.State
+		switch {
+		case run.State == runner.Queued:
+			_, err = s.exec(ctx, "UPDATE runs SET state = ?, reason = ?, canceled_by = ?, finished_at = ? WHERE id = ? AND epoch = ? AND state = ?",
+				runner.Canceled, runner.ReasonUser, by, micros(time.Now()), id, run.Epoch, runner.Queued)
+		case run.State == runner.Running && run.CanceledBy == "":
+			_, err = s.exec(ctx, "UPDATE runs SET canceled_by = ? WHERE id = ? AND epoch = ? AND canceled_by = ''", by, id, run.Epoch)
+		}
+		return err
+	})
+	return before, err
+}
+
+// Reopen queues a final run again under the next epoch.
+func (l *Ledger) Reopen(ctx context.Context, id runner.RunID, reopen []string, by string) error {
+	return l.transact(ctx, "reopen run "+string(id), func(ctx context.Context, s session) error {
+		run, err := lockRun(ctx, s, id)
+		if err != nil {
+			return err
+		}
+		if !run.State.Final() {
+			return fmt.Errorf("%w: it is %s", runner.ErrNotClaimable, run.State)
+		}
+		args := []any{id, runner.Succeeded, runner.Warned}
+		where := "state NOT IN (?, ?)"
+		if len(reopen) > 0 {
+			where += " OR job IN (" + marks(len(reopen)) + ")"
+			for _, job := range reopen {
+				args = append(args, job)
+			}
+		}
+		if _, err := s.exec(ctx, "UPDATE attempts SET superseded = 1 WHERE run = ? AND ("+where+")", args...); err != nil {
+			return err
+		}
+		if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ?", id); err != nil {
+			return err
+		}
+		changed, err := s.exec(ctx, `UPDATE runs SET state = ?, reason = '', message = '', canceled_by = '', reopened_by = ?, finished_at = NULL, epoch = epoch + 1
+			WHERE id = ? AND epoch = ? AND state = ?`, runner.Queued, cleanLine(by, maxShortText), id, run.Epoch, run.State)
+		if err == nil && changed != 1 {
+			err = fmt.Errorf("%w: it changed meanwhile", runner.ErrNotClaimable)
+		}
+		return err
+	})
+}
+
+// Watch returns who asked for the end of a claimed run, or the empty string,
+// and ErrStale when the claim no longer holds.
+func (l *Ledger) Watch(ctx context.Context, c runner.Claim) (string, error) {
+	var by string
+	err := l.reading().row(ctx, "SELECT canceled_by FROM runs WHERE id = ? AND owner = ? AND epoch = ? AND state = ?",
+		c.Run, c.Owner, c.Epoch, runner.Running).Scan(&by)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("watch run %s: %w", c.Run, runner.ErrStale)
+	}
+	return by, l.explain(ctx, "watch run "+string(c.Run), err)
+}

@@ -1,0 +1,44 @@
+// Package ledger keeps the truth about runs in a database: one implementation
+// of the interfaces in package runner, in plain SQL, for SQLite (the embedded
+// default) and PostgreSQL (when several nodes share the work). It knows rows,
+// transactions, leases and epochs. It refuses to know what a job does, when a
+// slot is due and how a run reaches an executor.
+//
+// # Fencing
+//
+// A run that is executed has an owner and an epoch. Claim, Release and Reopen
+// raise the epoch; every other write of the run happens only while the row
+// still carries the owner and the epoch of the writer's claim and the state
+// running, which the same transaction checks first and holds until its end. A
+// process that was stopped, declared dead and woken again can write nothing.
+//
+// # Who is alive
+//
+// A run under a dead owner may be claimed. On PostgreSQL an instance lives as
+// long as its lease, by the clock of the database; Heartbeat renews it. On
+// SQLite the process that holds the lock file is the only one that executes:
+// when it registers, every other instance is dead by definition. An instance
+// that registered on SQLite without that lock lives as long as its process, or
+// as its lease when Options.LeaseTTL asks for one.
+//
+// # Texts
+//
+// What is stored for people (errors, hints, summaries, findings) is made valid
+// UTF-8 without NUL, because PostgreSQL refuses anything else, and is cut with
+// a visible marker at the limits of text.go. What identifies something (names,
+// hosts, parameters, the frozen workflow) is refused instead of changed.
+// Values that are not finite numbers are left out, and a finding says so.
+//
+// # Tables
+//
+//	specs      the frozen workflow texts, each once, by digest
+//	runs       one row per (workflow, slot, host)
+//	attempts   one row per (run, job, number)
+//	outputs    head and tail of what an attempt wrote, when it wrote anything
+//	artifacts  what attempts put into stores
+//	locks      named locks that running attempts hold
+//	nodes      instances that execute runs
+//
+// Everything that belongs to a run goes with its row. Instants are microseconds
+// since 1970-01-01 UTC.
+package ledger

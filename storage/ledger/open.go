@@ -1,0 +1,166 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// ErrMissing reports that there is no ledger yet at the given address.
+var ErrMissing = errors.New("there is no ledger yet")
+
+// Reader reads a ledger. It is safe for use by several goroutines, sees only
+// committed data, and works while other processes write.
+type Reader struct {
+	db *sql.DB
+	d  *dialect
+	// address names the ledger in messages, without secrets.
+	address string
+	live    func(runner.AttemptKey) (runner.Output, bool, error)
+	log     *slog.Logger
+}
+
+// Ledger reads and writes a ledger as one instance. It is safe for use by
+// several goroutines.
+type Ledger struct {
+	*Reader
+	write *sql.DB
+	o     Options
+	lock  *lockFile
+	codec *compressor
+
+	mu sync.Mutex
+	// owner is the identity under which this instance is registered; it
+	// changes when the instance registers again after losing its lease.
+	owner      string
+	registered bool
+	losses     int
+	// renewed is when the lease was last extended, by the local clock, which
+	// counts on while the database cannot be reached.
+	renewed time.Time
+	// claims are the claims handed out and not ended, so that a claim whose
+	// answer never arrived can be told from one that somebody works on.
+	claims map[runner.RunID]int64
+}
+
+// The ledger is what the engine and its readers need.
+var (
+	_ runner.Ledger  = (*Ledger)(nil)
+	_ runner.Watcher = (*Ledger)(nil)
+	_ runner.Backlog = (*Ledger)(nil)
+	_ runner.Reader  = (*Ledger)(nil)
+	_ runner.Reader  = (*Reader)(nil)
+)
+
+// Open opens a ledger for reading and writing, creates it when it does not
+// exist, and brings its tables up to date. A ledger that a newer upkeep wrote
+// is refused with *SchemaError. The caller closes it.
+func Open(ctx context.Context, o Options) (*Ledger, error) {
+	at, err := parseDSN(o.DSN)
+	if err != nil {
+		return nil, err
+	}
+	if o, err = o.complete(); err != nil {
+		return nil, err
+	}
+	l := &Ledger{o: o, claims: map[runner.RunID]int64{}, codec: new(compressor)}
+	if at.path != "" {
+		err = l.openSQLite(ctx, at.path)
+	} else {
+		err = l.openPostgres(ctx, at.server)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// OpenReader opens a ledger for reading only. It never creates or changes
+// anything: ErrMissing when there is no ledger. Of o only DSN, Live and Log
+// matter. The caller closes it.
+func OpenReader(ctx context.Context, o Options) (*Reader, error) {
+	at, err := parseDSN(o.DSN)
+	if err != nil {
+		return nil, err
+	}
+	if o, err = o.complete(); err != nil {
+		return nil, err
+	}
+	if at.path != "" {
+		return openSQLiteReader(ctx, at.path, o)
+	}
+	return openPostgresReader(ctx, at.server, o)
+}
+
+// Close ends all connections.
+func (r *Reader) Close() error {
+	if r.db == nil {
+		return nil
+	}
+	return r.db.Close()
+}
+
+// Close takes this instance off the list of nodes, ends all connections and
+// frees the lock file. Claimed runs that did not end count as abandoned.
+func (l *Ledger) Close() error {
+	var errs []error
+	if l.write != nil {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), closeTimeout,
+			errors.New("the ledger did not answer in time"))
+		defer cancel()
+		if err := l.Leave(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	// The writer closes last: the last connection of SQLite merges the
+	// write-ahead log, which a read-only one cannot.
+	if l.Reader != nil && l.db != l.write {
+		errs = append(errs, l.Reader.Close())
+	}
+	if l.write != nil {
+		errs = append(errs, l.write.Close())
+		l.write = nil
+	}
+	if l.lock != nil {
+		errs = append(errs, l.lock.release())
+		l.lock = nil
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close the ledger: %w", err)
+	}
+	return nil
+}
+
+// closeTimeout bounds the farewell of Close.
+const closeTimeout = 5 * time.Second
+
+// Instance returns the identity under which this ledger writes.
+func (l *Ledger) Instance() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.owner
+}
+
+// Address names the ledger for people, without secrets: the path of the SQLite
+// file, or host, port and database of the server.
+func (r *Reader) Address() string { return r.address }
+
+// LiveDir returns the folder in which the executor keeps what running attempts
+// have written so far, or the empty string when no StateDir is known. It need
+// not exist.
+func (l *Ledger) LiveDir() string {
+	if l.o.StateDir == "" {
+		return ""
+	}
+	return filepath.Join(l.o.StateDir, "live")
+}
+
+// reading returns a session for one read outside any transaction.
+func (r *Reader) reading() session { return session{on: r.db, d: r.d} }

@@ -1,0 +1,259 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+const (
+	defaultSchema = "upkeep"
+	// migrationLock is the key of the advisory lock under which one process at
+	// a time brings the tables up to date: "upkeepdb" in ASCII.
+	migrationLock = 0x75706b6565706462
+	// connectTimeout applies when the URL has no connect_timeout.
+	connectTimeout = 10 * time.Second
+	// maxConnections bounds what one process takes of the server's
+	// max_connections.
+	maxConnections = 8
+)
+
+// schemaName is what we accept in search_path: a plain name that needs no
+// quoting.
+var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+func postgresDialect() *dialect {
+	return &dialect{
+		name:               "postgres",
+		now:                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+		lockRun:            " FOR NO KEY UPDATE OF r",
+		numbered:           true,
+		isolation:          sql.LevelReadCommitted,
+		goose:              goose.DialectPostgres,
+		countVersionTables: "SELECT COUNT(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = ?",
+		conflict: func(err error) bool {
+			code := postgresCode(err)
+			return code == "40001" || code == "40P01" // serialization_failure, deadlock_detected
+		},
+		explain: explainPostgres,
+	}
+}
+
+// openPostgres connects to the server and brings the tables up to date.
+func (l *Ledger) openPostgres(ctx context.Context, dsn secret.String) error {
+	config, schema, err := postgresConfig(dsn, l.o.Node)
+	if err != nil {
+		return err
+	}
+	if l.o.LeaseTTL == 0 {
+		l.o.LeaseTTL = DefaultLeaseTTL
+	}
+	l.write = openPool(config)
+	l.owner = l.o.Instance
+	l.Reader = &Reader{db: l.write, d: postgresDialect(), address: addressOf(config), live: l.o.Live, log: l.o.Log}
+	err = checkServer(ctx, l.write, true)
+	if err == nil {
+		err = l.upgradePostgres(ctx, schema)
+	}
+	return l.explain(ctx, "open the ledger "+l.address, err)
+}
+
+// openPostgresReader connects to the server in sessions that cannot write.
+func openPostgresReader(ctx context.Context, dsn secret.String, o Options) (*Reader, error) {
+	config, _, err := postgresConfig(dsn, o.Node)
+	if err != nil {
+		return nil, err
+	}
+	config.RuntimeParams["default_transaction_read_only"] = "on"
+	r := &Reader{db: openPool(config), d: postgresDialect(), address: addressOf(config), live: o.Live, log: o.Log}
+	err = checkServer(ctx, r.db, false)
+	if err == nil {
+		err = checkSchema(ctx, r.reading(), r.address)
+	}
+	if err != nil {
+		return nil, errors.Join(r.explain(ctx, "open the ledger "+r.address, err), r.Close())
+	}
+	return r, nil
+}
+
+// postgresConfig returns how to connect and the schema of the tables.
+func postgresConfig(dsn secret.String, node string) (*pgx.ConnConfig, string, error) {
+	config, err := pgx.ParseConfig(dsn.Reveal())
+	if err != nil {
+		// The error may quote parts of the URL.
+		return nil, "", jobs.WithHint(errors.New("the ledger's address is not a valid PostgreSQL URL"),
+			"percent-encode special characters in the user's name and password, and check the names of the parameters")
+	}
+	schema := config.RuntimeParams["search_path"]
+	if schema == "" {
+		schema = defaultSchema
+	}
+	if !schemaName.MatchString(schema) {
+		return nil, "", jobs.WithHint(errors.New("search_path of the ledger's address is not one plain schema name"), "use lower-case letters, digits and _")
+	}
+	config.RuntimeParams["search_path"] = schema
+	for name, value := range map[string]string{
+		"application_name": "upkeep/" + node,
+		// Nothing of ours holds a row for long; a session that does must not
+		// stop all nodes.
+		"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s",
+	} {
+		if config.RuntimeParams[name] == "" {
+			config.RuntimeParams[name] = value
+		}
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	return config, schema, nil
+}
+
+func openPool(config *pgx.ConnConfig) *sql.DB {
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		// Every method promises durability, whatever the server's default is.
+		_, err := c.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+		return err
+	}))
+	db.SetMaxOpenConns(maxConnections)
+	db.SetMaxIdleConns(maxConnections / 2)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return db
+}
+
+func addressOf(config *pgx.ConnConfig) string {
+	return fmt.Sprintf("%s:%d/%s", config.Host, config.Port, config.Database)
+}
+
+// checkServer refuses servers on which the ledger could not work.
+func checkServer(ctx context.Context, db *sql.DB, writes bool) error {
+	var version int
+	var encoding string
+	var standby bool
+	const query = `SELECT CAST(current_setting('server_version_num') AS INTEGER), current_setting('server_encoding'), pg_is_in_recovery()`
+	if err := db.QueryRowContext(ctx, query).Scan(&version, &encoding, &standby); err != nil {
+		return err
+	}
+	switch {
+	case version < 120000:
+		return fmt.Errorf("PostgreSQL %d is too old: the ledger needs version 12 or newer", version/10000)
+	case encoding != "UTF8":
+		return jobs.WithHint(fmt.Errorf("the database's encoding is %s", encoding), "create it with ENCODING 'UTF8'")
+	case standby && writes:
+		return jobs.WithHint(errors.New("the server is a read-only standby"), "name the primary, or add target_session_attrs=read-write to the URL")
+	}
+	return nil
+}
+
+// upgradePostgres creates the schema and applies migrations, one process at a
+// time.
+func (l *Ledger) upgradePostgres(ctx context.Context, schema string) error {
+	_, want, err := migrationsOf(l.d)
+	if err != nil {
+		return err
+	}
+	have, err := schemaOf(ctx, l.reading())
+	if err != nil || have == want {
+		return err
+	}
+	conn, err := l.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	// Closing the session's connection for good is what surely frees its lock.
+	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
+	for _, statement := range []string{
+		"SET lock_timeout = 0",
+		fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrationLock),
+	} {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("wait for another process that sets up the ledger: %w", err)
+		}
+	}
+	if have, err = schemaOf(ctx, l.reading()); err != nil || have == want {
+		return err
+	}
+	if have > want {
+		return schemaMismatch(l.address, have, want)
+	}
+	if err := createSchema(ctx, conn, schema); err != nil {
+		return err
+	}
+	if err := migrate(ctx, l.write, l.d); err != nil {
+		return err
+	}
+	l.o.Log.InfoContext(ctx, "ledger tables are up to date", "address", l.address, "from_schema", have, "to_schema", want)
+	return nil
+}
+
+func createSchema(ctx context.Context, conn *sql.Conn, schema string) error {
+	var exists bool
+	const query = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1)"
+	if err := conn.QueryRowContext(ctx, query, schema).Scan(&exists); err != nil || exists {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, "CREATE SCHEMA "+schema); err != nil {
+		return jobs.WithHint(fmt.Errorf("create the schema %s: %w", schema, err),
+			fmt.Sprintf("let the ledger's user create it (GRANT CREATE ON DATABASE), or run CREATE SCHEMA %s AUTHORIZATION user", schema))
+	}
+	return nil
+}
+
+func postgresCode(err error) string {
+	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return failure.Code
+	}
+	return ""
+}
+
+// explainPostgres knows the codes of
+// https://www.postgresql.org/docs/current/errcodes-appendix.html that pass by
+// themselves or that a person can do something about.
+func explainPostgres(err error) error {
+	code := postgresCode(err)
+	switch {
+	case code == "53100":
+		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrUnavailable, err), "free space on the database server's disk")
+	case code == "42501":
+		return jobs.WithHint(err, "the ledger's user must own the schema and its tables")
+	case strings.HasPrefix(code, "28"), code == "3D000":
+		return jobs.WithHint(err, "check user, password and database in the ledger's address")
+	case strings.HasPrefix(code, "08"), strings.HasPrefix(code, "53"), strings.HasPrefix(code, "57P"),
+		code == "55P03", code == "40001", code == "40P01", code == "25P03", code == "25006":
+		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrUnavailable, err), "try again in a moment")
+	case code == "" && broken(err):
+		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrUnavailable, err), "check that the database server runs and can be reached")
+	}
+	return err
+}
+
+// broken tells whether err is about a connection and not about a statement.
+func broken(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	for _, sign := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, driver.ErrBadConn} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return pgconn.SafeToRetry(err)
+}

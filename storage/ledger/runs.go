@@ -1,0 +1,168 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ghosteam/upkeep/runner"
+)
+
+const (
+	defaultLimit = 50
+	// ambiguousShown is how many runs an ambiguous prefix names.
+	ambiguousShown = 5
+	// inChunk is how many keys one query looks up.
+	inChunk = 100
+)
+
+// query is a piece of SQL with its arguments.
+type query struct {
+	text strings.Builder
+	args []any
+}
+
+func (q *query) add(text string, args ...any) {
+	q.text.WriteString(text)
+	q.args = append(q.args, args...)
+}
+
+// Runs returns the runs that f selects, newest first.
+func (r *Reader) Runs(ctx context.Context, f runner.Filter) ([]runner.Run, error) {
+	if f.Limit < 0 {
+		return nil, fmt.Errorf("list runs: the limit %d is negative", f.Limit)
+	}
+	if f.Limit == 0 {
+		f.Limit = defaultLimit
+	}
+	runs, err := r.selectRuns(ctx, runIDs(f))
+	return runs, r.explain(ctx, "list runs", err)
+}
+
+// selectRuns returns the runs whose IDs q yields, newest first.
+func (r *Reader) selectRuns(ctx context.Context, ids *query) ([]runner.Run, error) {
+	text := "SELECT " + runColumns + " FROM runs r JOIN specs s ON s.digest = r.spec WHERE r.id IN (" + ids.text.String() + ") ORDER BY r.id DESC"
+	var runs []runner.Run
+	err := r.reading().each(ctx, text, ids.args, func(rows *sql.Rows) error {
+		run, err := scanRun(rows)
+		runs = append(runs, run)
+		return err
+	})
+	return runs, err
+}
+
+// runIDs selects the IDs of the newest runs that f selects. Every pair of a
+// state and a trigger is one range of an index, so each gives its newest and
+// the newest of all are taken from those: the work is bounded by the limit and
+// not by the number of runs.
+func runIDs(f runner.Filter) *query {
+	q := new(query)
+	if len(f.States) == 0 && len(f.Triggers) == 0 {
+		q.newest(f, "", "")
+		return q
+	}
+	states, triggers := f.States, f.Triggers
+	if len(states) == 0 {
+		states = runner.States()
+	}
+	if len(triggers) == 0 {
+		triggers = allTriggers()
+	}
+	q.add("SELECT id FROM (")
+	union := ""
+	for _, state := range slices.Compact(slices.Sorted(slices.Values(states))) {
+		for _, trigger := range slices.Compact(slices.Sorted(slices.Values(triggers))) {
+			q.add(union + "SELECT id FROM (")
+			q.newest(f, state, trigger)
+			q.add(fmt.Sprintf(") AS part_%s_%s", state, trigger))
+			union = " UNION ALL "
+		}
+	}
+	q.add(") AS parts ORDER BY id DESC LIMIT ?", f.Limit)
+	return q
+}
+
+// newest selects the IDs of the newest runs of one range.
+func (q *query) newest(f runner.Filter, state runner.State, trigger runner.Trigger) {
+	q.add("SELECT id FROM runs")
+	word := " WHERE "
+	add := func(condition string, arg any) {
+		q.add(word+condition, arg)
+		word = " AND "
+	}
+	if f.Workflow != "" {
+		add("workflow = ?", f.Workflow)
+	}
+	if state != "" {
+		add("state = ?", state)
+		add("trigger = ?", trigger)
+	}
+	if !f.Since.IsZero() {
+		add("id >= ?", tickOf(f.Since).bound())
+	}
+	if !f.Until.IsZero() {
+		add("id < ?", tickOf(f.Until).bound())
+	}
+	if f.Before != "" {
+		add("id < ?", f.Before)
+	}
+	q.add(" ORDER BY id DESC LIMIT ?", f.Limit)
+}
+
+func allTriggers() []runner.Trigger {
+	return []runner.Trigger{runner.BySchedule, runner.ByCatchUp, runner.ByManual, runner.ByAPI, runner.ByCheck}
+}
+
+// Run returns one run by its ID or an unambiguous beginning of it, in either
+// case of letters.
+func (r *Reader) Run(ctx context.Context, idOrPrefix string) (runner.Run, error) {
+	prefix := strings.ToLower(strings.TrimSpace(idOrPrefix))
+	what := fmt.Sprintf("look up run %q", clean(idOrPrefix, maxName))
+	if prefix == "" || strings.Trim(prefix, "0123456789abcdef-") != "" {
+		return runner.Run{}, fmt.Errorf("%s: %w", what, runner.ErrNotFound)
+	}
+	// All IDs consist of digits, letters up to f and hyphens, so "g" ends the
+	// range of a prefix.
+	ids := new(query)
+	ids.add("SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?", prefix, prefix+"g", ambiguousShown)
+	runs, err := r.selectRuns(ctx, ids)
+	switch {
+	case err != nil:
+		return runner.Run{}, r.explain(ctx, what, err)
+	case len(runs) == 0:
+		return runner.Run{}, fmt.Errorf("%s: %w", what, runner.ErrNotFound)
+	case len(runs) > 1:
+		failure := &runner.AmbiguousError{Prefix: prefix}
+		for _, run := range runs {
+			failure.IDs = append(failure.IDs, run.ID)
+		}
+		return runner.Run{}, failure
+	}
+	return runs[0], nil
+}
+
+// Latest returns the newest run of each named workflow that has one.
+func (r *Reader) Latest(ctx context.Context, workflows []string) (map[string]runner.Run, error) {
+	latest := make(map[string]runner.Run, len(workflows))
+	for names := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(workflows))), inChunk) {
+		ids := new(query)
+		for i, name := range names {
+			if i > 0 {
+				ids.add(" UNION ALL ")
+			}
+			ids.add("SELECT id FROM (")
+			ids.newest(runner.Filter{Workflow: name, Limit: 1}, "", "")
+			ids.add(fmt.Sprintf(") AS part_%d", i))
+		}
+		runs, err := r.selectRuns(ctx, ids)
+		if err != nil {
+			return nil, r.explain(ctx, "look up the latest runs", err)
+		}
+		for _, run := range runs {
+			latest[run.Spec.Workflow] = run
+		}
+	}
+	return latest, nil
+}
