@@ -45,7 +45,10 @@ var layers = []layer{
 		"a store knows its contract and leaves; never another store, a job or a run",
 	},
 
-	{"jobs", "jobs", leaves, "the contract of jobs knows leaves; not kinds, runs or the ledger"},
+	{
+		"jobs", "jobs", with("jobs/internal/child"),
+		"the contract of jobs knows leaves, and child processes to end what a dead run left; not kinds, runs or the ledger",
+	},
 	{
 		"jobs-internal", "jobs/internal/...", with("jobs", "jobs/internal/..."),
 		"what kinds share knows the contract and leaves; not kinds, runs or the ledger",
@@ -94,7 +97,7 @@ var layers = []layer{
 	{"scripts", "scripts/...", []string{"..."}, "development programs may measure everything"},
 }
 
-func with(more ...string) []string { return append(more[:len(more):len(more)], leaves...) }
+func with(more ...string) []string { return append(slices.Clip(more), leaves...) }
 
 // testPackages exist for tests. They may import everything, and production code may import none of them.
 var testPackages = []string{
@@ -118,23 +121,27 @@ var keepers = []keeper{
 	{"gocron", "github.com/go-co-op/gocron", []string{"runner/ticker"}, "gocron is the clock of the ticker and nothing else"},
 	{"river", "github.com/riverqueue", []string{"runner/queue/river"}, "River only delivers; the ledger is the truth"},
 	{
-		"pgx", "github.com/jackc", []string{"storage/ledger/...", "jobs/internal/pg", "runner/queue/river"},
+		"pgx", "github.com/jackc",
+		[]string{"storage/ledger/...", "jobs/internal/pg", "runner/queue/river"},
 		"PostgreSQL is spoken by the ledger, by the kinds through jobs/internal/pg, and by River's delivery",
 	},
 	{
-		"sqlite", "modernc.org/sqlite", []string{"storage/ledger/...", "jobs/sqlitebackup", "jobs/internal/sqlite"},
+		"sqlite", "modernc.org/sqlite",
+		[]string{"storage/ledger/...", "jobs/sqlitebackup", "jobs/internal/sqlite"},
 		"SQLite is spoken by the ledger and by the backup of SQLite files",
 	},
 	{"goose", "github.com/pressly/goose", []string{"storage/ledger/..."}, "migrations belong to the ledger"},
 	{"redis", "github.com/redis", []string{"storage/lock/redis", "jobs/redisping"}, "Redis holds locks and is probed"},
 	{"aws", "github.com/aws", []string{"storage/object/s3"}, "S3 is a store like any other"},
 	{
-		"gopsutil", "github.com/shirou/gopsutil", []string{"jobs/health", "jobs/system", "jobs/internal/*"},
+		"gopsutil", "github.com/shirou/gopsutil",
+		[]string{"jobs/health", "jobs/system", "jobs/internal/*"},
 		"gopsutil v3 is frozen: it stays behind one file, ready to be replaced",
 	},
 	{"mail", "github.com/wneessen/go-mail", []string{"alerts/email"}, "mail is a channel like any other"},
 	{
-		"prometheus", "github.com/prometheus", []string{"runner/metrics", "web", "cmd/..."},
+		"prometheus", "github.com/prometheus",
+		[]string{"runner/metrics", "web", "cmd/..."},
 		"parts report events; runner/metrics turns them into Prometheus",
 	},
 	{"huma", "github.com/danielgtaylor/huma", []string{"web/..."}, "HTTP stops at web"},
