@@ -18,7 +18,7 @@ import (
 
 // A goFile is what the checks look at in one Go file.
 type goFile struct {
-	path    string // relative to the module, with slashes
+	path    string // relative to the modulePath, with slashes
 	folder  string // of it
 	pkg     string
 	test    bool
@@ -163,7 +163,7 @@ func checkImports(file goFile) []string {
 	var out []string
 	place, known := layerOf(file.folder)
 	for _, imported := range file.imports {
-		if ours, ok := strings.CutPrefix(imported, module+"/"); ok {
+		if ours, ok := strings.CutPrefix(imported, modulePath+"/"); ok {
 			switch {
 			case matchesAny(testPackages, ours):
 				out = append(out, fmt.Sprintf("%s imports %s: it exists for tests", file.path, ours))
@@ -229,7 +229,7 @@ func checkFamilies(folders map[string][]goFile) []string {
 			continue
 		}
 		listed := slices.ContainsFunc(folders[family+"/all"], func(file goFile) bool {
-			return slices.Contains(file.imports, module+"/"+folder)
+			return slices.Contains(file.imports, modulePath+"/"+folder)
 		})
 		if !listed {
 			out = append(out, fmt.Sprintf("%s is missing in %s/all", folder, family))

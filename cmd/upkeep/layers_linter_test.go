@@ -84,8 +84,8 @@ func depguardRules() []depguardRule {
 	free := []string{"!$test"}
 	tests := depguardRule{name: "test-packages", why: "it exists for tests"}
 	for _, folder := range testPackages {
-		free = append(free, "!"+glob(folder))
-		tests.deny = append(tests.deny, module+"/"+folder)
+		free = append(free, "!"+filesOf(folder))
+		tests.deny = append(tests.deny, modulePath+"/"+folder)
 	}
 	tests.files = append([]string{"$all"}, free...)
 
@@ -94,34 +94,34 @@ func depguardRules() []depguardRule {
 		if slices.Contains(layer.may, "...") {
 			continue
 		}
-		rule := depguardRule{name: "layer-" + layer.name, files: []string{glob(layer.packages), "!$test"}, why: layer.why}
+		rule := depguardRule{name: "layer-" + layer.name, files: []string{filesOf(layer.packages), "!$test"}, why: layer.why}
 		for _, folder := range testPackages {
 			if matches(layer.packages, folder) {
-				rule.files = append(rule.files, "!"+glob(folder))
+				rule.files = append(rule.files, "!"+filesOf(folder))
 			}
 		}
 		for _, earlier := range layers[:i] {
 			if matches(layer.packages, strings.TrimSuffix(earlier.packages, "/...")) {
-				rule.files = append(rule.files, "!"+glob(earlier.packages))
+				rule.files = append(rule.files, "!"+filesOf(earlier.packages))
 			}
 		}
 		rule.allow = prefixes(layer.may)
-		rule.deny = []string{module}
+		rule.deny = []string{modulePath}
 		rules = append(rules, rule)
 	}
 	rules = append(rules, tests)
 	for _, keeper := range keepers {
 		rule := depguardRule{name: "library-" + keeper.name, files: append([]string{"$all"}, free...), deny: []string{keeper.library}, why: keeper.why}
 		for _, folder := range keeper.may {
-			rule.files = append(rule.files, "!"+glob(folder))
+			rule.files = append(rule.files, "!"+filesOf(folder))
 		}
 		rules = append(rules, rule)
 	}
 	return rules
 }
 
-// glob returns the pattern of the files of the packages.
-func glob(packages string) string {
+// filesOf returns the pattern of the files of the packages.
+func filesOf(packages string) string {
 	if above, ok := strings.CutSuffix(packages, "/..."); ok {
 		return "${base-path}/" + above + "/**.go"
 	}
@@ -134,11 +134,11 @@ func prefixes(patterns []string) []string {
 	var all []string
 	for _, pattern := range patterns {
 		if above, ok := strings.CutSuffix(pattern, "/..."); ok {
-			all = append(all, module+"/"+above+"$", module+"/"+above+"/")
+			all = append(all, modulePath+"/"+above+"$", modulePath+"/"+above+"/")
 		} else if above, ok := strings.CutSuffix(pattern, "/*"); ok {
-			all = append(all, module+"/"+above+"/")
+			all = append(all, modulePath+"/"+above+"/")
 		} else {
-			all = append(all, module+"/"+pattern+"$")
+			all = append(all, modulePath+"/"+pattern+"$")
 		}
 	}
 	slices.Sort(all)

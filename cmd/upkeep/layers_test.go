@@ -14,7 +14,7 @@ import (
 // touch a library that we could want to replace. The checks over it stand in layers_check_test.go; the
 // linter's depguard section is written from the same tables (layers_linter_test.go).
 
-const module = "github.com/ghosteam/upkeep"
+const modulePath = "github.com/ghosteam/upkeep"
 
 // A layer says what the packages of one place may import of this module.
 //
@@ -39,54 +39,54 @@ var layers = []layer{
 	{"schedule", "runner/schedule", nil, "a leaf: the calendar is pure"},
 	{"retention", "storage/object/retention", nil, "a leaf: what to keep is decided purely"},
 	{"object", "storage/object", []string{"configs/unit"}, "a leaf: the contract of stores knows no store and no job"},
-	{"object-all", "storage/object/all", with("storage/object/*"), "the list of stores knows stores only"},
+	{"object-all", "storage/object/all", andLeaves("storage/object/*"), "the list of stores knows stores only"},
 	{
 		"store", "storage/object/*", leaves,
 		"a store knows its contract and leaves; never another store, a job or a run",
 	},
 
 	{
-		"jobs", "jobs", with("jobs/internal/child"),
+		"jobs", "jobs", andLeaves("jobs/internal/child"),
 		"the contract of jobs knows leaves, and child processes to end what a dead run left; not kinds, runs or the ledger",
 	},
 	{
-		"jobs-internal", "jobs/internal/...", with("jobs", "jobs/internal/..."),
+		"jobs-internal", "jobs/internal/...", andLeaves("jobs", "jobs/internal/..."),
 		"what kinds share knows the contract and leaves; not kinds, runs or the ledger",
 	},
-	{"jobs-all", "jobs/all", with("jobs", "jobs/*"), "the list of kinds knows kinds only"},
+	{"jobs-all", "jobs/all", andLeaves("jobs", "jobs/*"), "the list of kinds knows kinds only"},
 	{
-		"kind", "jobs/*", with("jobs", "jobs/internal/..."),
+		"kind", "jobs/*", andLeaves("jobs", "jobs/internal/..."),
 		"a kind knows the contract, jobs/internal and leaves; never another kind, a run or the ledger",
 	},
 
-	{"runner", "runner", with("jobs"), "the words of running know the contract of jobs; not who uses them"},
-	{"queue", "runner/queue", with("jobs", "runner"), "the contract of delivery knows the words; not its implementations"},
+	{"runner", "runner", andLeaves("jobs"), "the words of running know the contract of jobs; not who uses them"},
+	{"queue", "runner/queue", andLeaves("jobs", "runner"), "the contract of delivery knows the words; not its implementations"},
 	{
-		"delivery", "runner/queue/*", with("jobs", "runner", "runner/queue"),
+		"delivery", "runner/queue/*", andLeaves("jobs", "runner", "runner/queue"),
 		"a delivery knows its contract and the words; the ledger reaches it through an interface",
 	},
 	{
-		"engine", "runner/*", with("jobs", "runner", "runner/queue"),
+		"engine", "runner/*", andLeaves("jobs", "runner", "runner/queue"),
 		"a part of the engine knows the words; peers meet in runner as a word or a small interface",
 	},
 
 	{
-		"ledger", "storage/ledger/...", with("jobs", "runner", "storage/ledger/..."),
+		"ledger", "storage/ledger/...", andLeaves("jobs", "runner", "storage/ledger/..."),
 		"the ledger knows the words; not who executes, delivers, alerts or shows",
 	},
-	{"lock", "storage/lock", with("jobs", "runner"), "the contract of locks knows the words"},
-	{"locks", "storage/lock/*", with("jobs", "runner", "storage/lock"), "a lock knows its contract and the words"},
+	{"lock", "storage/lock", andLeaves("jobs", "runner"), "the contract of locks knows the words"},
+	{"locks", "storage/lock/*", andLeaves("jobs", "runner", "storage/lock"), "a lock knows its contract and the words"},
 
-	{"alerts", "alerts", with("jobs", "runner"), "alerts know the words; the outbox reaches them through an interface"},
-	{"alerts-all", "alerts/all", with("alerts", "alerts/*"), "the list of channels knows channels only"},
-	{"channel", "alerts/*", with("alerts", "runner"), "a channel knows its contract; never another channel"},
-	{"health", "health/...", with("jobs", "runner", "health/..."), "health knows the words; peers meet in runner"},
-	{"reports", "reports/...", with("jobs", "runner", "reports/..."), "reports know the words; peers meet in runner"},
-	{"web", "web/...", with("jobs", "runner", "web/..."), "web declares the interfaces it needs; cmd gives them to it"},
+	{"alerts", "alerts", andLeaves("jobs", "runner"), "alerts know the words; the outbox reaches them through an interface"},
+	{"alerts-all", "alerts/all", andLeaves("alerts", "alerts/*"), "the list of channels knows channels only"},
+	{"channel", "alerts/*", andLeaves("alerts", "runner"), "a channel knows its contract; never another channel"},
+	{"health", "health/...", andLeaves("jobs", "runner", "health/..."), "health knows the words; peers meet in runner"},
+	{"reports", "reports/...", andLeaves("jobs", "runner", "reports/..."), "reports know the words; peers meet in runner"},
+	{"web", "web/...", andLeaves("jobs", "runner", "web/..."), "web declares the interfaces it needs; cmd gives them to it"},
 
 	{
 		"configs", "configs/...",
-		with(
+		andLeaves(
 			"configs/...", "jobs", "runner", "runner/queue", "runner/executor", "runner/ticker", "runner/queue/*",
 			"storage/ledger", "storage/lock", "storage/lock/*", "alerts", "health", "reports", "web",
 		),
@@ -97,7 +97,7 @@ var layers = []layer{
 	{"scripts", "scripts/...", []string{"..."}, "development programs may measure everything"},
 }
 
-func with(more ...string) []string { return append(slices.Clip(more), leaves...) }
+func andLeaves(more ...string) []string { return append(slices.Clip(more), leaves...) }
 
 // testPackages exist for tests. They may import everything, and production code may import none of them.
 var testPackages = []string{
@@ -187,52 +187,52 @@ func TestLayers(t *testing.T) {
 // TestLayers_Complain proves that the checker can fail: each tree is wrong in one way.
 func TestLayers_Complain(t *testing.T) {
 	t.Parallel()
-	const m = module + "/"
+	const m = modulePath + "/"
 	tests := map[string]struct {
 		files map[string]string // path: content
 		want  []string
 	}{
 		"peers import each other": {
-			files: map[string]string{"web/web.go": imports("web", m+"storage/ledger")},
+			files: map[string]string{"web/web.go": importing("web", m+"storage/ledger")},
 			want: []string{
 				"web/web.go imports storage/ledger: web declares the interfaces it needs; cmd gives them to it",
 			},
 		},
 		"a kind imports a kind": {
-			files: map[string]string{"jobs/all/all.go": imports("all", m+"jobs/prune"), "jobs/prune/prune.go": kind("prune", m+"jobs/script")},
+			files: map[string]string{"jobs/all/all.go": importing("all", m+"jobs/prune"), "jobs/prune/prune.go": defining("prune", "prune", m+"jobs/script")},
 			want: []string{
 				"jobs/prune/prune.go imports jobs/script: a kind knows the contract, jobs/internal and leaves; never another kind, a run or the ledger",
 			},
 		},
 		"a leaf imports the house": {
-			files: map[string]string{"runner/schedule/rule.go": imports("schedule", m+"runner", "time")},
+			files: map[string]string{"runner/schedule/rule.go": importing("schedule", m+"runner", "time")},
 			want:  []string{"runner/schedule/rule.go imports runner: a leaf: the calendar is pure"},
 		},
 		"configs names a kind": {
-			files: map[string]string{"configs/load.go": imports("configs", m+"jobs/all", m+"jobs", "go.yaml.in/yaml/v4")},
+			files: map[string]string{"configs/load.go": importing("configs", m+"jobs/all", m+"jobs", "go.yaml.in/yaml/v4")},
 			want: []string{
 				"configs/load.go imports jobs/all: configuration knows contracts; kinds, stores and channels reach it as registries",
 			},
 		},
 		"also behind a build constraint": {
-			files: map[string]string{"runner/metrics/x_plan9.go": "//go:build plan9\n\n" + imports("metrics", m+"web")},
+			files: map[string]string{"runner/metrics/x_plan9.go": "//go:build plan9\n\n" + importing("metrics", m+"web")},
 			want: []string{
 				"runner/metrics/x_plan9.go imports web: a part of the engine knows the words; peers meet in runner as a word or a small interface",
 			},
 		},
 		"production imports a test package": {
-			files: map[string]string{"cmd/upkeep/wire.go": imports("main", m+"storage/ledger/ledgertest")},
+			files: map[string]string{"cmd/upkeep/wire.go": importing("main", m+"storage/ledger/ledgertest")},
 			want:  []string{"cmd/upkeep/wire.go imports storage/ledger/ledgertest: it exists for tests"},
 		},
 		"a test and a test package may": {
 			files: map[string]string{
-				"web/web_test.go":                       imports("web_test", m+"storage/ledger/ledgertest", m+"storage/ledger", "github.com/jackc/pgx/v5", "testing"),
-				"storage/ledger/ledgertest/suite.go":    imports("ledgertest", m+"storage/ledger", m+"runner/executor", "testing"),
-				"storage/ledger/internal/x/postgres.go": imports("x", "github.com/jackc/pgx/v5/pgxpool"),
+				"web/web_test.go":                       importing("web_test", m+"storage/ledger/ledgertest", m+"storage/ledger", "github.com/jackc/pgx/v5", "testing"),
+				"storage/ledger/ledgertest/suite.go":    importing("ledgertest", m+"storage/ledger", m+"runner/executor", "testing"),
+				"storage/ledger/internal/x/postgres.go": importing("x", "github.com/jackc/pgx/v5/pgxpool"),
 			},
 		},
 		"a library outside its keeper": {
-			files: map[string]string{"runner/executor/run.go": imports("executor", "github.com/riverqueue/river", "log", "log/slog")},
+			files: map[string]string{"runner/executor/run.go": importing("executor", "github.com/riverqueue/river", "log", "log/slog")},
 			want: []string{
 				"runner/executor/run.go imports github.com/riverqueue/river: River only delivers; the ledger is the truth",
 				"runner/executor/run.go imports log: log/slog, injected",
@@ -240,16 +240,16 @@ func TestLayers_Complain(t *testing.T) {
 		},
 		"a library in two files": {
 			files: map[string]string{
-				"jobs/internal/host/cpu.go":    imports("host", "github.com/shirou/gopsutil/v3/cpu"),
-				"jobs/internal/host/memory.go": imports("host", "github.com/shirou/gopsutil/v3/mem"),
+				"jobs/internal/host/cpu.go":    importing("host", "github.com/shirou/gopsutil/v3/cpu"),
+				"jobs/internal/host/memory.go": importing("host", "github.com/shirou/gopsutil/v3/mem"),
 			},
 			want: []string{"github.com/shirou/gopsutil is imported by 2 files, one may: jobs/internal/host/cpu.go, jobs/internal/host/memory.go"},
 		},
 		"folders that are not of the house": {
 			files: map[string]string{
-				"main.go":             imports("main"),
-				"pkg/util/strings.go": imports("util"),
-				"runner/a/b/c/c.go":   imports("c"),
+				"main.go":             importing("main"),
+				"pkg/util/strings.go": importing("util"),
+				"runner/a/b/c/c.go":   importing("c"),
 			},
 			want: []string{
 				"main.go: no Go files in the root of the module",
@@ -260,11 +260,11 @@ func TestLayers_Complain(t *testing.T) {
 		},
 		"a kind under a wrong name": {
 			files: map[string]string{
-				"jobs/all/all.go":       imports("all", m+"jobs/archive"),
-				"jobs/archive/a.go":     kind("tarball"),
-				"jobs/usage/u.go":       imports("sizes"),
-				"jobs/usage/u_test.go":  imports("sizes_test"),
-				"jobs/internal/pg/p.go": imports("postgres"),
+				"jobs/all/all.go":       importing("all", m+"jobs/archive"),
+				"jobs/archive/a.go":     defining("archive", "tarball"),
+				"jobs/usage/u.go":       importing("sizes"),
+				"jobs/usage/u_test.go":  importing("sizes_test"),
+				"jobs/internal/pg/p.go": importing("postgres"),
 			},
 			want: []string{
 				`jobs/archive: the kind is called "tarball"; folder, package and kind have one name`,
@@ -292,10 +292,10 @@ func TestLayers_Complain(t *testing.T) {
 		},
 		"what the walk leaves out": {
 			files: map[string]string{
-				"runner/testdata/src/x.go": imports("x", m+"web"),
-				"runner/_old/x.go":         imports("x", m+"web"),
-				".bin/x/x.go":              imports("x", m+"web"),
-				"web/node_modules/x/x.go":  imports("x", m+"storage/ledger"),
+				"runner/testdata/src/x.go": importing("x", m+"web"),
+				"runner/_old/x.go":         importing("x", m+"web"),
+				".bin/x/x.go":              importing("x", m+"web"),
+				"web/node_modules/x/x.go":  importing("x", m+"storage/ledger"),
 			},
 		},
 	}
@@ -320,8 +320,8 @@ func TestLayers_Complain(t *testing.T) {
 	}
 }
 
-// imports returns a file that imports paths.
-func imports(pkg string, paths ...string) string {
+// importing returns a file that imports paths.
+func importing(pkg string, paths ...string) string {
 	var b strings.Builder
 	b.WriteString("package " + pkg + "\n\n")
 	for _, path := range paths {
@@ -330,12 +330,8 @@ func imports(pkg string, paths ...string) string {
 	return b.String()
 }
 
-// kind returns a file that defines a kind.
-func kind(name string, paths ...string) string {
-	pkg := name
-	if name == "tarball" {
-		pkg = "archive"
-	}
-	return imports(pkg, append(paths, module+"/jobs")...) +
-		"\nfunc Kind() jobs.Kind { return jobs.Define[Options](\"" + name + "\", \"\", Options{}, nil) }\n"
+// defining returns a file of pkg that defines a kind.
+func defining(pkg, kind string, paths ...string) string {
+	return importing(pkg, append(paths, modulePath+"/jobs")...) +
+		"\nfunc Kind() jobs.Kind { return jobs.Define[Options](\"" + kind + "\", \"\", Options{}, nil) }\n"
 }
