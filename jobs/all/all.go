@@ -1,0 +1,23 @@
+// Package all is the list of kinds: one line each. A kind that is not listed
+// here does not exist.
+package all
+
+import (
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/health"
+	"github.com/ghosteam/upkeep/jobs/prune"
+	"github.com/ghosteam/upkeep/jobs/script"
+	"github.com/ghosteam/upkeep/jobs/system"
+	"github.com/ghosteam/upkeep/jobs/usage"
+)
+
+// Kinds returns the registry of all kinds.
+func Kinds() *jobs.Registry {
+	return jobs.NewRegistry(
+		health.Kind(),
+		prune.Kind(),
+		script.Kind(),
+		system.Kind(),
+		usage.Kind(),
+	)
+}
