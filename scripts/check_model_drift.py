@@ -105,7 +105,7 @@ def record(result: Result, feature: Feature, outcome: Optional[drift.Outcome], s
     if isinstance(feature, CategoricalFeature):
         result.value(f"new_category_share.{slug}", feature.new_rows / max(1, feature.values()))
     if outcome is not None:
-        result.value(f"psi.{slug}", outcome.index)
+        result.value(f"psi.{slug}", outcome.psi)
         result.value(f"{'ks' if feature.test == 'ks' else 'v'}.{slug}", outcome.distance)
         result.value(f"p.{slug}", outcome.p)
 
@@ -119,15 +119,15 @@ def judge_feature(
                        f"{what} {shown(feature.name)}: {feature.values()} values against {feature.reference_values()} in "
                        f"the reference are too few to compare (at least {args.drift_min_sample}): unknown, not good")
         return
-    by_index = outcome.index >= args.psi.warn
+    by_index = outcome.psi >= args.psi.warn
     by_test = outcome.p < args.alpha and outcome.distance >= args.effect
     if not by_index and not by_test:
         return
-    sure = outcome.index >= args.psi.crit and outcome.index > outcome.noise
+    sure = outcome.psi >= args.psi.crit and outcome.psi > outcome.noise
     limit = args.psi.crit if sure else args.psi.warn
     test = "Kolmogorov-Smirnov distance" if feature.test == "ks" else "Cramér's V"
-    parts = [f"stability index {outcome.index:.3f}" + (f" (limit {limit:g})" if by_index else "")]
-    if by_index and outcome.index <= outcome.noise:
+    parts = [f"stability index {outcome.psi:.3f}" + (f" (limit {limit:g})" if by_index else "")]
+    if by_index and outcome.psi <= outcome.noise:
         parts.append(f"which chance can give with {feature.values()} values")
     parts.append(f"{test} {outcome.distance:.3f}, p = {outcome.p:.2g}")
     result.finding(f"{what}-drift.{slug}", CRITICAL if sure else WARNING,
@@ -150,7 +150,7 @@ def judge_new(result: Result, args: argparse.Namespace, feature: Feature, slug: 
     if not isinstance(feature, CategoricalFeature) or not feature.new_rows:
         return
     share = feature.new_rows / feature.values()
-    most = sorted(feature.new, key=lambda c: (-feature.new[c], c))
+    most = [c for c, _ in sorted(feature.new.items(), key=lambda item: (-item[1], item[0]))]
     result.finding(f"new-categories.{slug}", WARNING if share >= args.new_category_share else INFO,
                    f"{shown(feature.name)}: {percent(share, 2)} of values are not in the reference: {listed(most, 5)}")
 
@@ -160,15 +160,15 @@ def judge_whole(
 ) -> None:
     own = {n: o for n, o in found.outcomes.items() if n not in drift.PREDICTIONS}
     drifted: List[str] = sorted(
-        (n for n, o in own.items() if o.index >= args.psi.warn), key=lambda n: (-own[n].index, n)
+        (n for n, o in own.items() if o.psi >= args.psi.warn), key=lambda n: (-own[n].psi, n)
     )
     result.value("features", len(own))
     result.value("drifted_features", len(drifted))
     if own:
         share = len(drifted) / len(own)
         result.value("drifted_share", share)
-        top = max(own, key=lambda n: (own[n].index, n))
-        result.value("psi_max", own[top].index)
+        top = max(own, key=lambda n: (own[n].psi, n))
+        result.value("psi_max", own[top].psi)
         result.output("most_drifted", top)
         if share >= args.drifted_share and len(drifted) > 1:
             result.finding("data-set-drift", CRITICAL,

@@ -162,8 +162,8 @@ def measure_drift(
                        f"{shown(model)}: {found.rows} rows against {found.reference_rows} in the reference are too few "
                        f"to judge drift (at least {args.drift_min_sample}): unknown, not good")
         return {}
-    result.value(f"psi_max.{slug}", max(o.index for o in own.values()))
-    result.value(f"drifted_features.{slug}", sum(1 for o in own.values() if o.index >= args.psi.warn))
+    result.value(f"psi_max.{slug}", max(o.psi for o in own.values()))
+    result.value(f"drifted_features.{slug}", sum(1 for o in own.values() if o.psi >= args.psi.warn))
     return own
 
 

@@ -9,7 +9,7 @@ import io
 import os
 import stat
 import zlib
-from typing import FrozenSet, Iterator, List, Mapping
+from typing import IO, FrozenSet, Iterator, List, Mapping, cast
 
 from .broke import Broke
 from .tables import CELL_LIMIT, Row, Table
@@ -142,7 +142,7 @@ def _opened(path: str) -> io.TextIOBase:
         raise Broke(f"{path}: not a UTF-8 CSV file", wrong)
     if head[:2] == b"\x1f\x8b":
         file.close()
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
+        return io.TextIOWrapper(cast(IO[bytes], gzip.open(path, "rb")), encoding="utf-8-sig", newline="")
     return io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
 
 

@@ -21,13 +21,13 @@ PREDICTIONS = ("predicted", "score")
 class Outcome(NamedTuple):
     """How far one feature has moved.
 
-    index       population stability index; noise: what chance alone exceeds in 5 % of cases
+    psi         population stability index; noise: what chance alone exceeds in 5 % of cases
     distance    Kolmogorov-Smirnov distance, or Cramér's V of a categorical feature
     p           p-value of that test, corrected for the number of features
     """
 
     feature: Feature
-    index: float
+    psi: float
     noise: float
     distance: float
     p: float
@@ -111,12 +111,12 @@ def outcomes(args: argparse.Namespace, features: List[Feature]) -> Dict[str, Out
     enough = [f for f in features if f.values() >= least and f.reference_values() >= least]
     distances = {f.name: f.distance() for f in enough}
     ps = corrected_by_name({n: p for n, (_, p) in distances.items()}, args.correction)
-    return {f.name: Outcome(f, f.index(), f.noise(), distances[f.name][0], ps[f.name]) for f in enough}
+    return {f.name: Outcome(f, f.stability(), f.noise(), distances[f.name][0], ps[f.name]) for f in enough}
 
 
 def since_day(found: Dict[str, Outcome], limit: float) -> Optional[int]:
     """The first UTC day number from which on any feature lies beyond `limit`."""
-    days = [d for o in found.values() if o.index >= limit for d in (o.feature.since(limit),) if d is not None]
+    days = [d for o in found.values() if o.psi >= limit for d in (o.feature.since(limit),) if d is not None]
     return min(days, default=None)
 
 

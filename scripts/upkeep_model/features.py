@@ -15,7 +15,7 @@ from .wording import shown
 
 SNIFFED_ROWS = 1000
 MOST_NEW_NAMES = 1000  # names of new categories that are kept; all of them are counted
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 Counts = List[int]
 
@@ -91,7 +91,7 @@ class Feature:
                 total = [a + b for a, b in zip(total, counts)]
         return total
 
-    def index(self, counts: Optional[Counts] = None) -> float:
+    def stability(self, counts: Optional[Counts] = None) -> float:
         """The population stability index of the current counts, or of `counts`."""
         return bins.stability_index(self.reference_counts(), self.current_counts() if counts is None else counts)
 
@@ -107,7 +107,7 @@ class Feature:
             n = sum(counts)
             if n < 30:
                 continue
-            if self.index(counts) >= max(limit, self.noise(n)) and self.index(self.current_counts(day)) >= limit:
+            if self.stability(counts) >= max(limit, self.noise(n)) and self.stability(self.current_counts(day)) >= limit:
                 return day
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import time
 from typing import NamedTuple
@@ -13,10 +14,11 @@ from .wording import shown
 _STAMP = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?"
-    r"\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?"
+    r"\s*(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?",
+    re.ASCII,
 )
-_EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}")
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_EPOCH = re.compile(r"\d{9,10}(?:\.\d+)?|\d{12,13}", re.ASCII)
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 
@@ -50,7 +52,7 @@ def parse(text: str) -> float:
             return number / 1000 if number >= 1e11 else number
         raise ValueError("not a timestamp")
     year, month, day, hour, minute, second, fraction, zone = found.groups()
-    days = datetime.date(int(year), int(month), int(day)).toordinal() - _EPOCH_DAY
+    days = _days(int(year), int(month), int(day))
     h, m, s = int(hour or 0), int(minute or 0), int(second or 0)
     if h > 23 or m > 59 or s > 60:
         raise ValueError("no such time of day")
@@ -58,6 +60,11 @@ def parse(text: str) -> float:
     if fraction:
         at += float("0." + fraction)
     return at - _offset(zone)
+
+
+@functools.lru_cache(maxsize=4096)
+def _days(year: int, month: int, day: int) -> int:
+    return datetime.date(year, month, day).toordinal() - _EPOCH_DAY
 
 
 def _offset(zone: str) -> float:

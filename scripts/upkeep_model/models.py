@@ -132,12 +132,16 @@ def incumbent(models: List[Model], serving: Optional[str]) -> Optional[Model]:
         return max(by_role, key=lambda m: m.trained_at)
     if serving is not None and serving != "-":
         return next((m for m in models if m.version == serving), None)
-    return max((m for m in models if m.role not in CANDIDATE), key=lambda m: m.trained_at, default=None)
+    return _latest([m for m in models if m.role not in CANDIDATE])
 
 
 def candidate(models: List[Model], live: Model) -> Optional[Model]:
     """The newest candidate that was trained after the incumbent, or None."""
     later = [m for m in models if m.role in CANDIDATE and m.trained_at > live.trained_at]
-    return max(later, key=lambda m: m.trained_at, default=None)
+    return _latest(later)
+
+
+def _latest(models: List[Model]) -> Optional[Model]:
+    return max(models, key=lambda m: m.trained_at) if models else None
 
 

@@ -59,13 +59,11 @@ class Requests:
         self.total = 0
         self.future = 0
         self._most = args.max_rows
-        self._model = args.model
-        self._version = args.model_version
         self._time = table.need("timestamp")
-        if self._model is not None:
-            table.need("model")
-        if self._version is not None:
-            table.need("version")
+        self._only: List[Tuple[int, str]] = []  # place of a column, and what its cell must be
+        for name, wanted in (("model", args.model), ("version", args.model_version)):
+            if wanted is not None:
+                self._only.append((table.need(name), wanted))
         self._at = [table.find(name) for name in COLUMNS[2:]]
 
     def has(self, column: str) -> bool:
@@ -128,7 +126,7 @@ class Requests:
             result.finding("unfinished-line", INFO, "the last line of the log is still being written and is left out")
 
     def _empty(self) -> Broke:
-        narrowed = self._model is not None or self._version is not None
+        narrowed = bool(self._only)
         return Broke(
             f"{self.table.name}: no rows" + (" of that model and version" if narrowed else ""),
             "check --model and --model-version" if narrowed else "an empty log is nothing to measure; check its writer",
@@ -137,11 +135,8 @@ class Requests:
     def timed(self) -> Iterator[Tuple[int, float, Sequence[Any]]]:
         """Every row of the chosen model and version as (line, instant, cells)."""
         table, place = self.table, self._time
-        model, version = self._at[0], self._at[1]
         for line, cells in table.rows():
-            if self._model is not None and str(cells[model]).strip() != self._model:
-                continue
-            if self._version is not None and str(cells[version]).strip() != self._version:
+            if self._only and any(str(cells[at]).strip() != wanted for at, wanted in self._only):
                 continue
             yield line, table.instant(cells[place], line), cells
 

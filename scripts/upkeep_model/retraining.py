@@ -113,8 +113,8 @@ def _by_age(args: argparse.Namespace, live: Model, age: float, new_labels: int) 
 
 
 def _by_drift(args: argparse.Namespace, drifted: Dict[str, Outcome]) -> List[Reason]:
-    hard = [n for n, o in drifted.items() if o.index >= args.psi.crit and o.index > o.noise]
-    soft = [n for n, o in drifted.items() if o.index >= args.psi.warn and n not in hard]
+    hard = [n for n, o in drifted.items() if o.psi >= args.psi.crit and o.psi > o.noise]
+    soft = [n for n, o in drifted.items() if o.psi >= args.psi.warn and n not in hard]
     found: List[Reason] = []
     if hard:
         found.append(Reason(RETRAIN, "drift", WARNING,
@@ -127,4 +127,4 @@ def _by_drift(args: argparse.Namespace, drifted: Dict[str, Outcome]) -> List[Rea
 
 
 def _with_index(drifted: Dict[str, Outcome], names: List[str]) -> str:
-    return listed([f"{n} {drifted[n].index:.2f}" for n in sorted(names, key=lambda n: -drifted[n].index)])
+    return listed([f"{n} {drifted[n].psi:.2f}" for n in sorted(names, key=lambda n: -drifted[n].psi)])

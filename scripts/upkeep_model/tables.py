@@ -91,7 +91,7 @@ class Table:
         """A cell as text; a float without a fraction reads as an integer, so that 1.0 is the class 1."""
         if isinstance(cell, str):
             stripped = cell.strip()
-            whole = _WHOLE.fullmatch(stripped)
+            whole = _WHOLE.fullmatch(stripped) if stripped.endswith("0") else None
             return whole.group(1) if whole else stripped
         if isinstance(cell, float) and cell.is_integer():
             return str(int(cell))
@@ -101,11 +101,13 @@ class Table:
         """A cell as a finite number; Broke with its place when it is none."""
         try:
             number = float(cell)
+            if isinstance(cell, str) and not (cell.isascii() and "_" not in cell):
+                raise ValueError("Python reads it, others would not")
         except (TypeError, ValueError, OverflowError):
             raise Broke(
                 f'{self.where(at)}: {shown(column)} is not a number: "{shown(cell)}"', self._number_hint(cell)
             ) from None
-        if not math.isfinite(number) or (isinstance(cell, str) and "_" in cell):
+        if not math.isfinite(number):
             raise Broke(
                 f'{self.where(at)}: {shown(column)} is not a finite number: "{shown(cell)}"',
                 f"leave the cell empty for a missing value, or say --missing {shown(cell, 20)}",

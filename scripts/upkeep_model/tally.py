@@ -29,14 +29,15 @@ class Percentiles(NamedTuple):
 
 
 class Tally:
-    """Counts, latencies and scores of some requests.
+    """Counts, latencies and, unless `scores` is false, scores of some requests.
 
     failed of known   failures among the requests whose status is known
     labelled          requests with both a prediction and an actual class: confusion.n
     oldest, newest, newest_labelled   instants; 0 when there is none
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scores: bool = True) -> None:
+        self._keeps_scores = scores
         self.requests = 0
         self.known = 0
         self.failed = 0
@@ -46,6 +47,7 @@ class Tally:
         self.response = array("d")
         self.scores = array("d")
         self.scored: List[Tuple[str, str]] = []
+        self._pairs: Dict[Tuple[str, str], Tuple[str, str]] = {}
         self.oldest = self.newest = self.newest_labelled = 0.0
 
     def add(self, r: Request) -> None:
@@ -73,9 +75,11 @@ class Tally:
                 f"more than {MAX_CLASSES} different classes in the columns predicted and actual",
                 "these scripts judge classification; map the class with --column predicted=NAME",
             )
-        if r.score is not None:
+        if r.score is not None and self._keeps_scores:
             self.scores.append(r.score)
-            self.scored.append((r.predicted, r.actual))
+            # One tuple for each pair of classes instead of one for each row.
+            pair = (r.predicted, r.actual)
+            self.scored.append(self._pairs.setdefault(pair, pair))
 
     def merge(self, other: "Tally") -> None:
         self.requests += other.requests

@@ -25,7 +25,7 @@ class Traffic:
         self.window = window
         self.covered = window.seconds
         self.step = next((s for s in _STEPS if window.seconds / s <= 60), _STEPS[-1])
-        self.whole = Tally()
+        self.whole = Tally(scores=False)
         self.endpoints: Dict[str, Tally] = {}
         self.models: Dict[Group, Tally] = {}
         self.points: Dict[int, Tally] = {}
@@ -36,9 +36,9 @@ class Traffic:
         name = r.endpoint if r.endpoint is not None else "-"
         if name not in self.endpoints and len(self.endpoints) >= MOST_ENDPOINTS:
             name = OTHERS
-        self.endpoints.setdefault(name, Tally()).add(r)
-        self.models.setdefault((r.model, r.version), Tally()).add(r)
-        self.points.setdefault(int(r.time // self.step), Tally()).add(r)
+        self.endpoints.setdefault(name, Tally(scores=False)).add(r)
+        self.models.setdefault((r.model, r.version), Tally(scores=False)).add(r)
+        self.points.setdefault(int(r.time // self.step), Tally(scores=False)).add(r)
         minute = int(r.time // 60)
         self.minutes[minute] = self.minutes.get(minute, 0) + 1
 
@@ -55,7 +55,7 @@ class Traffic:
     def timeline(self) -> List[Tuple[float, Tally]]:
         """A tally for every step of the window, also for those without requests, with its start."""
         first, last = int(self.window.start // self.step), int(self.window.end // self.step)
-        return [(n * self.step, self.points.get(n, Tally())) for n in range(first, last + 1)]
+        return [(n * self.step, self.points.get(n, Tally(scores=False))) for n in range(first, last + 1)]
 
 
 def read(log: Requests, windows: List[Window], also: Callable[[Request], None] = lambda r: None) -> List[Traffic]:
