@@ -48,6 +48,7 @@ type Reason string
 // The reasons.
 const (
 	ReasonError     Reason = "error"     // the job returned an error
+	ReasonPermanent Reason = "permanent" // the job returned an error that no retry can cure
 	ReasonFindings  Reason = "findings"  // findings decided the state
 	ReasonPanic     Reason = "panic"     // the kind's code panicked
 	ReasonTimeout   Reason = "timeout"   // a job or run timeout ended it
