@@ -1,0 +1,220 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// stopBound is how long a job may take to return after its children must be
+// gone, before the executor gives it up.
+const stopBound = 10 * time.Second
+
+// attempt is one try of one job. The run's loop makes it and reads it after
+// its end; in between it belongs to its goroutine.
+type attempt struct {
+	run    *run
+	place  *place
+	record runner.Attempt
+	job    jobs.Job
+	out    *out
+	log    *slog.Logger
+	// redactor knows the secrets that the attempt was given.
+	redactor *secret.Redactor
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	// last, once set, ends a `when: always` attempt that has outlived the
+	// bound after its run's end.
+	last *time.Timer
+
+	// output, judgement, cause, err and abandoned are what came out.
+	output    runner.Output
+	judgement judgement
+	cause     error
+	err       error
+	abandoned bool
+}
+
+// newAttempt prepares the attempt that record describes.
+func (r *run) newAttempt(p *place, record runner.Attempt, work *workpiece) *attempt {
+	a := &attempt{run: r, place: p, record: record, job: work.job, redactor: secret.NewRedactor(work.secrets)}
+	a.log = slog.New(scrubbedLog{
+		Handler: r.log.With("job", record.Job, "attempt", record.Number).Handler(), redactor: a.redactor,
+	})
+	var mirror *live
+	if r.LiveDir != "" {
+		mirror = newLive(r.LiveDir, record.Key(), r.HeadBytes, r.TailBytes, a.log)
+	}
+	captured := newCapture(r.HeadBytes, r.TailBytes, mirror)
+	a.out = &out{scrub: a.redactor.Writer(captured), capture: captured}
+	a.ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(r.halt.writes))
+	return a
+}
+
+// halt ends the attempt because its run ends early. Jobs that run always
+// outlive a cancel and the run's timeout, with a bound.
+func (a *attempt) halt(level urgency, cause error) {
+	if level > ending || a.place.When != runner.Always {
+		a.cancel(cause)
+		return
+	}
+	if a.place.Timeout == 0 {
+		a.last = time.AfterFunc(alwaysBound, func() {
+			a.cancel(&runner.TimeoutError{What: "job " + a.place.Name + " after the end of its run", After: alwaysBound})
+		})
+	}
+}
+
+// execute runs the job and fills in what came out.
+func (a *attempt) execute() {
+	ctx := a.ctx
+	defer a.cancel(nil)
+	if a.place.Timeout > 0 {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeoutCause(ctx, a.place.Timeout,
+			&runner.TimeoutError{What: "job " + a.place.Name, After: a.place.Timeout})
+		defer end()
+	}
+	o := a.inWorkDir(ctx)
+	cause := context.Cause(ctx)
+	a.record.FinishedAt = now()
+	if panicked, ok := o.err.(*panicError); ok { //nolint:errorlint // guard returns it bare
+		fmt.Fprintf(a.out, "\n%v\n\n%s", panicked, panicked.stack)
+	}
+	a.conclude(o, cause)
+}
+
+// conclude judges the outcome and completes the record.
+func (a *attempt) conclude(o outcome, cause error) {
+	a.judgement = classify(o, cause, a.place.FailOn)
+	a.err, a.cause, a.abandoned = o.err, cause, o.abandoned > 0
+	a.record.State, a.record.Reason = a.judgement.state, a.judgement.reason
+	a.record.Error, a.record.Hint = a.judgement.text, a.judgement.hint
+	a.record.ExitCode = a.judgement.exitCode
+	a.record.Result = o.result
+	scrub(&a.record, a.redactor)
+	a.output, a.record.OutputBytes = a.out.close()
+	a.record.OutputCut = a.output.Cut
+}
+
+// inWorkDir gives the job its private folder for as long as it runs.
+func (a *attempt) inWorkDir(ctx context.Context) outcome {
+	// A halt that came while the attempt was put on record.
+	if cause := context.Cause(ctx); cause != nil {
+		return outcome{err: cause}
+	}
+	dir, err := os.MkdirTemp(a.run.WorkDir, workPrefix(a.record.Run)+fmt.Sprintf("%s.%d-*", a.record.Job, a.record.Number))
+	if err != nil {
+		return outcome{err: fmt.Errorf("make the attempt's private folder: %w", err)}
+	}
+	remove := func() {
+		if err := os.RemoveAll(dir); err != nil {
+			a.log.Warn("the private folder of the attempt could not be removed", "error", err)
+		}
+	}
+	return a.supervise(ctx, a.environment(dir), remove)
+}
+
+// supervise runs the job and waits for it, but not for ever once its context
+// has ended: a goroutine cannot be killed, so a job that ignores its context is
+// left behind, its output is cut off and the run goes on. after is called when
+// the job has really returned.
+func (a *attempt) supervise(ctx context.Context, env *jobs.Env, after func()) outcome {
+	done := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		o.err = guard(func() (err error) {
+			o.result, err = a.job.Run(ctx, env)
+			return err
+		}, func(err error) { done <- outcome{err: err} })
+		done <- o
+	}()
+	select {
+	case o := <-done:
+		after()
+		return o
+	case <-ctx.Done():
+	}
+	patience := a.run.plan.KillGrace + stopBound
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case o := <-done:
+		after()
+		return o
+	case <-timer.C:
+	}
+	a.log.Error("the job ignores the end of its context and is given up", "waited", patience)
+	go func() {
+		o := <-done
+		after()
+		a.log.Warn("a job that was given up has returned", "error", o.err)
+	}()
+	return outcome{abandoned: patience}
+}
+
+// environment is the world of the attempt.
+func (a *attempt) environment(dir string) *jobs.Env {
+	r := a.run
+	return jobs.NewEnv(jobs.Env{
+		RunID: string(a.record.Run), Workflow: r.record.Spec.Workflow, Job: a.record.Job, Attempt: a.record.Number,
+		Trigger: string(r.record.Trigger), Slot: r.record.Slot, Node: r.Node, Root: r.plan.Root,
+		WorkDir: dir, KillGrace: r.plan.KillGrace, Log: a.log, Out: a.out,
+	}, jobs.Hooks{
+		DryRun:   r.record.DryRun,
+		Progress: a.progress(),
+		Effect:   func(what string) { a.log.Info("effect", "what", what) },
+	})
+}
+
+// progress tells the observer how far the attempt is, once per second.
+func (a *attempt) progress() func(done, total int64, unit string) {
+	var mu sync.Mutex
+	var told time.Time
+	return func(done, total int64, unit string) {
+		at := time.Now()
+		mu.Lock()
+		early := at.Sub(told) < time.Second
+		if !early {
+			told = at
+		}
+		mu.Unlock()
+		if early || a.ctx.Err() != nil {
+			return
+		}
+		a.run.tell(runner.AttemptProgress{Key: a.record.Key(), Done: done, Total: total, Unit: unit, At: at.UTC()})
+	}
+}
+
+// workPrefix begins the names of the private folders of a run's attempts.
+func workPrefix(id runner.RunID) string { return "upkeep-" + string(id) + "." }
+
+// sweepWorkDirs removes private folders that a dead process left behind.
+func sweepWorkDirs(dir string, id runner.RunID) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("find private folders of run %s: %w", id, err)
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), workPrefix(id)) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {
+			return fmt.Errorf("remove private folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// now is the present as the ledger keeps it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

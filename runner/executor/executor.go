@@ -1,0 +1,144 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/retry"
+)
+
+// Ledger is what the executor needs of the ledger. The obligations are those
+// of runner.Ledger, runner.Watcher and runner.Reader.
+type Ledger interface {
+	Claim(ctx context.Context, id runner.RunID) (runner.Claim, runner.Run, error)
+	Advance(ctx context.Context, c runner.Claim, s runner.Step) ([]runner.Blocked, error)
+	Release(ctx context.Context, c runner.Claim) error
+	Watch(ctx context.Context, c runner.Claim) (canceledBy string, err error)
+	Attempts(ctx context.Context, runs ...runner.RunID) ([]runner.Attempt, error)
+	Past(ctx context.Context, workflow, job string, except runner.RunID, limit int) ([]runner.Attempt, error)
+}
+
+// Options configure an Executor. Ledger and Compiler are required.
+type Options struct {
+	Ledger   Ledger
+	Compiler runner.Compiler
+	// Observer is told what happens; nil for nobody.
+	Observer runner.Observer
+	// Node is the name of this node.
+	Node string
+	// LiveDir is the private folder in which the output of running attempts
+	// can be read by other processes; see ReadLive. Empty for none.
+	LiveDir string
+	// WorkDir is the folder in which attempts get their private folders; empty
+	// means the system's folder for temporary files.
+	WorkDir string
+	// HeadBytes and TailBytes are how much of an attempt's output is kept from
+	// its beginning and from its end; 0 means 256 KiB and 768 KiB.
+	HeadBytes, TailBytes int
+	// Stop ends all runs of the executor, also those whose own context has
+	// ended by a cancel, when the process must go; nil means never. Its cause
+	// should be runner.ErrShutdown.
+	Stop context.Context
+	// Log is where the executor and, with their identity, attempts log; nil
+	// for nowhere.
+	Log *slog.Logger
+}
+
+// Executor executes runs. It is safe for use by several goroutines and keeps
+// nothing between runs.
+type Executor struct {
+	options Options
+}
+
+// Default sizes of captured output.
+const (
+	defaultHead = 256 << 10
+	defaultTail = 768 << 10
+)
+
+// New returns an Executor.
+func New(o Options) *Executor {
+	o.HeadBytes = cmp.Or(max(o.HeadBytes, 0), defaultHead)
+	o.TailBytes = cmp.Or(max(o.TailBytes, 0), defaultTail)
+	o.WorkDir = cmp.Or(o.WorkDir, os.TempDir())
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	if o.Stop == nil {
+		o.Stop = context.Background()
+	}
+	return &Executor{options: o}
+}
+
+// nobody observes nothing.
+type nobody struct{}
+
+// Observe forgets the event.
+func (nobody) Observe(context.Context, runner.Event) {}
+
+// Handle claims the run and works on it until it has ended, was given back
+// because of a shutdown, or belongs to somebody else. It is a queue.Handler.
+// The cause of ctx's end decides what happens: *runner.CanceledError cancels
+// the run, runner.ErrSuperseded abandons it without a word, anything else is a
+// shutdown. Failures are logged; a run that could not be claimed or recorded
+// stays pending in the ledger.
+func (e *Executor) Handle(ctx context.Context, id runner.RunID) {
+	log := e.options.Log.With("run", string(id))
+	if ctx.Err() != nil || e.options.Stop.Err() != nil {
+		return
+	}
+	claim, record, err := e.claim(ctx, id)
+	switch {
+	case errors.Is(err, runner.ErrNotClaimable), errors.Is(err, runner.ErrNotFound):
+		log.DebugContext(ctx, "the run is not ours to execute", "cause", err)
+		return
+	case err != nil:
+		log.ErrorContext(ctx, "the run could not be claimed and stays pending", "error", err)
+		return
+	}
+	r := &run{
+		Options: &e.options, claim: claim, record: record, halt: newHalt(ctx),
+		log: log.With("workflow", record.Spec.Workflow),
+	}
+	defer r.halt.close()
+	defer context.AfterFunc(ctx, func() { r.halt.end(context.Cause(ctx)) })()
+	defer context.AfterFunc(e.options.Stop, func() { r.halt.end(stopCause(e.options.Stop)) })()
+	r.execute()
+}
+
+// stopCause is the cause of a forced stop. It must not be mistaken for a
+// cancel, whatever the owner of the context wrote into it.
+func stopCause(stop context.Context) error {
+	if cause := context.Cause(stop); urgencyOf(cause) >= stopping {
+		return cause
+	}
+	return runner.ErrShutdown
+}
+
+// claimPolicy bounds how long a delivery waits for a ledger that is away.
+// Deliveries are repeated, so giving up loses nothing.
+func claimPolicy() retry.Policy {
+	return retry.Policy{Max: 8, Backoff: retry.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}}
+}
+
+func (e *Executor) claim(ctx context.Context, id runner.RunID) (claim runner.Claim, record runner.Run, err error) {
+	err = retry.Do(ctx, claimPolicy(), func(ctx context.Context) error {
+		var err error
+		// A claim that is cut short could be on record without anyone who
+		// knows its epoch, so it is seen through.
+		claim, record, err = e.options.Ledger.Claim(context.WithoutCancel(ctx), id)
+		if errors.Is(err, runner.ErrNotClaimable) || errors.Is(err, runner.ErrNotFound) {
+			return retry.Permanent(err)
+		}
+		return err
+	})
+	return claim, record, err
+}

@@ -1,0 +1,66 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/retry"
+)
+
+// writeBound is how long a write may still be tried once the process stops.
+const writeBound = 10 * time.Second
+
+// errGivenUp is the cause of writes that a shutdown ended.
+var errGivenUp = errors.New("gave up writing, because upkeep is shutting down")
+
+// writePolicy waits between tries to reach the ledger. There is no last try:
+// what a run did must get on record, and without the ledger nothing else can
+// be decided either.
+func writePolicy() retry.Policy {
+	return retry.Policy{Backoff: retry.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}}
+}
+
+// persist calls do until it succeeds or the claim turns out stale. It gives up
+// only when the run is superseded, or writeBound after a shutdown began.
+func (r *run) persist(what string, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(r.halt.writes)
+	defer cancel(nil)
+	defer context.AfterFunc(r.halt.shutdown, func() {
+		select {
+		case <-time.After(writeBound):
+			cancel(errGivenUp)
+		case <-ctx.Done():
+		}
+	})()
+	for try := 1; ; try++ {
+		err := do(ctx)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, runner.ErrStale), errors.Is(err, runner.ErrLeaseLost):
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("%s: %w", what, errors.Join(context.Cause(ctx), err))
+		}
+		if try == 1 || try%60 == 0 {
+			r.log.Warn("the ledger does not answer; trying again", "doing", what, "try", try, "error", err)
+		}
+		select {
+		case <-time.After(writePolicy().Delay(try, nil)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// advance puts a step on record. Advance may be repeated when its answer was
+// lost.
+func (r *run) advance(s runner.Step) (blocked []runner.Blocked, err error) {
+	err = r.persist("record a step", func(ctx context.Context) (err error) {
+		blocked, err = r.Ledger.Advance(ctx, r.claim, s)
+		return err //nolint:wrapcheck // persist says what was being done
+	})
+	return blocked, err
+}

@@ -1,0 +1,289 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// watchEvery is how often the owner of a run looks into the ledger for what
+// others ask of it.
+const watchEvery = time.Second
+
+// run is one claimed run under way. Everything in it belongs to the goroutine
+// of execute, except for halt and what attempts do on their own.
+type run struct {
+	*Options
+
+	claim  runner.Claim
+	record runner.Run
+	plan   runner.Plan
+	graph  *graph
+	halt   *halt
+	log    *slog.Logger
+
+	// completions brings attempts that ended; it never blocks the sender.
+	completions chan *attempt
+	// done are attempts that ended and are not on record yet.
+	done []*attempt
+	// relics are attempts of a dead process with the output that it left.
+	relics []runner.End
+	// shortened tells that a cancel or the run's timeout kept a job from
+	// starting or cut one short: without that they came too late to matter.
+	shortened bool
+	// stuck names a job that ignored a shutdown.
+	stuck string
+}
+
+// execute works on the run until it has ended or is somebody else's.
+func (r *run) execute() {
+	defer r.watch()()
+	var earlier []runner.Attempt
+	err := r.persist("read the attempts", func(ctx context.Context) (err error) {
+		earlier, err = r.Ledger.Attempts(ctx, r.record.ID)
+		return err //nolint:wrapcheck // persist says what was being done
+	})
+	if err != nil {
+		r.leave(err)
+		return
+	}
+	if err := r.compile(); err != nil {
+		r.refuse(err)
+		return
+	}
+	r.completions = make(chan *attempt, len(r.graph.places))
+	if len(earlier) > 0 {
+		r.resume(earlier)
+	}
+	if r.record.CanceledBy != "" {
+		r.halt.end(&runner.CanceledError{By: r.record.CanceledBy})
+	}
+	if r.plan.Timeout > 0 {
+		end := time.AfterFunc(time.Until(r.began(earlier).Add(r.plan.Timeout)), func() {
+			r.halt.end(&runner.TimeoutError{What: "workflow " + r.record.Spec.Workflow, After: r.plan.Timeout})
+		})
+		defer end.Stop()
+	}
+	started := runner.RunStarted{Run: r.record, Jobs: r.graph.names()}
+	for _, p := range r.graph.places {
+		if p.phase == ended {
+			started.Done = append(started.Done, p.last)
+		}
+	}
+	r.tell(started)
+	r.loop()
+}
+
+// began is when the run's timeout began to count: with the first claim, or
+// with the first claim after the last retry. A retry marks what it reopened as
+// superseded, so what belongs to it has a later epoch.
+func (r *run) began(earlier []runner.Attempt) time.Time {
+	if r.record.ReopenedBy == "" {
+		return r.record.StartedAt
+	}
+	var reopened int64
+	for _, a := range earlier {
+		if a.Superseded {
+			reopened = max(reopened, a.Epoch)
+		}
+	}
+	began := now()
+	for _, a := range earlier {
+		if a.Epoch > reopened && a.StartedAt.Before(began) {
+			began = a.StartedAt
+		}
+	}
+	return began
+}
+
+// compile makes the plan of the frozen workflow.
+func (r *run) compile() error {
+	return guard(func() (err error) {
+		r.plan, err = r.Compiler.Compile(r.halt.shutdown, r.record.Spec, r.record.Params)
+		if err != nil {
+			return fmt.Errorf("load the workflow as it was when the run was recorded: %w", err)
+		}
+		r.plan.Parallel = max(r.plan.Parallel, 1)
+		r.graph, err = newGraph(r.plan, r.record.Jobs)
+		return err
+	}, func(error) {})
+}
+
+// refuse ends a run whose frozen workflow no longer loads.
+func (r *run) refuse(err error) {
+	if level, _ := r.halt.state(); level >= stopping {
+		r.giveBack()
+		return
+	}
+	message := err.Error()
+	if hint := jobs.HintOf(err); hint != "" {
+		message += " (" + hint + ")"
+	}
+	finish := &runner.Finish{State: runner.Failed, Reason: runner.ReasonSpec, Message: message}
+	if _, err := r.advance(runner.Step{Finish: finish}); err != nil {
+		r.leave(err)
+		return
+	}
+	r.finished(finish)
+}
+
+// loop is the run's single thread: it records one step after the other and
+// waits for completions, requests and times in between.
+func (r *run) loop() {
+	for {
+		level, cause := r.halt.state()
+		if level == superseded {
+			r.leave(cause)
+			return
+		}
+		m := r.nextMove(level, cause)
+		if m.empty() {
+			if level == stopping && r.graph.count(running) == 0 {
+				r.giveBack()
+				return
+			}
+			r.wait()
+			continue
+		}
+		blocked, err := r.advance(m.step)
+		if err != nil {
+			r.leave(err)
+			return
+		}
+		r.moved(m, blocked)
+		if m.step.Finish != nil {
+			r.finished(m.step.Finish)
+			return
+		}
+	}
+}
+
+// wait returns when there is something new to decide. It takes along every
+// completion that is already there.
+func (r *run) wait() {
+	var alarm <-chan time.Time
+	if at := r.nextDue(); !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		alarm = timer.C
+	}
+	select {
+	case a := <-r.completions:
+		r.done = append(r.done, a)
+	case <-r.halt.bell:
+	case <-alarm:
+	}
+	for {
+		select {
+		case a := <-r.completions:
+			r.done = append(r.done, a)
+		default:
+			return
+		}
+	}
+}
+
+// nextDue returns the earliest time at which a job that only waits for a time
+// may begin; zero for none.
+func (r *run) nextDue() time.Time {
+	var earliest time.Time
+	if r.graph.count(running) >= r.plan.Parallel {
+		return earliest
+	}
+	for _, p := range r.graph.places {
+		if p.phase == waiting && p.admitted && (earliest.IsZero() || p.notBefore.Before(earliest)) {
+			earliest = p.notBefore
+		}
+	}
+	return earliest
+}
+
+// watch looks every second for a cancel and for a later owner. The function
+// that it returns ends the watching.
+func (r *run) watch() (stop func()) {
+	ctx, cancel := context.WithCancel(r.halt.shutdown)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			by, err := r.Ledger.Watch(ctx, r.claim)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil && urgencyOf(err) == superseded:
+				r.halt.end(runner.ErrSuperseded)
+			case err != nil:
+				r.log.Debug("look for a cancel", "error", err)
+			case by != "":
+				r.halt.end(&runner.CanceledError{By: by})
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-over
+	}
+}
+
+// finished tells of the run's end and cleans up after it.
+func (r *run) finished(f *runner.Finish) {
+	r.record.State, r.record.Reason, r.record.Message = f.State, f.Reason, f.Message
+	r.record.FinishedAt = now()
+	if err := discardLive(r.LiveDir, r.record.ID); err != nil {
+		r.log.Warn("clean up after the run", "error", err)
+	}
+	r.tell(runner.RunEnded{Run: r.record})
+}
+
+// giveBack releases the run after a shutdown, so that it goes on elsewhere or
+// after the next start.
+func (r *run) giveBack() {
+	if r.stuck != "" {
+		// Somebody who took the run now would work beside the job that is
+		// still at it. When this process is gone, the attempt is found lost.
+		r.log.Error("the run is not given back, because a job ignored the shutdown", "job", r.stuck)
+		return
+	}
+	err := r.persist("release the run", func(ctx context.Context) error {
+		return r.Ledger.Release(ctx, r.claim) //nolint:wrapcheck // persist says what was being done
+	})
+	if err != nil {
+		r.leave(err)
+	}
+}
+
+// leave ends the work on a run that can no longer be written: because somebody
+// else owns it, or because the process stops while the ledger is away.
+func (r *run) leave(err error) {
+	lost := urgencyOf(err) == superseded
+	if lost {
+		r.halt.end(runner.ErrSuperseded)
+	}
+	if r.graph != nil {
+		for range r.graph.count(running) - len(r.done) {
+			r.done = append(r.done, <-r.completions)
+		}
+	}
+	if !lost {
+		r.log.Error("the run is left as it is and will be found lost", "error", err)
+		return
+	}
+	r.log.Info("another owner took the run over")
+	for _, a := range r.done {
+		a.discardLive()
+	}
+}
+
+// tell passes an event on.
+func (r *run) tell(e runner.Event) { r.Observer.Observe(context.WithoutCancel(r.halt.writes), e) }
