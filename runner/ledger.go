@@ -63,7 +63,8 @@ type Start struct {
 }
 
 // End records that an attempt ended. An attempt that never began, such as a
-// skipped job, is recorded by End alone.
+// skipped job, is recorded by End alone. A Lost attempt of an earlier claim may
+// be ended as Lost once more, to add the output that its dead process left.
 type End struct {
 	Attempt Attempt
 	Output  Output

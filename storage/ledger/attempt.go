@@ -33,7 +33,9 @@ func (l *Ledger) prepareEnd(e runner.End) (endedAttempt, error) {
 }
 
 // upsertAttempt inserts an attempt or overwrites the one of the same identity
-// if that began under the same claim; the caller adds what to overwrite.
+// if that began under the same claim; the caller adds what to overwrite. The
+// output of a dead process is found after its attempt became Lost, so a Lost
+// attempt of an earlier claim may be ended as Lost once more.
 const upsertAttempt = `INSERT INTO attempts (run, job, number, kind, workflow, dry_run, epoch, state, reason, error, hint, exit_code,
 		started_at, finished_at, result, superseded, output_bytes, output_cut)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)
@@ -62,7 +64,8 @@ func (e endedAttempt) record(ctx context.Context, s session, f fencedRun) error 
 	const query = upsertAttempt + `state = excluded.state, reason = excluded.reason, error = excluded.error, hint = excluded.hint,
 		exit_code = excluded.exit_code, started_at = COALESCE(excluded.started_at, attempts.started_at), finished_at = excluded.finished_at,
 		result = excluded.result, output_bytes = excluded.output_bytes, output_cut = excluded.output_cut
-		WHERE attempts.epoch = excluded.epoch AND attempts.state IN ('running', excluded.state)`
+		WHERE attempts.epoch = excluded.epoch AND attempts.state IN ('running', excluded.state)
+			OR attempts.epoch < excluded.epoch AND attempts.state = 'lost' AND excluded.state = 'lost'`
 	changed, err := s.exec(ctx, query, attemptValues(f, e.a, e.result)...)
 	if err != nil {
 		return err
