@@ -8,6 +8,7 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/retry"
 )
 
 // move is one turn of the loop: the step that gets on record, and what follows
@@ -240,6 +241,9 @@ func (r *run) build(p *place) (*workpiece, error) {
 		work.locks = slices.Clone(p.Locks)
 		if exclusive, ok := work.job.(jobs.Exclusive); ok {
 			work.locks = append(work.locks, exclusive.LockKeys()...)
+		}
+		if slices.Contains(work.locks, "") {
+			return retry.Permanent(fmt.Errorf("prepare job %s: a lock has no name", p.Name))
 		}
 		return nil
 	}, func(error) {})

@@ -16,15 +16,20 @@ const writeBound = 10 * time.Second
 // errGivenUp is the cause of writes that a shutdown ended.
 var errGivenUp = errors.New("gave up writing, because upkeep is shutting down")
 
-// writePolicy waits between tries to reach the ledger. There is no last try:
-// what a run did must get on record, and without the ledger nothing else can
-// be decided either.
+// errUnrecordable is the cause with which jobs end whose run cannot be written.
+var errUnrecordable = errors.New("what the run does can no longer be recorded")
+
+// writePolicy waits between tries to reach the ledger. A ledger that is not
+// available is tried for ever: what a run did must get on record, and without
+// that nothing else can be decided either. Max bounds the tries for other
+// errors, which are refusals.
 func writePolicy() retry.Policy {
-	return retry.Policy{Backoff: retry.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}}
+	return retry.Policy{Max: 4, Backoff: retry.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}}
 }
 
-// persist calls do until it succeeds or the claim turns out stale. It gives up
-// only when the run is superseded, or writeBound after a shutdown began.
+// persist calls do until it succeeds, the claim turns out stale, or the ledger
+// refuses for good. It gives up when the run is superseded, and writeBound
+// after a shutdown began.
 func (r *run) persist(what string, do func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(r.halt.writes)
 	defer cancel(nil)
@@ -43,7 +48,9 @@ func (r *run) persist(what string, do func(ctx context.Context) error) error {
 		case errors.Is(err, runner.ErrStale), errors.Is(err, runner.ErrLeaseLost):
 			return err
 		case ctx.Err() != nil:
-			return fmt.Errorf("%s: %w", what, errors.Join(context.Cause(ctx), err))
+			return fmt.Errorf("%s: %w (%w)", what, context.Cause(ctx), err)
+		case try > writePolicy().Max && !errors.Is(err, runner.ErrUnavailable):
+			return fmt.Errorf("%s: %w", what, err)
 		}
 		if try == 1 || try%60 == 0 {
 			r.log.Warn("the ledger does not answer; trying again", "doing", what, "try", try, "error", err)

@@ -264,24 +264,37 @@ func (r *run) giveBack() {
 }
 
 // leave ends the work on a run that can no longer be written: because somebody
-// else owns it, or because the process stops while the ledger is away.
+// else owns it, because the process stops while the ledger is away, or because
+// the ledger refuses what it is given.
 func (r *run) leave(err error) {
+	level, _ := r.halt.state()
 	lost := urgencyOf(err) == superseded
 	if lost {
 		r.halt.end(runner.ErrSuperseded)
+	} else {
+		r.halt.end(errUnrecordable)
 	}
 	if r.graph != nil {
 		for range r.graph.count(running) - len(r.done) {
 			r.done = append(r.done, <-r.completions)
 		}
 	}
-	if !lost {
+	switch {
+	case lost:
+		r.log.Info("another owner took the run over")
+		for _, a := range r.done {
+			a.discardLive()
+		}
+	case level >= stopping:
 		r.log.Error("the run is left as it is and will be found lost", "error", err)
-		return
-	}
-	r.log.Info("another owner took the run over")
-	for _, a := range r.done {
-		a.discardLive()
+	default:
+		r.log.Error("what the run did cannot be recorded", "error", err)
+		finish := &runner.Finish{State: runner.Failed, Reason: runner.ReasonError, Message: "what the run did could not be recorded: " + err.Error()}
+		if _, err := r.advance(runner.Step{Finish: finish}); err != nil {
+			r.log.Error("the run is left as it is and will be found lost", "error", err)
+			return
+		}
+		r.finished(finish)
 	}
 }
 

@@ -393,7 +393,7 @@ func TestHandle_LedgerAway(t *testing.T) {
 			b.ledger.afterAdvance = func(s runner.Step) error {
 				if lost < 4 || s.Finish != nil && lost < 5 {
 					lost++
-					return errors.New("connection reset by peer")
+					return fmt.Errorf("connection reset by peer: %w", runner.ErrUnavailable)
 				}
 				return nil
 			}
@@ -442,6 +442,27 @@ func TestHandle_LedgerAway(t *testing.T) {
 			b.handle(t.Context())
 			if calls != 3 || b.ledger.verdict() != "succeeded" {
 				t.Errorf("%d claims, run %s", calls, b.ledger.verdict())
+			}
+		})
+	})
+	// The ledger refuses the step for good, as it would refuse an impossible one.
+	t.Run("Refuses", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, job("a", takes(time.Second)), job("b", takes(time.Hour)))
+			b.ledger.onAdvance = func(s runner.Step) error {
+				if len(s.Ended) > 0 {
+					return errors.New("an attempt with this number is on record already")
+				}
+				return nil
+			}
+			start := time.Now()
+			b.handle(t.Context())
+			if b.ledger.verdict() != "failed/error" || !strings.Contains(b.ledger.run.Message, "with this number") {
+				t.Errorf("run %s: %s", b.ledger.verdict(), b.ledger.run.Message)
+			}
+			if took := time.Since(start); took > time.Minute {
+				t.Errorf("took %s", took)
 			}
 		})
 	})
