@@ -1,6 +1,7 @@
 package object
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -186,4 +188,29 @@ func readSmall(ctx context.Context, store Store, key string) (_ []byte, _ Info, 
 		return nil, Info{}, fmt.Errorf("%w: longer than %d bytes", ErrDamaged, maxManifest)
 	}
 	return text, info, nil
+}
+
+// Newest returns the newest artifact under prefix whose manifest can be read,
+// or nil when there is none.
+func Newest(ctx context.Context, store Store, prefix string) (*Artifact, error) {
+	var keys []string
+	for info, err := range store.List(ctx, prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("find the newest artifact under %q: %w", prefix, err)
+		}
+		if isManifest(info.Key) {
+			keys = append(keys, info.Key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(path.Base(path.Dir(a)), path.Base(path.Dir(b))) })
+	for _, key := range slices.Backward(keys) {
+		a, err := Load(ctx, store, key)
+		if err == nil {
+			return a, nil
+		}
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNewer) {
+			return nil, err
+		}
+	}
+	return nil, nil
 }

@@ -1,0 +1,148 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/storage/object"
+	"github.com/ghosteam/upkeep/storage/object/retention"
+)
+
+// abandonedAfter is how long something unfinished must have rested before it
+// is taken for the work of a dead attempt.
+const abandonedAfter = 24 * time.Hour
+
+// clearLeftovers removes what dead attempts of this job left in a store. Only
+// the end of ctx makes it fail; other trouble becomes a finding.
+func (p *Publisher) clearLeftovers(ctx context.Context, env *jobs.Env, s store, out *Outcome) error {
+	before := time.Now().Add(-abandonedAfter)
+	trouble := func(err error) error {
+		if context.Cause(ctx) != nil {
+			return err
+		}
+		out.Findings = append(out.Findings, jobs.Finding{
+			ID: "sweep-failed", Severity: jobs.Warning, Text: fmt.Sprintf("store %s: cannot clear away leftovers: %s", s.name, oneLine(err)),
+		})
+		return nil
+	}
+	left, err := object.Leftovers(ctx, s, object.Folder(env.Workflow, env.Job), before)
+	if err != nil {
+		return trouble(err)
+	}
+	for _, l := range left {
+		what := fmt.Sprintf("clear away the unfinished artifact %s in store %s (%d objects, %s)", l.Dir, s.name, l.Objects, Bytes(l.Bytes))
+		if err := env.Effect(ctx, what, l.Remove); err != nil {
+			return trouble(err)
+		}
+	}
+	sweeper, ok := s.Store.(object.Sweeper)
+	if !ok {
+		return nil
+	}
+	unfinished, err := sweeper.Unfinished(ctx, before)
+	if err != nil {
+		return trouble(err)
+	}
+	for _, u := range unfinished {
+		what := fmt.Sprintf("clear away the unfinished %s in store %s (%s)", u.Name, s.name, Bytes(u.Bytes))
+		if err := env.Effect(ctx, what, func(ctx context.Context) error { return sweeper.Discard(ctx, u) }); err != nil {
+			return trouble(err)
+		}
+	}
+	return nil
+}
+
+// prune applies retention to the artifacts of this job in a store. Only the
+// end of ctx makes it fail; other trouble becomes a finding, because the new
+// artifact is safe.
+func (p *Publisher) prune(ctx context.Context, env *jobs.Env, s store, out *Outcome) error {
+	policy := p.options.Keep.Policy()
+	if !policy.Active() {
+		return nil
+	}
+	artifacts, items, err := p.inventory(ctx, env, s, out)
+	if err == nil {
+		now := time.Now()
+		if env.DryRun() {
+			// The artifact that a real run would have added.
+			items = append(items, retention.Item{ID: "new", Time: now, Verified: true})
+		}
+		plan := retention.Apply(policy, items, now, env.Zone)
+		if plan.Held != "" {
+			env.Printf("store %s: retention holds back: %s", s.name, plan.Held)
+		}
+		err = p.remove(ctx, env, s, plan, artifacts, out)
+	}
+	if err == nil || context.Cause(ctx) != nil {
+		return err
+	}
+	out.Findings = append(out.Findings, jobs.Finding{
+		ID: "retention-failed", Severity: jobs.Warning, Text: fmt.Sprintf("store %s: cannot remove old artifacts: %s", s.name, oneLine(err)),
+	})
+	return nil
+}
+
+// inventory reads the manifests of this job's artifacts in a store. What is
+// damaged, newer than this program or of another kind is left alone.
+func (p *Publisher) inventory(ctx context.Context, env *jobs.Env, s store, out *Outcome) (map[string]*object.Artifact, []retention.Item, error) {
+	needed := p.options.Verify
+	if needed.Rank() > object.L1.Rank() {
+		needed = object.L1
+	}
+	found := map[string]*object.Artifact{}
+	var items []retention.Item
+	for a, err := range object.Artifacts(ctx, s, object.Folder(env.Workflow, env.Job)) {
+		if a == nil {
+			return nil, nil, err
+		}
+		if err != nil {
+			if !errors.Is(err, object.ErrDamaged) && !errors.Is(err, object.ErrNewer) {
+				return nil, nil, err
+			}
+			out.Findings = append(out.Findings, jobs.Finding{
+				ID: "unreadable-manifest", Severity: jobs.Warning, Text: fmt.Sprintf("store %s: %s is left alone: %s", s.name, a.Dir(), oneLine(err)),
+			})
+			continue
+		}
+		if a.Manifest.Kind != p.kind {
+			continue
+		}
+		found[a.Manifest.ID] = a
+		items = append(items, retention.Item{
+			ID: a.Manifest.ID, Time: a.Manifest.Created,
+			Verified: a.Level().Rank() >= needed.Rank() && a.Manifest.Suspect == "",
+		})
+	}
+	return found, items, nil
+}
+
+// remove carries out a plan.
+func (p *Publisher) remove(ctx context.Context, env *jobs.Env, s store, plan retention.Plan, artifacts map[string]*object.Artifact, out *Outcome) error {
+	for _, d := range plan.Remove {
+		a := artifacts[d.Item.ID]
+		stored := a.Manifest.Stored()
+		what := fmt.Sprintf("remove artifact %s from store %s (%s, made %s: %s)", d.Item.ID, s.name, Bytes(stored),
+			humanize.Time(d.Item.Time), strings.Join(d.Reasons, ", "))
+		err := env.Effect(ctx, what, a.Remove)
+		left, ok := errors.AsType[*object.LeftoverError](err)
+		if ok {
+			env.Printf("store %s: %v; it will be swept later", s.name, left)
+		} else if err != nil {
+			return err
+		}
+		if !env.DryRun() {
+			out.Removed++
+			out.RemovedBytes += stored
+		}
+	}
+	return nil
+}
+
+// oneLine makes an error fit into a finding.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

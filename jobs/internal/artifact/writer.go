@@ -1,0 +1,213 @@
+package artifact
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"runtime"
+	"sync"
+
+	"github.com/ghosteam/upkeep/jobs/internal/frame"
+	"github.com/ghosteam/upkeep/storage/object"
+)
+
+// Writer takes the streams of an artifact and sends each, compressed, into
+// every store at once.
+type Writer struct {
+	ctx     context.Context
+	codec   frame.Codec
+	level   int
+	targets []*target
+
+	mu      sync.Mutex
+	open    []*Stream
+	streams []object.Stream
+}
+
+// Stream is one stream of an artifact. Its methods belong to one goroutine;
+// several streams may be written at once.
+type Stream struct {
+	w     *Writer
+	name  string
+	part  string
+	at    int // index in w.streams
+	plain hash.Hash
+	bytes int64
+	pack  *frame.Writer
+	fan   *fan
+	ended bool
+}
+
+// Stream begins the stream of that name. Streams stand in the manifest in the
+// order in which they were begun.
+func (w *Writer) Stream(name string) (*Stream, error) {
+	s := &Stream{w: w, name: name, part: name + w.codec.Suffix(), plain: sha256.New()}
+	s.fan = newFan(w.ctx, w.targets, s.part)
+	var err error
+	s.pack, err = frame.NewWriter(s.fan, w.codec, w.level, runtime.GOMAXPROCS(0))
+	if err != nil {
+		s.fan.close(err)
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.at = len(w.streams)
+	w.streams = append(w.streams, object.Stream{Name: name, Compression: string(w.codec)})
+	w.open = append(w.open, s)
+	return s, nil
+}
+
+// Write takes plain bytes.
+func (s *Stream) Write(p []byte) (int, error) {
+	s.plain.Write(p)
+	s.bytes += int64(len(p))
+	return s.pack.Write(p)
+}
+
+// Close ends the stream and waits until the stores have it. It fails only when
+// no store has.
+func (s *Stream) Close() error {
+	s.ended = true
+	if err := s.pack.Close(); err != nil {
+		s.fan.close(err)
+		return err
+	}
+	stored := s.fan.close(nil)
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	entry := &s.w.streams[s.at]
+	entry.Plain = object.Digest{Bytes: s.bytes, SHA256: hex.EncodeToString(s.plain.Sum(nil))}
+	entry.Parts = []object.Part{{Name: s.part, Digest: stored}}
+	return allFailed(s.w.targets)
+}
+
+// end closes the account: it aborts the streams that Produce left open, and
+// returns why nothing can be published, if so.
+func (w *Writer) end(produced error) error {
+	for _, s := range w.open {
+		if s.ended {
+			continue
+		}
+		if produced == nil {
+			produced = fmt.Errorf("the stream %s was not closed", s.name)
+		}
+		// The stores must see an error before the compressor's last bytes, so
+		// that no end of stream reaches them.
+		s.fan.cut(produced)
+		s.pack.Abort()
+		s.fan.close(produced)
+	}
+	if produced == nil && len(w.streams) == 0 {
+		return errors.New("there is nothing to store")
+	}
+	if produced != nil {
+		return produced
+	}
+	return allFailed(w.targets)
+}
+
+// allFailed returns the stores' errors when none is left.
+func allFailed(targets []*target) error {
+	var errs []error
+	for _, t := range targets {
+		err := t.failed()
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("store %s: %w", t.store.name, err))
+	}
+	return errors.Join(errs...)
+}
+
+// fan hands what is written to one part in every store that still works.
+type fan struct {
+	targets []*target
+	stored  hash.Hash
+	bytes   int64
+	lines   []*line
+}
+
+// line is the way of one part into one store.
+type line struct {
+	target *target
+	pipe   *io.PipeWriter
+	done   chan struct{}
+	info   object.Info
+	err    error
+}
+
+// errRefused is what a writer sees after its store has stopped reading.
+var errRefused = errors.New("the store stopped reading before the end")
+
+func newFan(ctx context.Context, targets []*target, part string) *fan {
+	f := &fan{targets: targets, stored: sha256.New()}
+	for _, t := range targets {
+		if t.failed() != nil {
+			continue
+		}
+		r, w := io.Pipe()
+		l := &line{target: t, pipe: w, done: make(chan struct{})}
+		f.lines = append(f.lines, l)
+		go func() {
+			defer close(l.done)
+			l.info, l.err = l.target.pub.Part(ctx, part, r)
+			// Whoever writes must never wait for a store that has ended.
+			_ = r.CloseWithError(errRefused) // always nil
+		}()
+	}
+	return f
+}
+
+// Write hands p to all stores at once and waits for them. It fails when no
+// store is left.
+func (f *fan) Write(p []byte) (int, error) {
+	var wg sync.WaitGroup
+	for _, l := range f.lines {
+		if l.target.failed() != nil {
+			continue
+		}
+		wg.Go(func() {
+			if _, err := l.pipe.Write(p); err != nil {
+				<-l.done
+				l.target.fail(cmp.Or(l.err, err))
+			}
+		})
+	}
+	wg.Wait()
+	f.stored.Write(p)
+	f.bytes += int64(len(p))
+	if err := allFailed(f.targets); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// cut makes every store see cause instead of more bytes.
+func (f *fan) cut(cause error) {
+	for _, l := range f.lines {
+		_ = l.pipe.CloseWithError(cause) // always nil
+	}
+}
+
+// close ends the parts, with an error when cause is not nil, waits for the
+// stores and compares what each says it holds with what was written.
+func (f *fan) close(cause error) object.Digest {
+	f.cut(cause)
+	want := object.Digest{Bytes: f.bytes, SHA256: hex.EncodeToString(f.stored.Sum(nil))}
+	for _, l := range f.lines {
+		<-l.done
+		switch {
+		case l.err != nil:
+			l.target.fail(l.err)
+		case l.info.Bytes != want.Bytes || l.info.SHA256 != "" && l.info.SHA256 != want.SHA256:
+			l.target.fail(fmt.Errorf("%w: it says it holds %d bytes of %s, but %d were written",
+				object.ErrDamaged, l.info.Bytes, l.info.Key, want.Bytes))
+		}
+	}
+	return want
+}
