@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
 from upkeep_model import command, instants, labels, options, requests, sources  # noqa: E402
 from upkeep_model.broke import Broke  # noqa: E402
-from upkeep_model.judgement import Judge, limit_options, name  # noqa: E402
+from upkeep_model.judgement import Judge, limit_options, name, slug  # noqa: E402
 from upkeep_model.result import INFO, Result, WARNING  # noqa: E402
 from upkeep_model.tally import Group, Tally, by_group, percentiles, pooled  # noqa: E402
 from upkeep_model.wording import Slugs, listed, percent, span  # noqa: E402
@@ -35,7 +35,7 @@ critical when its 95 % interval (Wilson) lies beyond the limit as a whole. Fewer
 are a warning: too few to judge.
 
 values: accuracy, accuracy_low, accuracy_high, labelled, label_share, precision_macro, recall_macro,
-f1_macro, precision.CLASS, recall.CLASS, f1.CLASS, brier, log_loss, auc, latency_p50_seconds (p95, p99),
+f1_macro, precision.CLASS, recall.CLASS, f1.CLASS, brier, log_loss, auc (if both outcomes occurred), latency_p50_seconds (p95, p99),
 response_p50_seconds (p95, p99), error_rate, requests, newest_age_seconds, baseline_*, and
 accuracy.MODEL.VERSION, labelled.MODEL.VERSION, latency_p95_seconds.MODEL.VERSION,
 error_rate.MODEL.VERSION, requests.MODEL.VERSION.
@@ -97,7 +97,7 @@ def measure(args: argparse.Namespace) -> Result:
         result.summary = "no requests in the window, nothing was judged"
         return result
     whole = pooled(list(current.values()))
-    record(result, whole, "", args)
+    record(result, whole, "")
     if before:
         _record_baseline(result, pooled(list(before.values())))
     if len({model for model, _ in current}) == 1:
@@ -119,7 +119,7 @@ def _need_something(log: requests.Requests) -> None:
         log.table.need("actual")
 
 
-def record(result: Result, t: Tally, suffix: str, args: argparse.Namespace) -> None:
+def record(result: Result, t: Tally, suffix: str) -> None:
     """Records the measurements of `t`; with a suffix (".MODEL.VERSION") only the main ones."""
     result.value("requests" + suffix, t.requests)
     result.value("error_rate" + suffix, t.error_rate)
@@ -165,10 +165,10 @@ def _record_classes(result: Result, t: Tally) -> None:
         return
     slugs = Slugs()
     for label, score in scores.items():
-        slug = slugs.of(label)
-        result.value(f"precision.{slug}", score.precision)
-        result.value(f"recall.{slug}", score.recall)
-        result.value(f"f1.{slug}", score.f1)
+        ending = slugs.of(label)
+        result.value(f"precision.{ending}", score.precision)
+        result.value(f"recall.{ending}", score.recall)
+        result.value(f"f1.{ending}", score.f1)
 
 
 def _record_scores(result: Result, t: Tally, args: argparse.Namespace) -> None:
@@ -187,10 +187,7 @@ def _record_scores(result: Result, t: Tally, args: argparse.Namespace) -> None:
         return
     result.value("brier", labels.brier(t.scores, events))
     result.value("log_loss", labels.log_loss(t.scores, events))
-    area = labels.area_under_curve(t.scores, events)
-    result.value("auc", area)
-    if area is None:
-        result.finding("auc-undefined", INFO, "no area under the curve: all labelled rows are of one kind")
+    result.value("auc", labels.area_under_curve(t.scores, events))
 
 
 def _judge_groups(
@@ -200,12 +197,12 @@ def _judge_groups(
     slugs = Slugs()
     retired: List[str] = []
     for (model, version), tally in groups[:MAX_GROUPS]:
-        slug = slugs.of(model, version)
-        record(result, tally, "." + slug, args)
+        ending = slug(slugs, model, version)
+        record(result, tally, "." + ending)
         if _is_retired(args, now, model, version, current):
             retired.append(name(model, version))
             continue
-        judge = Judge(result, args, slug, name(model, version))
+        judge = Judge(result, args, ending, name(model, version))
         if judge.enough(tally):
             judge.accuracy(tally)
             judge.latency(tally)

@@ -208,7 +208,7 @@ def judge_candidate(result: Result, args: argparse.Namespace, of_model: List[Mod
     if rival.n and live.n:
         p = two_proportions(rival.accuracy * rival.n, rival.n, live.accuracy * live.n, live.n, "greater").p
         text += f", p = {p:.2g}"
-    if gain > args.promote_margin:
+    if gain > args.promote_margin + retraining.ROUNDING:
         result.finding(f"candidate-better.{slug}", INFO, text + ": judge both on one test set, then promote it")
     else:
         result.finding(f"candidate-not-better.{slug}", INFO, text + ": no reason to promote it")

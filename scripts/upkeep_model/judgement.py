@@ -14,7 +14,7 @@ from . import options
 from .proportions import two_proportions, wilson
 from .result import CRITICAL, Result, WARNING
 from .tally import Tally, percentiles
-from .wording import percent, shown
+from .wording import Slugs, percent, shown
 
 
 def limit_options(parser: options.Parser) -> None:
@@ -39,17 +39,22 @@ def name(model: str, version: str) -> str:
     return shown(model if version == "-" else f"{model} {version}")
 
 
-class Judge:
-    """Writes findings about one group of requests; slug ends their ids, who begins their texts."""
+def slug(slugs: Slugs, model: str, version: str) -> str:
+    """The name of the same in values and findings: MODEL.VERSION, or `model` where the log says neither."""
+    return slugs.of("model" if model == "-" else model, *([] if version == "-" else [version]))
 
-    def __init__(self, result: Result, args: argparse.Namespace, slug: str, who: str) -> None:
+
+class Judge:
+    """Writes findings about one group of requests; `ending` ends their ids, `who` begins their texts."""
+
+    def __init__(self, result: Result, args: argparse.Namespace, ending: str, who: str) -> None:
         self.result = result
         self.args = args
-        self.slug = slug
+        self.ending = ending
         self.who = who
 
     def _finding(self, what: str, severity: str, text: str) -> None:
-        self.result.finding(f"{what}.{self.slug}", severity, f"{self.who}: {text}")
+        self.result.finding(f"{what}.{self.ending}", severity, f"{self.who}: {text}")
 
     def enough(self, t: Tally) -> bool:
         """Whether there are enough requests to judge anything; if not, that is a finding."""
@@ -114,7 +119,7 @@ class Judge:
         if n >= self.args.min_sample and m >= self.args.min_sample:
             now, then = t.confusion.accuracy, before.confusion.accuracy
             p = two_proportions(t.confusion.hits, n, before.confusion.hits, m, "less").p
-            if then - now > self.args.max_drop and p < self.args.alpha:
+            if then - now > self.args.max_drop + 1e-9 and p < self.args.alpha:
                 self._finding("accuracy-drop", WARNING,
                               f"accuracy fell from {percent(then)} to {percent(now)} against the window before "
                               f"(chance explains that with p = {p:.2g})")

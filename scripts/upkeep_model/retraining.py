@@ -15,6 +15,7 @@ from .wording import listed, percent, span
 
 KEEP, WATCH, RETRAIN = "keep", "watch", "retrain"
 ORDER = (KEEP, WATCH, RETRAIN)
+ROUNDING = 1e-9  # 0.955 - 0.95 is a little more than 0.005 in binary
 
 
 class Reason(NamedTuple):
@@ -93,7 +94,7 @@ def _by_accuracy(args: argparse.Namespace, live: Model, tally: Tally) -> List[Re
     if worse is None:
         found.append(Reason(WATCH, "accuracy-at-training-unknown", WARNING,
                             f"the accuracy of {live.version} at training is not known, so degradation cannot be judged"))
-    elif worse.drop > args.margin:
+    elif worse.drop > args.margin + ROUNDING:
         sure = worse.p < args.alpha
         found.append(Reason(RETRAIN if sure else WATCH, "degraded", WARNING if sure else INFO,
                             f"accuracy is {percent(now)}, {100 * worse.drop:.1f} points below the {percent(live.accuracy or 0)} "
