@@ -18,6 +18,7 @@ from unittest import mock
 SCRIPTS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 DATA = os.path.join(SCRIPTS, "data")
 sys.path.insert(0, SCRIPTS)
+os.environ.pop("UPKEEP_RESULT", None)  # the tests may themselves run as a job
 
 from upkeep_model import command  # noqa: E402
 

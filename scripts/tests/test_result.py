@@ -53,6 +53,16 @@ class Contract(unittest.TestCase):
         self.assertEqual(len(document["findings"][1]["text"]), 600)
         self.assertEqual(result.worst(), "critical")
 
+    def test_findings_are_bounded(self) -> None:
+        result = Result()
+        for i in range(400):
+            result.finding(f"f{i}", "info" if i < 350 else "critical", "x")
+        result.sort()
+        self.assertEqual(len(result.findings), 300)
+        self.assertEqual(sum(f["severity"] == "critical" for f in result.findings), 50)
+        self.assertEqual(result.findings[-1]["severity"], "info")
+        self.assertIn("101 more", result.findings[-1]["text"])
+
     def test_slugs(self) -> None:
         slugs = Slugs()
         self.assertEqual(slugs.of("Churn Model", "5.1"), "churn-model.5.1")

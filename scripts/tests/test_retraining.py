@@ -183,6 +183,7 @@ class Retraining(Case):
         errors(head + "m,1,2026-01-01,0.9,5\n" * 2, "m 1 is listed twice", "one row")
         errors(head + "m,1,2026-01-01,0.9,5\n", 'no model "x"', "it has m", more=("--model", "x"))
         errors(head + "m,1,2026-01-01,0.9,5\n", 'm has no version "7"', "it has 1", more=("--model-version", "7"))
+        errors(head + "".join(f"m{i},1,2026-01-01,0.9,5\n" for i in range(51)), "51 models are too many", "--model")
         errors("{", "not valid JSON", "json.tool", "m.json")
         errors('{"model": "m", "accuracy": NaN}', "NaN is not a number of JSON", "", "m.json")
         errors("3", "not a list of models", '"models"', "m.json")

@@ -16,6 +16,7 @@ from .wording import listed, shown
 INCUMBENT = frozenset("incumbent champion production live serving".split())
 CANDIDATE = frozenset("candidate challenger staging shadow".split())
 JSON_LIMIT = 16 << 20
+MOST_MODELS = 50
 _KEYS = ("model", "version", "trained_at", "accuracy", "n", "role")
 
 
@@ -48,6 +49,9 @@ def read(args: argparse.Namespace, default: str) -> List[Model]:
     chosen = [m for m in found if args.model in (None, m.model)]
     if not chosen:
         raise Broke(f'{name}: no model "{shown(args.model)}"', f"it has {listed(sorted({m.model for m in found}))}")
+    count = len({m.model for m in chosen})
+    if count > MOST_MODELS:
+        raise Broke(f"{name}: {count} models are too many for one result", "name one with --model")
     return chosen
 
 

@@ -18,6 +18,7 @@ INFO, WARNING, CRITICAL = "info", "warning", "critical"
 SEVERITIES = (INFO, WARNING, CRITICAL)
 TEXT_LIMIT = 600
 OUTPUT_LIMIT = 4096
+FINDING_LIMIT = 300  # upkeep takes 1,000, and 1 MiB in all
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -74,8 +75,13 @@ class Result:
         return max((f["severity"] for f in self.findings), key=SEVERITIES.index, default="")
 
     def sort(self) -> None:
-        """Puts the worst findings first; among equals the order of discovery stays."""
+        """Puts the worst findings first; among equals the order of discovery stays. Keeps the first 300."""
         self.findings.sort(key=lambda f: -SEVERITIES.index(f["severity"]))
+        more = len(self.findings) - FINDING_LIMIT
+        if more > 0:
+            worst_left_out = self.findings[FINDING_LIMIT - 1]["severity"]
+            del self.findings[FINDING_LIMIT - 1:]
+            self.finding("more-findings", worst_left_out, f"{more + 1} more findings are left out; narrow the input")
 
     def document(self) -> Dict[str, Any]:
         return {
