@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ghosteam/upkeep/configs/internal/expand"
@@ -61,9 +62,11 @@ func (d *Decoder) Warn(at source.Pos, rule, path, message, hint string) {
 
 // field is what the decoder knows about the place that it fills.
 type field struct {
-	path string
-	at   source.Pos // the key
-	enum []string
+	path   string
+	at     source.Pos // the key
+	known  Field      // what is declared about it
+	free   bool       // the key is one of a map with free keys
+	secret bool       // the value goes into a secret.String
 }
 
 func (f field) child(name string, at source.Pos) field {
@@ -75,7 +78,7 @@ func (f field) child(name string, at source.Pos) field {
 }
 
 func (f field) item(i int, at source.Pos) field {
-	return field{path: fmt.Sprintf("%s[%d]", f.path, i), at: at, enum: f.enum}
+	return field{path: fmt.Sprintf("%s[%d]", f.path, i), at: at, known: f.known}
 }
 
 // name is the last part of the path, for messages.
@@ -91,7 +94,7 @@ func (d *Decoder) value(n *source.Node, v reflect.Value, f field) {
 		v.Set(reflect.ValueOf(n))
 		return
 	}
-	if custom, ok := v.Addr().Interface().(Custom); ok {
+	if custom, ok := reflect.TypeAssert[Custom](v.Addr()); ok {
 		custom.Decode(d, n, f.path, f.at)
 		return
 	}
@@ -105,7 +108,7 @@ func (d *Decoder) value(n *source.Node, v reflect.Value, f field) {
 		d.value(n, v.Elem(), f)
 		return
 	}
-	text, isText := v.Addr().Interface().(encoding.TextUnmarshaler)
+	text, isText := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr())
 	switch {
 	case isText && (v.Kind() != reflect.Slice || n.Kind == source.Scalar):
 		d.text(n, v, text, f)
@@ -134,7 +137,7 @@ func (d *Decoder) structure(n *source.Node, v reflect.Value, f field) {
 			continue
 		}
 		inner := f.child(e.Key, e.At)
-		inner.enum = fields[i].Enum
+		inner.known = fields[i]
 		if fields[i].Later != "" {
 			d.Report(e.At, "not-yet", inner.path, fmt.Sprintf("%s is not available in this version of upkeep", inner.path),
 				fmt.Sprintf("remove it: %s comes with a later version, and nothing here would act on it", fields[i].Later))
@@ -196,7 +199,7 @@ func (d *Decoder) dictionary(n *source.Node, v reflect.Value, f field) {
 	}
 	for _, e := range n.Entries {
 		key := reflect.New(v.Type().Key()).Elem()
-		if text, ok := key.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if text, ok := reflect.TypeAssert[encoding.TextUnmarshaler](key.Addr()); ok {
 			if err := text.UnmarshalText([]byte(e.Key)); err != nil {
 				d.Report(e.At, "bad-value", f.path, err.Error(), jobs.HintOf(err))
 				continue
@@ -205,7 +208,9 @@ func (d *Decoder) dictionary(n *source.Node, v reflect.Value, f field) {
 			key.SetString(e.Key)
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
-		d.value(e.Value, value, f.child(e.Key, e.At))
+		inner := f.child(e.Key, e.At)
+		inner.free = true
+		d.value(e.Value, value, inner)
 		v.SetMapIndex(key, value)
 	}
 }
@@ -219,7 +224,11 @@ func (d *Decoder) list(n *source.Node, v reflect.Value, f field) {
 	default:
 		hint := "write it in brackets: [a, b]"
 		if n.Kind == source.Scalar && len(n.Text) < 40 && !strings.ContainsAny(n.Text, "\n,[]{}:#") {
-			hint = fmt.Sprintf("write %s: [%s]", f.name(), n.Text)
+			text := n.Text
+			if !n.Plain {
+				text = strconv.Quote(text)
+			}
+			hint = fmt.Sprintf("write %s: [%s]", f.name(), text)
 		}
 		d.Report(n.Pos, "wrong-type", f.path, f.name()+" must be a list", hint)
 		return
@@ -233,16 +242,14 @@ func (d *Decoder) list(n *source.Node, v reflect.Value, f field) {
 
 // text decodes a scalar through the value's own method.
 func (d *Decoder) text(n *source.Node, v reflect.Value, into encoding.TextUnmarshaler, f field) {
+	f.secret = v.Type() == reflect.TypeFor[secret.String]()
 	got, ok := d.resolve(n, f)
 	if !ok || !d.allowed(got.text, n, f) {
 		return
 	}
 	switch v.Type() {
 	case reflect.TypeFor[secret.String]():
-		d.Secrets = append(d.Secrets, got.text)
-		if !got.reference && got.text != "" {
-			d.Literals = append(d.Literals, Literal{At: n.Pos, Path: f.path, Text: got.text})
-		}
+		d.keepSecret(n, got, f)
 	case reflect.TypeFor[unit.Path]():
 		if got.text == "~" || strings.HasPrefix(got.text, "~/") {
 			d.Report(n.Pos, "bad-value", f.path, f.name()+" begins with ~, which only shells understand", "write ${env:HOME} or the whole path")
@@ -258,15 +265,42 @@ func (d *Decoder) text(n *source.Node, v reflect.Value, into encoding.TextUnmars
 	}
 }
 
+// keepSecret notes the text of a secret.String. In a map with free keys, such
+// as the environment of a process, what stands in the file itself is a secret
+// only when its key says so: the rest is settings.
+func (d *Decoder) keepSecret(n *source.Node, got resolved, f field) {
+	telling := !f.free || secret.LooksSecret(f.name()) || expand.HasPassword(got.text)
+	if got.text == "" || !got.hidden && !telling {
+		return
+	}
+	d.Secrets = append(d.Secrets, got.text)
+	bare := strings.Contains(got.text, "://") && !expand.HasPassword(got.text) // a URL without a password may stand anywhere
+	if !got.reference && !bare {
+		d.Literals = append(d.Literals, Literal{At: n.Pos, Path: f.path, Text: got.text})
+	}
+}
+
 // allowed checks the words of an enum.
 func (d *Decoder) allowed(text string, n *source.Node, f field) bool {
-	if len(f.enum) == 0 || slices.Contains(f.enum, text) {
+	words := f.known.Enum
+	if len(words) == 0 || slices.Contains(words, text) {
 		return true
 	}
-	hint := "use one of: " + strings.Join(f.enum, ", ")
-	if near := problem.Nearest(text, f.enum); near != "" {
+	hint := "use one of: " + strings.Join(words, ", ")
+	if near := problem.Nearest(text, words); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	d.Report(n.Pos, "bad-value", f.path, fmt.Sprintf("%q is not a value of %s", text, f.name()), hint)
 	return false
+}
+
+// Fork returns a decoder with another resolver, for a part of the whole.
+func (d *Decoder) Fork(r *expand.Resolver) *Decoder { return &Decoder{Resolver: r} }
+
+// Join takes over what a fork found.
+func (d *Decoder) Join(fork *Decoder) {
+	d.Problems = append(d.Problems, fork.Problems...)
+	d.Secrets = append(d.Secrets, fork.Secrets...)
+	d.Literals = append(d.Literals, fork.Literals...)
+	d.Deferred = d.Deferred || fork.Deferred
 }

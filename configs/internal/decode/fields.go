@@ -2,6 +2,7 @@ package decode
 
 import (
 	"encoding"
+	"fmt"
 	"reflect"
 	"strings"
 
@@ -17,13 +18,18 @@ type Field struct {
 	Doc, Example string
 	Enum         []string
 	Required     bool
+	// Fixed tells that no reference may stand in the value.
+	Fixed bool
+	// Least and Most bound a number, when Bounded.
+	Bounded     bool
+	Least, Most int64
 	// Later marks a key that a coming version understands; it says what for.
 	Later string
 }
 
 // Fields returns the keys of a struct type by its tags: `yaml:"name"` (or
 // `yaml:",inline"` for embedded structs), `doc`, `example`, `enum:"a,b"`,
-// `required:"true"` and `later:"what for"`.
+// `required:"true"`, `fixed:"true"`, `range:"1,100"` and `later:"what for"`.
 func Fields(t reflect.Type) []Field {
 	var out []Field
 	for i := range t.NumField() {
@@ -44,7 +50,10 @@ func Fields(t reflect.Type) []Field {
 		}
 		field := Field{
 			Name: name, Index: []int{i}, Type: f.Type, Doc: f.Tag.Get("doc"), Example: f.Tag.Get("example"),
-			Required: f.Tag.Get("required") == "true", Later: f.Tag.Get("later"),
+			Required: f.Tag.Get("required") == "true", Fixed: f.Tag.Get("fixed") == "true", Later: f.Tag.Get("later"),
+		}
+		if _, err := fmt.Sscanf(f.Tag.Get("range"), "%d,%d", &field.Least, &field.Most); err == nil {
+			field.Bounded = true
 		}
 		if enum := f.Tag.Get("enum"); enum != "" {
 			field.Enum = strings.Split(enum, ",")

@@ -17,6 +17,7 @@ import (
 type resolved struct {
 	text      string
 	reference bool   // at least one reference stood in it
+	hidden    bool   // at least one of them may stand for a secret
 	empty     string // a reference that stands for nothing
 }
 
@@ -30,6 +31,7 @@ func (d *Decoder) resolve(n *source.Node, f field) (out resolved, ok bool) {
 	case source.List, source.Map:
 		d.Report(n.Pos, "wrong-type", f.path, f.name()+" must be a single value", "")
 		return out, false
+	case source.Scalar:
 	}
 	parts, err := expand.Parse(n.Text)
 	if err != nil {
@@ -47,6 +49,9 @@ func (d *Decoder) resolve(n *source.Node, f field) (out resolved, ok bool) {
 			continue
 		}
 		value, err := d.Resolver.Resolve(*part.Ref)
+		if f.known.Fixed {
+			err = &expand.Fault{Rule: "reference-place", At: part.Ref.Text, Why: fmt.Sprintf("%s cannot stand here: %s must be written out", part.Ref.Text, f.name())}
+		}
 		if err != nil {
 			d.fault(n, err, f)
 			ok = false
@@ -54,7 +59,8 @@ func (d *Decoder) resolve(n *source.Node, f field) (out resolved, ok bool) {
 		}
 		out.reference = true
 		deferred = deferred || value.Deferred
-		if value.Secret && value.Text != "" {
+		out.hidden = out.hidden || !value.Public
+		if value.Text != "" && (value.Secret || f.secret && !value.Public) {
 			d.Secrets = append(d.Secrets, value.Text)
 		}
 		if value.Text == "" {
@@ -115,6 +121,10 @@ func (d *Decoder) scalar(n *source.Node, v reflect.Value, f field) {
 		number, err := strconv.ParseInt(got.text, 10, v.Type().Bits())
 		if err != nil || !typed || !wholeNumber.MatchString(got.text) {
 			wrong("a whole number", numberHint(got.text, err))
+			return
+		}
+		if f.known.Bounded && (number < f.known.Least || number > f.known.Most) {
+			d.Report(n.Pos, "bad-value", f.path, fmt.Sprintf("%s must lie between %d and %d", f.name(), f.known.Least, f.known.Most), "")
 			return
 		}
 		v.SetInt(number)

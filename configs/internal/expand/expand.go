@@ -56,7 +56,7 @@ func (f *Fault) Error() string { return f.Why }
 var (
 	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	paramName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
-	// nearly matches what may be a misspelt reference. What follows the colon
+	// nearly matches what may be a misspelled reference. What follows the colon
 	// rules out the parameter expansions of shells (${x:-y}, ${x:=y}, ${x:0:2}).
 	nearly = regexp.MustCompile(`^\$\{([A-Za-z]{2,8}):[A-Za-z_/.]`)
 )
@@ -145,7 +145,7 @@ func parseRef(s Scheme, text string) (*Ref, string, error) {
 	return ref, body[end+1:], nil
 }
 
-// Suspect returns a Fault when text holds something that looks like a misspelt
+// Suspect returns a Fault when text holds something that looks like a misspelled
 // reference, and nil otherwise.
 func Suspect(text string) *Fault {
 	for i := range len(text) {

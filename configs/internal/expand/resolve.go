@@ -43,8 +43,10 @@ type Argument struct {
 // Value is what a reference stands for.
 type Value struct {
 	Text string
-	// Secret tells that the text should not be shown.
-	Secret bool
+	// Secret tells that the text should not be shown. Public tells that there
+	// is certainly nothing to hide: it stands in the configuration itself or in
+	// a variable that everybody knows.
+	Secret, Public bool
 	// Deferred tells that the text is not known yet.
 	Deferred bool
 }
@@ -67,7 +69,7 @@ func (r *Resolver) Resolve(ref Ref) (Value, error) {
 		text, set = r.Getenv(ref.Name)
 	}
 	if ref.HasDefault && text == "" {
-		return Value{Text: ref.Default}, nil
+		return Value{Text: ref.Default, Public: true}, nil
 	}
 	if !set {
 		return Value{}, &Fault{
@@ -75,7 +77,18 @@ func (r *Resolver) Resolve(ref Ref) (Value, error) {
 			Hint: fmt.Sprintf("set it, or give a default: ${env:%s:-default}", ref.Name),
 		}
 	}
-	return Value{Text: text, Secret: secret.LooksSecret(ref.Name) || hasPassword(text)}, nil
+	hidden := secret.LooksSecret(ref.Name) || HasPassword(text)
+	return Value{Text: text, Secret: hidden, Public: !hidden && common(ref.Name)}, nil
+}
+
+// common tells whether a variable of that name is one that every process has
+// and that no secret is kept in.
+func common(name string) bool {
+	switch name {
+	case "HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "PWD", "HOSTNAME", "TMPDIR", "TERM", "EDITOR":
+		return true
+	}
+	return strings.HasPrefix(name, "LC_") || strings.HasPrefix(name, "XDG_")
 }
 
 func (r *Resolver) param(ref Ref) (Value, error) {
@@ -96,7 +109,7 @@ func (r *Resolver) param(ref Ref) (Value, error) {
 		}
 		return Value{}, &Fault{Rule: "unknown-name", At: ref.Text, Why: fmt.Sprintf("the workflow has no parameter %q", ref.Name), Hint: hint}
 	}
-	return Value{Text: argument.Text, Deferred: !argument.Known}, nil
+	return Value{Text: argument.Text, Deferred: !argument.Known, Public: true}, nil
 }
 
 func (r *Resolver) file(ref Ref) (Value, error) {
@@ -130,8 +143,8 @@ func (r *Resolver) file(ref Ref) (Value, error) {
 	return Value{Text: text, Secret: true}, nil
 }
 
-// hasPassword tells whether text is a URL that holds a password.
-func hasPassword(text string) bool {
+// HasPassword tells whether text is a URL that holds a password.
+func HasPassword(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil || u.User == nil {
 		return false

@@ -3,8 +3,9 @@ package source
 import (
 	"fmt"
 
-	"github.com/ghosteam/upkeep/configs/internal/problem"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/ghosteam/upkeep/configs/internal/problem"
 )
 
 const (
@@ -163,7 +164,8 @@ func (c *converter) merged(y *yaml.Node, value *Node) []Entry {
 			out = append(out, item.Entries...)
 		}
 		return out
+	default:
+		c.report(y, "merge", "a merge key takes a map", "write <<: *name")
+		return nil
 	}
-	c.report(y, "merge", "a merge key takes a map", "write <<: *name")
-	return nil
 }

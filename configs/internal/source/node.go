@@ -177,3 +177,24 @@ func (p Pos) Seek(text string) Pos {
 	p.Col += utf8.RuneCountInString(before)
 	return p
 }
+
+// Search returns the first scalar below n with that text, or nil.
+func (n *Node) Search(text string) *Node {
+	if n == nil {
+		return nil
+	}
+	if n.Kind == Scalar && n.Text == text {
+		return n
+	}
+	for _, item := range n.Items {
+		if found := item.Search(text); found != nil {
+			return found
+		}
+	}
+	for _, e := range n.Entries {
+		if found := e.Value.Search(text); found != nil {
+			return found
+		}
+	}
+	return nil
+}

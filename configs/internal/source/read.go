@@ -8,8 +8,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/ghosteam/upkeep/configs/internal/problem"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/ghosteam/upkeep/configs/internal/problem"
 )
 
 // MaxBytes is the size of the largest file that Read accepts.

@@ -7,9 +7,10 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/ghosteam/upkeep/configs/internal/source"
 )
 
 // plainTree renders a node without positions, so that trees can be compared.
@@ -32,8 +33,9 @@ func plainTree(n *source.Node) any {
 			return "plain " + n.Text
 		}
 		return "text " + n.Text
+	default:
+		return nil
 	}
-	return nil
 }
 
 // typed matches the plain scalars that are numbers or truth values to us.

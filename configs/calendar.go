@@ -1,0 +1,83 @@
+package configs
+
+import (
+	"errors"
+	"unicode/utf8"
+
+	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/runner/schedule"
+)
+
+// calendar compiles the schedule and what belongs to it.
+func (b *draft) calendar() {
+	b.out.Zone = b.zone
+	if b.file.Timezone != nil && b.file.Timezone.Location != nil {
+		b.out.Zone = b.file.Timezone.Location
+	}
+	b.out.Jitter = b.file.Jitter.Std()
+	if e, given := b.node.Get("schedule"); given && b.file.Schedule != nil {
+		f := b.file.Schedule
+		compiled, err := schedule.Parse(schedule.Rule{
+			Daily: f.Daily, Weekly: f.Weekly, Monthly: f.Monthly, Every: f.Every.Std(), Cron: f.Cron,
+			Zone: b.out.Zone, DST: schedule.DST(b.file.DST),
+		})
+		if err != nil {
+			b.calendarProblem(err, e.Value, "schedule", e.At)
+		}
+		b.out.Schedule = compiled
+	}
+	b.out.Policy.StartDeadline = b.file.StartDeadline.Std()
+	if e, given := b.node.Get("catch_up"); given && b.file.CatchUp != nil {
+		f := b.file.CatchUp
+		b.out.Policy.CatchUp = schedule.CatchUp{Run: schedule.CatchUpRun(f.Run), Within: f.Within.Std(), Max: f.Max}
+		if err := b.out.Policy.CatchUp.Validate(); err != nil {
+			b.calendarProblem(err, e.Value, "catch_up", e.At)
+		}
+	}
+	if e, given := b.node.Get("window"); given && b.file.Window != nil {
+		f := b.file.Window
+		compiled, err := schedule.ParseWindow(schedule.WindowRule{
+			Allow: f.Allow, Blackout: f.Blackout, OnClose: schedule.OnClose(f.OnClose), Zone: b.out.Zone,
+		})
+		if err != nil {
+			b.calendarProblem(err, e.Value, "window", e.At)
+		}
+		b.out.Window = compiled
+	}
+}
+
+// calendarProblem reports an error of the calendar at the character that it is
+// about.
+func (b *draft) calendarProblem(err error, n *source.Node, key string, keyAt source.Pos) {
+	wrong, ok := errors.AsType[*schedule.ParseError](err)
+	if !ok {
+		b.d.Report(keyAt, "schedule", b.child(key), err.Error(), "")
+		return
+	}
+	path, place := b.child(key), keyAt
+	if e, given := n.Get(wrong.Field); given {
+		path, place = path+"."+wrong.Field, e.At
+		value := e.Value
+		if value.Kind == source.List && wrong.Item < len(value.Items) {
+			value = value.Items[wrong.Item]
+		}
+		if value.Kind == source.Scalar {
+			place = inside(value, wrong.Offset)
+		}
+	}
+	b.d.Report(place, "schedule", path, wrong.Error(), wrong.Hint)
+}
+
+// inside returns the place of a byte of a scalar, as far as the file shows the
+// scalar as it is.
+func inside(n *source.Node, offset int) source.Pos {
+	if offset > len(n.Text) {
+		return n.Pos
+	}
+	start := n.Pos.Seek(n.Text)
+	if start == n.Pos && !n.Plain {
+		return n.Pos // escapes or several lines: its beginning is all we know
+	}
+	start.Col += utf8.RuneCountInString(n.Text[:offset])
+	return start
+}

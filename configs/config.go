@@ -1,0 +1,176 @@
+// Package configs turns the YAML that people write into a checked Config. It is
+// strict: whatever it does not understand is a Problem with a place, a line and
+// advice, and all problems are reported at once. It knows the contracts of
+// kinds and stores and gets the kinds themselves as registries; it starts
+// nothing, writes nothing and keeps no secret in what a run records.
+//
+// Load reads a configuration. A Config compiles the frozen text of a run into a
+// plan, and makes its jobs anew for every attempt. Schema describes the format
+// to editors. The shipped configurations beside this file are its fixtures.
+package configs
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs/internal/decode"
+	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/object"
+)
+
+// Config is a checked configuration. It does not change and may be used from
+// several goroutines.
+type Config struct {
+	// Path is the absolute path of the configuration file. Files are all files
+	// that belong to it, that one first.
+	Path  string
+	Files []string
+	// Project is what is looked after; Node is the name of this node.
+	Project, Node string
+	// Root is the absolute folder at which relative paths begin.
+	Root string
+	// Timezone is the zone of schedules that name no other.
+	Timezone *time.Location
+	// Ledger says where the record of runs is kept.
+	Ledger Ledger
+	// MaxRunning is the most runs under way at once on this node, at least 1.
+	MaxRunning int
+	// KillGrace is how long a child process may take to end before it is
+	// killed.
+	KillGrace time.Duration
+	// Stores, Databases and Checks are in the order of the file. Checks holds
+	// the implicit check when none is configured.
+	Stores    []Store
+	Databases []Database
+	Checks    []Check
+	// Workflows are in the order of the file.
+	Workflows []*Workflow
+	// Warnings is what is legal and looks like a mistake.
+	Warnings Problems
+
+	world   *world
+	secrets []string
+}
+
+// Store is a configured store.
+type Store struct{ Name, Kind string }
+
+// Database is a configured database.
+type Database struct{ Name, Kind string }
+
+// Check is a configured probe.
+type Check struct {
+	Name, Kind string
+	// Every is how often it is asked.
+	Every time.Duration
+	// FailAfter and OKAfter are how many answers in a row change its state.
+	FailAfter, OKAfter int
+	// Impact is "outage", "degraded" or "none".
+	Impact string
+	// Timeout bounds one answer; 0 leaves it to who asks.
+	Timeout time.Duration
+}
+
+// Workflow returns the workflow of that name. Otherwise the error is an
+// *UnknownError with a hint.
+func (c *Config) Workflow(name string) (*Workflow, error) {
+	names := make([]string, len(c.Workflows))
+	for i, w := range c.Workflows {
+		if w.Name == name {
+			return w, nil
+		}
+		names[i] = w.Name
+	}
+	return nil, unknown("workflow", name, names)
+}
+
+// Job returns the job that "workflow.job" names.
+func (c *Config) Job(workflow, name string) (Job, error) {
+	w, err := c.Workflow(workflow)
+	if err != nil {
+		return Job{}, err
+	}
+	job, ok := w.Job(name)
+	if !ok {
+		names := make([]string, len(w.Jobs))
+		for i, known := range w.Jobs {
+			names[i] = known.Name
+		}
+		return Job{}, unknown("job", name, names)
+	}
+	return job, nil
+}
+
+func unknown(family, name string, known []string) error {
+	err := &UnknownError{Family: family, Name: name, Known: known}
+	return jobs.WithHint(err, err.Hint())
+}
+
+// OpenStore opens the configured store of that name with its references
+// resolved now. The texts are the secrets that it can see.
+func (c *Config) OpenStore(name string) (object.Store, []string, error) {
+	return resolveOutside(c, func(s *scope) (object.Store, error) { return s.Store(name) })
+}
+
+// OpenCheck makes the probe of the configured check of that name with its
+// references resolved now. The texts are the secrets that it can see.
+func (c *Config) OpenCheck(name string) (jobs.Check, []string, error) {
+	return resolveOutside(c, func(s *scope) (jobs.Check, error) { return s.Check(name) })
+}
+
+// resolveOutside resolves something for the command line instead of a job.
+func resolveOutside[T any](c *Config, ask func(*scope) (T, error)) (T, []string, error) {
+	s := &scope{world: c.world, decoder: &decode.Decoder{Resolver: c.world.resolver()}}
+	out, err := ask(s)
+	secrets := distinct(s.decoder.Secrets)
+	if len(s.unknown) > 0 {
+		err = jobs.WithHint(err, s.unknown[0].Hint())
+	}
+	return out, secrets, err
+}
+
+// Secrets returns the texts that must not be shown of everything that the
+// configuration resolved while it was loaded.
+func (c *Config) Secrets() []string { return c.secrets }
+
+// SpecError says that the text which a run recorded no longer loads: a kind, a
+// store or a check that it uses is gone, or another version of upkeep wrote
+// it.
+type SpecError struct {
+	Workflow string
+	// Problems are positioned in the recorded text.
+	Problems Problems
+}
+
+// Error returns the first problem in one line.
+func (e *SpecError) Error() string {
+	wrong := e.Problems.Errors()
+	more := ""
+	if len(wrong) > 1 {
+		more = fmt.Sprintf(" (and %d more)", len(wrong)-1)
+	}
+	first := wrong[0]
+	path := ""
+	if first.Path != "" && !strings.Contains(first.Message, first.Path) {
+		path = first.Path + ": "
+	}
+	return fmt.Sprintf("the workflow %s as this run recorded it no longer loads: %s%s%s", e.Workflow, path, first.Message, more)
+}
+
+// specFile is what problems in a recorded text name as their file.
+func specFile(workflow string) string { return "recorded workflow " + workflow }
+
+// frozenNode reads a recorded text.
+func frozenNode(spec runner.Spec) (*source.Node, Problems) {
+	file, node, problems := source.Read(specFile(spec.Workflow), []byte(spec.Text))
+	if node == nil {
+		return nil, problems
+	}
+	if specOf(spec.Workflow, spec.Text).Digest != spec.Digest {
+		problems = append(problems, source.Pos{File: file, Line: 1, Col: 1}.Problem(Error, "digest", "", "the text does not have the digest that was recorded with it", ""))
+	}
+	return node, problems
+}

@@ -1,0 +1,194 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+	// Time zones must be there on machines without a zone database too.
+	_ "time/tzdata"
+
+	"github.com/ghosteam/upkeep/configs/internal/decode"
+	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/configs/secret"
+)
+
+// zone is a time zone by its name in the IANA database.
+type zone struct{ *time.Location }
+
+// UnmarshalText reads the name of a zone.
+func (z *zone) UnmarshalText(text []byte) error {
+	name := string(text)
+	if name == "" || strings.EqualFold(name, "local") {
+		return errors.New("name the time zone, such as Europe/Berlin, or leave the line out to use that of this machine")
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return fmt.Errorf("%q is not a time zone: write a name such as Europe/Berlin or UTC", name)
+	}
+	z.Location = location
+	return nil
+}
+
+// Ledger says where the record of all runs is kept.
+type Ledger struct {
+	// Dialect is "sqlite" or "postgres".
+	Dialect string
+	// Path is the absolute path of the file, with dialect sqlite.
+	Path string
+	// URL is the connection URL, with dialect postgres; it may hold a password.
+	URL secret.String
+}
+
+// String names the ledger for people, without a secret.
+func (l Ledger) String() string {
+	if l.Dialect == "sqlite" {
+		return "sqlite:" + l.Path
+	}
+	u, err := url.Parse(l.URL.Reveal())
+	if err != nil {
+		return l.Dialect + ":" + secret.Redacted
+	}
+	u.RawQuery = ""
+	return u.Redacted()
+}
+
+// ledgerField is the ledger as it is written.
+type ledgerField struct{ Ledger }
+
+// Schema describes the two forms.
+func (*ledgerField) Schema(func(reflect.Type) map[string]any) map[string]any {
+	return map[string]any{"type": "string", "pattern": `^(sqlite:.+|postgres(ql)?://.+|.*\$\{(env|file):.*)$`}
+}
+
+// UnmarshalText reads "sqlite:PATH" or a URL of PostgreSQL. What it refuses it
+// does not repeat, because it may hold a password.
+func (l *ledgerField) UnmarshalText(text []byte) error {
+	form, rest, _ := strings.Cut(string(text), ":")
+	switch form {
+	case "sqlite":
+		path := strings.TrimPrefix(rest, "//")
+		if path == "" || strings.ContainsAny(path, "\x00?") {
+			return errors.New("write the path of the file after sqlite:, such as sqlite:var/upkeep.db")
+		}
+		l.Ledger = Ledger{Dialect: "sqlite", Path: path}
+		return nil
+	case "postgres", "postgresql":
+		if u, err := url.Parse(string(text)); err != nil || !strings.HasPrefix(rest, "//") || strings.Trim(u.Path, "/") == "" {
+			return errors.New("write postgres://USER@HOST:PORT/DATABASE")
+		}
+		l.Ledger = Ledger{Dialect: "postgres", URL: secret.New(string(text))}
+		return nil
+	}
+	return errors.New("write sqlite:PATH or postgres://USER@HOST/DATABASE")
+}
+
+// absolute places a relative path against root.
+func (l *ledgerField) absolute(root string) {
+	if l.Dialect == "sqlite" && !filepath.IsAbs(l.Path) {
+		l.Path = filepath.Join(root, l.Path)
+	}
+}
+
+// webField accepts that there is no web server, which is all that this version
+// can do.
+type webField struct{}
+
+// Decode reads "off".
+func (*webField) Decode(d *decode.Decoder, n *source.Node, path string, at source.Pos) {
+	if n.Kind != source.Scalar || n.Text != "off" {
+		d.Report(at, "not-yet", path, "web is not available in this version of upkeep",
+			"remove it or write web: off: the web server comes with a later version, and nothing here would listen")
+	}
+}
+
+// Schema describes the one form. Editors that read YAML 1.1 see off as false.
+func (*webField) Schema(func(reflect.Type) map[string]any) map[string]any {
+	return map[string]any{"enum": []any{"off", false}}
+}
+
+// runsOn says which node runs a workflow.
+type runsOn struct {
+	every bool
+	label string
+}
+
+// Decode reads any, every, {label: L} or {every: {label: L}}.
+func (r *runsOn) Decode(d *decode.Decoder, n *source.Node, path string, at source.Pos) {
+	type labeled struct {
+		Label string `yaml:"label"`
+	}
+	var forms struct {
+		Label string   `yaml:"label"`
+		Every *labeled `yaml:"every"`
+	}
+	const hint = "write any, every, {label: db} or {every: {label: db}}"
+	if n.Kind != source.Map {
+		var word string
+		d.Decode(n, &word, path, at)
+		if r.every = word == "every"; word != "any" && word != "every" && word != "" {
+			d.Report(n.Pos, "bad-value", path, fmt.Sprintf("%q is not a value of runs_on", word), hint)
+		}
+		return
+	}
+	d.Decode(n, &forms, path, at)
+	r.label = forms.Label
+	if forms.Every != nil {
+		r.every, r.label = true, forms.Every.Label
+	}
+	if forms.Every != nil && forms.Label != "" || r.label == "" {
+		d.Report(n.Pos, "bad-value", path, "runs_on must name one label", hint)
+	}
+}
+
+// Schema describes the four forms.
+func (*runsOn) Schema(func(reflect.Type) map[string]any) map[string]any {
+	label := map[string]any{
+		"type": "object", "required": []string{"label"}, "additionalProperties": false,
+		"properties": map[string]any{"label": map[string]any{"type": "string"}},
+	}
+	return map[string]any{"oneOf": []any{
+		map[string]any{"enum": []any{"any", "every"}},
+		label,
+		map[string]any{"type": "object", "required": []string{"every"}, "additionalProperties": false, "properties": map[string]any{"every": label}},
+	}}
+}
+
+// storeField, workflowField and jobsField keep a value for later: what it may
+// hold depends on names that stand elsewhere.
+type (
+	storeField    struct{ node *source.Node }
+	workflowField struct{ node *source.Node }
+	jobsField     struct{ node *source.Node }
+)
+
+// Decode keeps the value.
+func (s *storeField) Decode(_ *decode.Decoder, n *source.Node, _ string, _ source.Pos) { s.node = n }
+
+// Decode keeps the value.
+func (w *workflowField) Decode(_ *decode.Decoder, n *source.Node, _ string, _ source.Pos) { w.node = n }
+
+// Decode keeps the value.
+func (j *jobsField) Decode(_ *decode.Decoder, n *source.Node, _ string, _ source.Pos) { j.node = n }
+
+// Schema of a store depends on the kinds; the generator fills it in.
+func (*storeField) Schema(func(reflect.Type) map[string]any) map[string]any {
+	return map[string]any{"$ref": "#/$defs/store"}
+}
+
+// Schema of a workflow is that of its file form.
+func (*workflowField) Schema(func(reflect.Type) map[string]any) map[string]any {
+	return map[string]any{"$ref": "#/$defs/workflow"}
+}
+
+// Schema of the jobs depends on the kinds; the generator fills it in.
+func (*jobsField) Schema(func(reflect.Type) map[string]any) map[string]any {
+	return map[string]any{
+		"type": "object", "minProperties": 1,
+		"propertyNames":        map[string]any{"pattern": decode.NamePattern, "maxLength": 64},
+		"additionalProperties": map[string]any{"$ref": "#/$defs/job"},
+	}
+}

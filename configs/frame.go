@@ -1,0 +1,127 @@
+package configs
+
+import (
+	"time"
+
+	"github.com/ghosteam/upkeep/configs/internal/decode"
+	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/runner/retry"
+)
+
+// The structs of this file are the shape of the configuration as people write
+// it. The decoder fills them, and the schema is generated from them. A key with
+// the tag `later` is known and refused: nothing in this version acts on it.
+
+const (
+	defaultMaxRunning = 8
+	defaultKillGrace  = 10 * time.Second
+	longestKillGrace  = time.Hour
+)
+
+type frame struct {
+	Project    string                      `yaml:"project" doc:"The name of what is looked after; by default the name of the root folder." example:"ghosteam-v5"`
+	Timezone   zone                        `yaml:"timezone" doc:"The time zone of every schedule; a workflow may name another. By default the zone of this machine." example:"Europe/Berlin"`
+	Node       string                      `yaml:"node" doc:"The name of this node in the ledger; by default the name of the machine." example:"db-1"`
+	Ledger     ledgerField                 `yaml:"ledger" doc:"Where the record of all runs is kept: sqlite:PATH, or a postgres:// URL when several nodes share the work." example:"sqlite:var/upkeep.db"`
+	Root       unit.Path                   `yaml:"root" doc:"The folder at which relative paths begin; by default the folder of the configuration file." example:"/srv/ghosteam"`
+	Web        webField                    `yaml:"web" doc:"The web server. This version has none: off."`
+	MaxRunning int                         `yaml:"max_running" range:"1,1000" doc:"How many runs may be under way at once on this node, 1 to 1000."`
+	KillGrace  unit.Duration               `yaml:"kill_grace" doc:"How long a process that was asked to end may take before it is killed, up to 1h." example:"10s"`
+	Stores     decode.Named[storeField]    `yaml:"stores" doc:"Where artifacts are kept, by name."`
+	Databases  decode.Named[databaseField] `yaml:"databases" doc:"The database servers that jobs work on, by name."`
+	Checks     decode.Named[checkField]    `yaml:"checks" doc:"Probes of the system's health, by name. Without any there is one called system, which measures this machine."`
+	Workflows  decode.Named[workflowField] `yaml:"workflows" doc:"The plans of maintenance, by name."`
+
+	Channels *source.Node `yaml:"channels" later:"sending notices"`
+	Routes   *source.Node `yaml:"routes" later:"sending notices"`
+	KPIs     *source.Node `yaml:"kpis" later:"the report of operational figures"`
+}
+
+type databaseField struct {
+	Kind string        `yaml:"kind" required:"true" fixed:"true" enum:"postgres" doc:"The kind of server: postgres." example:"postgres"`
+	URL  secret.String `yaml:"url" required:"true" doc:"How to connect, as a URL." example:"\"${env:DATABASE_URL}\""`
+}
+
+type checkField struct {
+	Kind      string        `yaml:"kind" required:"true" fixed:"true" doc:"The kind of probe." example:"system"`
+	Every     unit.Duration `yaml:"every" doc:"How often it is asked, from 1s."`
+	FailAfter int           `yaml:"fail_after" range:"1,100" doc:"After how many bad answers in a row it counts as failed, 1 to 100."`
+	OKAfter   int           `yaml:"ok_after" range:"1,100" doc:"After how many good answers in a row it counts as well again, 1 to 100."`
+	Impact    string        `yaml:"impact" enum:"outage,degraded,none" doc:"What its failure means for users: outage, degraded (the default) or none."`
+	Timeout   unit.Duration `yaml:"timeout" doc:"How long one answer may take."`
+	With      *source.Node  `yaml:"with" doc:"The options of its kind."`
+}
+
+type workflowFile struct {
+	Description   string                  `yaml:"description" doc:"What it is for, in one line."`
+	Schedule      *scheduleFile           `yaml:"schedule" doc:"When it is due; without one it runs only when somebody asks."`
+	Timezone      *zone                   `yaml:"timezone" doc:"The time zone of its schedule and window." example:"Europe/Berlin"`
+	DST           string                  `yaml:"dst" enum:"once,skip,both" doc:"What a change of the clock does to times that are missing or occur twice: once (the default) runs exactly once, skip leaves missing ones out, both runs doubled ones twice."`
+	Jitter        unit.Duration           `yaml:"jitter" doc:"The most by which a start is delayed at random; the slot stays."`
+	CatchUp       *catchUpFile            `yaml:"catch_up" doc:"What happens to slots that passed while nothing ran."`
+	Overlap       string                  `yaml:"overlap" enum:"skip,queue,allow" doc:"What happens when it is due while it still runs: skip (the default), queue or allow."`
+	StartDeadline unit.Duration           `yaml:"start_deadline" doc:"How late a slot may be and still count as on time."`
+	Window        *windowFile             `yaml:"window" doc:"When its runs may start."`
+	Timeout       unit.Duration           `yaml:"timeout" doc:"The most time for the whole run; none by default." example:"4h"`
+	Parallel      int                     `yaml:"parallel" range:"1,256" doc:"How many of its jobs may run at once, 1 to 256; by default the number of processors."`
+	RunsOn        *runsOn                 `yaml:"runs_on" doc:"Which node runs it: any (the default), every, {label: L} or {every: {label: L}}."`
+	Params        decode.Named[paramFile] `yaml:"params" doc:"Values that may differ from run to run, by name; a job uses them as ${param:NAME}."`
+	Jobs          jobsField               `yaml:"jobs" required:"true" doc:"Its jobs, by name." example:"{health: {kind: health}}"`
+
+	Trigger     *source.Node `yaml:"trigger" later:"starting runbooks on checks"`
+	Mode        *source.Node `yaml:"mode" later:"starting runbooks on checks"`
+	Limits      *source.Node `yaml:"limits" later:"starting runbooks on checks"`
+	FreshWithin *source.Node `yaml:"fresh_within" later:"watching for missing successes"`
+}
+
+type scheduleFile struct {
+	Daily   string        `yaml:"daily" doc:"Times of every day." example:"\"02:30\""`
+	Weekly  string        `yaml:"weekly" doc:"Days of the week and times." example:"\"sun 03:30\""`
+	Monthly string        `yaml:"monthly" doc:"Days of the month and times; -1 is the last day." example:"\"1 04:30\""`
+	Every   unit.Duration `yaml:"every" doc:"An interval from 1s; its slots are the multiples since 1970-01-01 UTC." example:"5m"`
+	Cron    string        `yaml:"cron" doc:"A line of five or six fields as for cron." example:"\"10 3 * * 1-5\""`
+}
+
+type catchUpFile struct {
+	Run    string        `yaml:"run" required:"true" enum:"none,last,all" doc:"Which missed slots still run: none, last or all." example:"last"`
+	Within unit.Duration `yaml:"within" doc:"How late a slot may be and still be caught up; any time by default." example:"12h"`
+	Max    int           `yaml:"max" range:"1,1000" doc:"With run: all, the most slots that run, 1 to 1000."`
+}
+
+type windowFile struct {
+	Allow    []string `yaml:"allow" doc:"When runs may start." example:"[\"mon-fri 22:00-05:00\"]"`
+	Blackout []string `yaml:"blackout" doc:"When runs may not start; it wins over allow." example:"[\"12-24..01-02\"]"`
+	OnClose  string   `yaml:"on_close" enum:"warn,stop" doc:"What happens to what still runs when the window closes: warn (the default) or stop."`
+}
+
+type paramFile struct {
+	Description string   `yaml:"description" doc:"What it is for, in one line."`
+	Type        string   `yaml:"type" enum:"string,int,bool,enum" doc:"The type of its values: string (the default), int, bool or enum."`
+	Values      []string `yaml:"values" doc:"With type: enum, the words that are allowed." example:"[fast, full]"`
+	Default     *string  `yaml:"default" doc:"The value when none is given."`
+	Required    bool     `yaml:"required" doc:"Whether a value must be given; a workflow with a schedule cannot ask for one."`
+	Pattern     string   `yaml:"pattern" doc:"With type: string, a regular expression (RE2) that the whole value must match." example:"\"[a-z-]+\""`
+}
+
+type jobFile struct {
+	Kind            string        `yaml:"kind" required:"true" fixed:"true" doc:"The kind of job." example:"script"`
+	Description     string        `yaml:"description" doc:"What it is for, in one line."`
+	Needs           unit.Names    `yaml:"needs" fixed:"true" doc:"The jobs of this workflow that must have ended before it starts."`
+	When            string        `yaml:"when" enum:"success,failure,always" doc:"Whether it starts, given how those ended: success (the default), failure or always."`
+	If              string        `yaml:"if" fixed:"true" doc:"An expression over earlier results that must be true for it to start." example:"jobs.usage.values.logs_bytes > 1e9"`
+	ContinueOnError bool          `yaml:"continue_on_error" doc:"Whether its failure is only a warning for the run."`
+	FailOn          string        `yaml:"fail_on" enum:"warning,critical" doc:"The severity of findings from which it fails; by default findings only warn."`
+	Timeout         unit.Duration `yaml:"timeout" doc:"The most time for one attempt; none by default." example:"30m"`
+	Retry           *retryFile    `yaml:"retry" doc:"Whether a failed attempt is followed by another."`
+	OnCrash         string        `yaml:"on_crash" enum:"restart,never" doc:"What happens when upkeep dies while it runs: restart (the default) or never."`
+	Locks           []string      `yaml:"locks" doc:"Names of locks that it holds while it runs, shared with all workflows." example:"[database/main]"`
+	With            *source.Node  `yaml:"with" doc:"The options of its kind."`
+}
+
+type retryFile struct {
+	Max         int           `yaml:"max" required:"true" range:"0,100" doc:"How many attempts may follow the first, 0 to 100." example:"2"`
+	Backoff     retry.Backoff `yaml:"backoff" doc:"The wait before the next attempt: the first and the longest. By default 1s..1m." example:"1m..10m"`
+	OnExitCodes []int         `yaml:"on_exit_codes" range:"1,255" doc:"Only after these exit codes of a process, 1 to 255; by default after every error." example:"[75]"`
+}
