@@ -17,8 +17,8 @@ type When string
 
 // The conditions.
 const (
-	OnSuccess When = "success" // all needs are Done (the default)
-	OnFailure When = "failure" // at least one need ended otherwise
+	OnSuccess When = "success" // all needs are Done or may fail (the default)
+	OnFailure When = "failure" // a need failed, was lost or canceled, or was skipped because of such a job
 	Always    When = "always"  // all needs ended, no matter how; also after cancel and timeout
 )
 
@@ -41,6 +41,8 @@ type Plan struct {
 	KillGrace time.Duration
 	// Root is the configuration's root folder, absolute.
 	Root string
+	// Zone is the time zone of the workflow's schedule; nil means UTC.
+	Zone *time.Location
 	// Jobs are in the order of the file.
 	Jobs []PlannedJob
 }
