@@ -1,7 +1,3 @@
-// Package runner holds the words and the small interfaces that the parts of
-// the engine share: what a run, an attempt, a state and a claim are. It knows
-// no database, no queue and no clock, starts no goroutine, and does nothing by
-// itself.
 package runner
 
 import (

@@ -89,7 +89,7 @@ func (a *attempt) execute() {
 	cause := context.Cause(ctx)
 	a.record.FinishedAt = now()
 	if panicked, ok := o.err.(*panicError); ok { //nolint:errorlint // guard returns it bare
-		fmt.Fprintf(a.out, "\n%v\n\n%s", panicked, panicked.stack)
+		_, _ = fmt.Fprintf(a.out, "\n%v\n\n%s", panicked, panicked.stack) // out never fails
 	}
 	a.conclude(o, cause)
 }
@@ -122,7 +122,7 @@ func (a *attempt) inWorkDir(ctx context.Context) outcome {
 			a.log.Warn("the private folder of the attempt could not be removed", "error", err)
 		}
 	}
-	return a.supervise(ctx, a.environment(dir), remove)
+	return a.supervise(ctx, a.environment(dir), remove) //nolint:contextcheck // observers outlive the attempt
 }
 
 // supervise runs the job and waits for it, but not for ever once its context
@@ -168,7 +168,8 @@ func (a *attempt) environment(dir string) *jobs.Env {
 	r := a.run
 	return jobs.NewEnv(jobs.Env{
 		RunID: string(a.record.Run), Workflow: r.record.Spec.Workflow, Job: a.record.Job, Attempt: a.record.Number,
-		Trigger: string(r.record.Trigger), Slot: r.record.Slot, Node: r.Node, Root: r.plan.Root,
+		Trigger: string(r.record.Trigger), Slot: r.record.Slot, Node: r.Node, Version: r.Version,
+		Zone: r.plan.Zone, Root: r.plan.Root,
 		WorkDir: dir, KillGrace: r.plan.KillGrace, Log: a.log, Out: a.out,
 	}, jobs.Hooks{
 		DryRun:   r.record.DryRun,

@@ -211,9 +211,9 @@ func explainCondition(text string, jobNames []string, err error) *ConditionError
 				out.Hint = "there is " + listOrNone(fieldNames(view))
 			}
 		}
-	case strings.Contains(out.Why, "struct {"):
+	case strings.Contains(out.Why, "struct {"), strings.Contains(out.Why, "executor."):
 		out.Why = "this cannot be used here"
-		out.Hint = `write jobs.<name> or jobs["name"], then what to ask about the job, such as .state`
+		out.Hint = `write jobs.<name> or jobs["name"] or run, then what to ask about it, such as .state`
 	}
 	for _, name := range jobNames {
 		if strings.Contains(name, "-") && strings.Contains(text, "jobs."+name) {

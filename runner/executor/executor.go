@@ -29,8 +29,8 @@ type Options struct {
 	Compiler runner.Compiler
 	// Observer is told what happens; nil for nobody.
 	Observer runner.Observer
-	// Node is the name of this node.
-	Node string
+	// Node is the name of this node, Version that of upkeep.
+	Node, Version string
 	// LiveDir is the private folder in which the output of running attempts
 	// can be read by other processes; see ReadLive. Empty for none.
 	LiveDir string
@@ -109,9 +109,12 @@ func (e *Executor) Handle(ctx context.Context, id runner.RunID) {
 		log: log.With("workflow", record.Spec.Workflow),
 	}
 	defer r.halt.close()
-	defer context.AfterFunc(ctx, func() { r.halt.end(context.Cause(ctx)) })()
-	defer context.AfterFunc(e.options.Stop, func() { r.halt.end(stopCause(e.options.Stop)) })()
-	r.execute()
+	detach := context.AfterFunc(ctx, func() { r.halt.end(context.Cause(ctx)) })
+	defer detach()
+	//nolint:contextcheck // the process may have to stop although ctx has ended already, by a cancel
+	release := context.AfterFunc(e.options.Stop, func() { r.halt.end(stopCause(e.options.Stop)) })
+	defer release()
+	r.execute() //nolint:contextcheck // the run outlives ctx; halt holds its contexts
 }
 
 // stopCause is the cause of a forced stop. It must not be mistaken for a

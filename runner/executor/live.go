@@ -198,9 +198,6 @@ func ReadLive(dir string, key runner.AttemptKey) (runner.Output, bool, error) {
 
 // discardLive removes all live output of a run below dir.
 func discardLive(dir string, id runner.RunID) error {
-	if dir == "" || id == "" || strings.ContainsAny(string(id), "/\\") {
-		return nil
-	}
 	if err := os.RemoveAll(filepath.Join(dir, string(id))); err != nil {
 		return fmt.Errorf("remove live output of run %s: %w", id, err)
 	}

@@ -37,7 +37,8 @@ func (r *run) nextMove(level urgency, cause error) *move {
 	}
 	r.done = nil
 	if level < stopping {
-		for r.admitAll(m, level, cause) || r.beginAll(m) {
+		for changed := true; changed; {
+			changed = r.admitAll(m, level, cause) || r.beginAll(m)
 		}
 	}
 	if r.graph.count(ended) == len(r.graph.places) {
@@ -163,11 +164,12 @@ func (r *run) views() []jobView {
 		if at < 0 {
 			continue
 		}
-		switch p := r.graph.places[at]; {
-		case p.phase == ended:
+		switch p := r.graph.places[at]; p.phase {
+		case ended:
 			views[i] = viewOf(p.last)
-		case p.phase == running:
+		case running:
 			views[i].State = string(runner.Running)
+		default:
 		}
 	}
 	return views
@@ -269,6 +271,12 @@ func (r *run) moved(m *move, blocked []runner.Blocked) {
 	for _, a := range m.ended {
 		a.discardLive()
 	}
+	if r.litter {
+		r.litter = false
+		if err := discardLive(r.LiveDir, r.record.ID); err != nil {
+			r.log.Warn("clean up after a dead attempt", "error", err)
+		}
+	}
 	for _, e := range m.step.Ended {
 		r.tell(runner.AttemptEnded{Attempt: e.Attempt, Findings: e.Attempt.Result.Findings})
 	}
@@ -296,8 +304,8 @@ func (r *run) moved(m *move, blocked []runner.Blocked) {
 
 // Waits between two tries to take a lock.
 const (
-	lockWaitMin = 500 * time.Millisecond
-	lockWaitMax = 2 * time.Second
+	firstLockWait = 500 * time.Millisecond
+	lastLockWait  = 2 * time.Second
 )
 
 // blockedBy lets a job wait for a lock. It tells of each holder once.
@@ -314,7 +322,7 @@ func (r *run) blockedBy(p *place, key runner.AttemptKey, b runner.Blocked) {
 	}
 	held.asked = asked + 1
 	p.blocked = &held
-	p.notBefore = time.Now().Add(min(lockWaitMin<<min(asked, 8), lockWaitMax))
+	p.notBefore = time.Now().Add(min(firstLockWait<<min(asked, 8), lastLockWait))
 }
 
 // discardLive removes the attempt's live output.

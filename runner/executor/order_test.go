@@ -388,11 +388,11 @@ func (o *oracle) end(i int) string {
 	ok, trouble := true, false
 	for _, n := range o.waits(i) {
 		end := o.end(n)
-		switch {
-		case end == "failed/error":
+		switch end {
+		case "failed/error":
 			ok = ok && o.planned[n].ContinueOnError
 			trouble = true
-		case end == "skipped/condition":
+		case "skipped/condition":
 			ok = false
 			trouble = trouble || o.trouble(n)
 		}

@@ -33,13 +33,14 @@ func writePolicy() retry.Policy {
 func (r *run) persist(what string, do func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(r.halt.writes)
 	defer cancel(nil)
-	defer context.AfterFunc(r.halt.shutdown, func() {
+	release := context.AfterFunc(r.halt.shutdown, func() {
 		select {
 		case <-time.After(writeBound):
 			cancel(errGivenUp)
 		case <-ctx.Done():
 		}
-	})()
+	})
+	defer release()
 	for try := 1; ; try++ {
 		err := do(ctx)
 		switch {

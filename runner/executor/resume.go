@@ -109,6 +109,7 @@ func (r *run) collectRelics(earlier []runner.Attempt) {
 	if r.LiveDir == "" {
 		return
 	}
+	r.litter = true
 	for _, a := range earlier {
 		if a.State != runner.Lost || a.OutputBytes > 0 {
 			continue

@@ -32,6 +32,9 @@ type run struct {
 	done []*attempt
 	// relics are attempts of a dead process with the output that it left.
 	relics []runner.End
+	// litter tells that the run may have live output of a dead process, which
+	// is removed once the relics are on record.
+	litter bool
 	// shortened tells that a cancel or the run's timeout kept a job from
 	// starting or cut one short: without that they came too late to matter.
 	shortened bool
@@ -41,7 +44,8 @@ type run struct {
 
 // execute works on the run until it has ended or is somebody else's.
 func (r *run) execute() {
-	defer r.watch()()
+	unwatch := r.watch()
+	defer unwatch()
 	var earlier []runner.Attempt
 	err := r.persist("read the attempts", func(ctx context.Context) (err error) {
 		earlier, err = r.Ledger.Attempts(ctx, r.record.ID)
@@ -240,9 +244,6 @@ func (r *run) watch() (stop func()) {
 func (r *run) finished(f *runner.Finish) {
 	r.record.State, r.record.Reason, r.record.Message = f.State, f.Reason, f.Message
 	r.record.FinishedAt = now()
-	if err := discardLive(r.LiveDir, r.record.ID); err != nil {
-		r.log.Warn("clean up after the run", "error", err)
-	}
 	r.tell(runner.RunEnded{Run: r.record})
 }
 

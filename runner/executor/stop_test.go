@@ -236,7 +236,7 @@ func TestHandle_Panics(t *testing.T) {
 	}{
 		{"Text", "failed/panic", "panic: oops", func(context.Context, *jobs.Env) (jobs.Result, error) { panic("oops") }},
 		{"Nil", "failed/panic", "panic: runtime error: invalid memory address or nil pointer dereference", func(_ context.Context, env *jobs.Env) (jobs.Result, error) {
-			var nothing *jobs.Env
+			nothing := map[string]*jobs.Env{}[env.Job]
 			return jobs.Result{Summary: nothing.Job}, nil
 		}},
 		{"Gone", "failed/error", "the job ended its goroutine without returning", func(context.Context, *jobs.Env) (jobs.Result, error) {

@@ -1,0 +1,63 @@
+// Package runner holds the words and the small interfaces that the parts of
+// the engine share: what a run, an attempt, a state and a claim are. It knows
+// no database, no queue and no clock, starts no goroutine, and does nothing by
+// itself.
+//
+// # The life of a run
+//
+//	            Submit                       Submit with a state
+//	              │                          (the slot is not to run)
+//	              ▼        Cancel                     │
+//	          ┌────────┐ ───────────▶ canceled        ▼
+//	   ┌─────▶│ queued │                           skipped
+//	   │      └────────┘                           (overlap, window,
+//	   │          │ Claim: epoch+1                  paused, missed)
+//	   │          ▼
+//	   │      ┌─────────┐ ◀─┐ Claim of a run whose owner is dead: epoch+1,
+//	   │      │ running │ ──┘ its running attempts become lost
+//	   │      └─────────┘
+//	   │        │  │  │ Advance with Finish
+//	   │        │  │  └─────────────▶ succeeded, warned, failed,
+//	   │        │  │                  canceled, skipped
+//	   └────────┘  │                        │
+//	Release: epoch+1 (shutdown)             │
+//	   ▲                                    │
+//	   └────────────────────────────────────┘
+//	Reopen: epoch+1 (a person retries); attempts that are not done become
+//	superseded
+//
+// A run is never lost: somebody goes on with it. Its jobs may be.
+//
+// # The life of an attempt
+//
+//	      Advance(Begun)             Advance(Ended)
+//	(nothing) ────────▶ running ─────────────────▶ succeeded
+//	    │                  │                       warned    findings
+//	    │                  │                       failed    error, permanent,
+//	    │                  │                                 findings, panic,
+//	    │                  │                                 timeout, refused
+//	    │                  │                       canceled  user, shutdown
+//	    │                  │ Claim of the next owner
+//	    │                  └────────────────────▶ lost       crash
+//	    │ Advance(Ended) alone
+//	    └───────────────────────────────────────▶ skipped    condition, user,
+//	                                                         timeout
+//	                                              failed     the job could not
+//	                                                         be prepared
+//
+// Only the owner under the present epoch writes; whoever comes late gets
+// ErrStale. What counts for the progress of a job is its latest attempt that
+// is not superseded:
+//
+//	running             the owner works on it, or is dead and the next Claim
+//	                    makes it lost
+//	succeeded, warned   done, never repeated
+//	skipped             ended
+//	failed              ended, or a retry follows: as many as the policy
+//	                    allows, unless the reason is permanent, refused,
+//	                    findings or condition
+//	canceled/user       ended
+//	canceled/shutdown   begun again by the next claim
+//	lost                begun again, at most three times, unless on_crash is
+//	                    never
+package runner

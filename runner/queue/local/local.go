@@ -1,0 +1,213 @@
+// Package local delivers runs inside one process: the queue of the embedded
+// ledger, where exactly one process executes. It knows run IDs and slots and
+// nothing else: no database, no clock, no polling. What it holds is forgotten
+// at a crash, and found again in the ledger's backlog when Work begins.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/queue"
+)
+
+// errUsed reports a second call of Work.
+var errUsed = errors.New("the queue works already, or has worked")
+
+// page is how many pending runs are read from the ledger at once.
+const page = 500
+
+// Options configure a Queue. Backlog is required.
+type Options struct {
+	// Backlog finds what is pending when Work begins.
+	Backlog runner.Backlog
+	// Slots is the most runs that are handled at once, at least 1.
+	Slots int
+	// Base is the parent of every handler's context. Ending it, with a cause,
+	// forces all handlers to stop; nil means that nobody can.
+	Base context.Context
+	// Log is told how the work goes; nil for nobody.
+	Log *slog.Logger
+}
+
+// Queue hands runs to a handler, in the order in which they were delivered. It
+// is safe for use by several goroutines.
+type Queue struct {
+	options Options
+	// bell has a value when something was delivered or a slot became free
+	// since Work last looked.
+	bell chan struct{}
+
+	mu      sync.Mutex
+	used    bool
+	waiting []runner.RunID
+	queued  map[runner.RunID]bool
+	// active are the runs that handlers work on.
+	active map[runner.RunID]*handling
+}
+
+var _ queue.Queue = (*Queue)(nil)
+
+// handling is a run in the hands of a handler.
+type handling struct {
+	end context.CancelCauseFunc
+	// again tells that the run was delivered meanwhile: it may have been given
+	// back or reopened since the handler began, so it is handed over once more.
+	again bool
+}
+
+// New returns a queue that holds nothing.
+func New(o Options) *Queue {
+	o.Slots = max(o.Slots, 1)
+	if o.Base == nil {
+		o.Base = context.Background()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Queue{
+		options: o, bell: make(chan struct{}, 1),
+		queued: map[runner.RunID]bool{}, active: map[runner.RunID]*handling{},
+	}
+}
+
+// Deliver implements queue.Queue. It never fails.
+func (q *Queue) Deliver(_ context.Context, ids ...runner.RunID) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range ids {
+		if h := q.active[id]; h != nil {
+			h.again = true
+		} else {
+			q.enqueue(id)
+		}
+	}
+	q.ring()
+	return nil
+}
+
+// enqueue appends a run that does not wait already. The caller holds mu.
+func (q *Queue) enqueue(id runner.RunID) {
+	if !q.queued[id] {
+		q.queued[id] = true
+		q.waiting = append(q.waiting, id)
+	}
+}
+
+func (q *Queue) ring() {
+	select {
+	case q.bell <- struct{}{}:
+	default:
+	}
+}
+
+// Interrupt implements queue.Queue.
+func (q *Queue) Interrupt(id runner.RunID, cause error) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h := q.active[id]
+	if h != nil {
+		h.end(cause)
+	}
+	return h != nil
+}
+
+// Work implements queue.Queue. Its error says that it was called twice or that
+// the backlog could not be read; nothing was handled then.
+func (q *Queue) Work(ctx context.Context, h queue.Handler) error {
+	if !q.use() {
+		return errUsed
+	}
+	if err := q.pickUp(ctx); err != nil {
+		return err
+	}
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	for {
+		for _, d := range q.take(ctx) {
+			handlers.Go(func() {
+				h(d.ctx, d.id)
+				q.done(d.id)
+			})
+		}
+		select {
+		case <-q.bell:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (q *Queue) use() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	first := !q.used
+	q.used = true
+	return first
+}
+
+// pickUp puts what is pending in the ledger before what was delivered
+// meanwhile: it was there first.
+func (q *Queue) pickUp(ctx context.Context) error {
+	var pending []runner.RunID
+	for after := runner.RunID(""); ; after = pending[len(pending)-1] {
+		ids, err := q.options.Backlog.Pending(ctx, after, page)
+		if err != nil {
+			return fmt.Errorf("read the backlog: %w", err)
+		}
+		pending = append(pending, ids...)
+		if len(ids) < page {
+			break
+		}
+	}
+	if len(pending) > 0 {
+		q.options.Log.InfoContext(ctx, "picked up pending runs", "count", len(pending))
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delivered := q.waiting
+	q.waiting, q.queued = nil, map[runner.RunID]bool{}
+	for _, id := range append(pending, delivered...) {
+		q.enqueue(id)
+	}
+	return nil
+}
+
+// delivery is a run on its way to a handler.
+type delivery struct {
+	id  runner.RunID
+	ctx context.Context
+}
+
+// take returns what the free slots can hold, oldest first; nothing once ctx
+// has ended.
+func (q *Queue) take(ctx context.Context) (taken []delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for ctx.Err() == nil && len(q.waiting) > 0 && len(q.active) < q.options.Slots {
+		id := q.waiting[0]
+		q.waiting = q.waiting[1:]
+		delete(q.queued, id)
+		run, end := context.WithCancelCause(q.options.Base)
+		q.active[id] = &handling{end: end}
+		taken = append(taken, delivery{id: id, ctx: run})
+	}
+	return taken
+}
+
+// done takes a run back from its handler.
+func (q *Queue) done(id runner.RunID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h := q.active[id]
+	h.end(nil)
+	delete(q.active, id)
+	if h.again {
+		q.enqueue(id)
+	}
+	q.ring()
+}
