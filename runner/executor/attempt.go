@@ -2,7 +2,9 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -113,7 +115,7 @@ func (a *attempt) inWorkDir(ctx context.Context) outcome {
 	if cause := context.Cause(ctx); cause != nil {
 		return outcome{err: cause}
 	}
-	dir, err := os.MkdirTemp(a.run.WorkDir, workPrefix(a.record.Run)+fmt.Sprintf("%s.%d-*", a.record.Job, a.record.Number))
+	dir, err := makeWorkDir(a.run.WorkDir, a.record.Key())
 	if err != nil {
 		return outcome{err: fmt.Errorf("make the attempt's private folder: %w", err)}
 	}
@@ -197,13 +199,26 @@ func (a *attempt) progress() func(done, total int64, unit string) {
 	}
 }
 
+// makeWorkDir makes the private folder of an attempt below dir.
+func makeWorkDir(dir string, key runner.AttemptKey) (string, error) {
+	pattern := workPrefix(key.Run) + fmt.Sprintf("%s.%d-*", key.Job, key.Number)
+	path, err := os.MkdirTemp(dir, pattern)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", err
+		}
+		path, err = os.MkdirTemp(dir, pattern)
+	}
+	return path, err
+}
+
 // workPrefix begins the names of the private folders of a run's attempts.
 func workPrefix(id runner.RunID) string { return "upkeep-" + string(id) + "." }
 
 // sweepWorkDirs removes private folders that a dead process left behind.
 func sweepWorkDirs(dir string, id runner.RunID) error {
 	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("find private folders of run %s: %w", id, err)
 	}
 	for _, entry := range entries {

@@ -35,7 +35,7 @@ type Options struct {
 	// can be read by other processes; see ReadLive. Empty for none.
 	LiveDir string
 	// WorkDir is the folder in which attempts get their private folders; empty
-	// means the system's folder for temporary files.
+	// means the system's folder for temporary files. It is made when needed.
 	WorkDir string
 	// HeadBytes and TailBytes are how much of an attempt's output is kept from
 	// its beginning and from its end; 0 means 256 KiB and 768 KiB.

@@ -223,7 +223,17 @@ func TestHandle_WorkDir(t *testing.T) {
 	}
 
 	b = newBench(t, job("a", fine))
-	b.options.WorkDir = filepath.Join(b.options.WorkDir, "missing")
+	b.options.WorkDir = filepath.Join(b.options.WorkDir, "made", "when", "needed")
+	b.handle(t.Context())
+	if got := b.ledger.verdict(); got != "succeeded" {
+		t.Errorf("run %s: %s", got, b.ledger.run.Message)
+	}
+
+	b = newBench(t, job("a", fine))
+	b.options.WorkDir = filepath.Join(b.options.WorkDir, "file")
+	if err := os.WriteFile(b.options.WorkDir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	b.handle(t.Context())
 	if got := b.ledger.verdict(); got != "failed/error" {
 		t.Errorf("without a place for private folders the run is %s", got)
