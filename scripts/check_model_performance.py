@@ -35,10 +35,10 @@ critical when its 95 % interval (Wilson) lies beyond the limit as a whole. Fewer
 are a warning: too few to judge.
 
 values: accuracy, accuracy_low, accuracy_high, labelled, label_share, precision_macro, recall_macro,
-f1_macro, precision.CLASS, recall.CLASS, f1.CLASS, brier, log_loss, auc (if both outcomes occurred), latency_p50_seconds (p95, p99),
-response_p50_seconds (p95, p99), error_rate, requests, newest_age_seconds, baseline_*, and
-accuracy.MODEL.VERSION, labelled.MODEL.VERSION, latency_p95_seconds.MODEL.VERSION,
-error_rate.MODEL.VERSION, requests.MODEL.VERSION.
+f1_macro, precision.CLASS, recall.CLASS, f1.CLASS, brier, log_loss, auc (if both outcomes occurred),
+latency_p50_seconds (p95, p99), response_p50_seconds (p95, p99), error_rate, requests, newest_age_seconds,
+baseline_*, and for each model and version accuracy.MODEL.VERSION, accuracy_low…, accuracy_high…,
+labelled…, latency_p95_seconds…, response_p95_seconds…, error_rate…, requests….
 
 examples:
   check_model_performance.py --predictions scripts/data/predictions.csv --now newest

@@ -18,6 +18,10 @@ from unittest import mock
 SCRIPTS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 DATA = os.path.join(SCRIPTS, "data")
 sys.path.insert(0, SCRIPTS)
+# Compiled modules are kept for the processes of the tests, but not beside the sources.
+CACHE = tempfile.TemporaryDirectory()
+os.environ["PYTHONPYCACHEPREFIX"] = CACHE.name
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop("UPKEEP_RESULT", None)  # the tests may themselves run as a job
 
 from upkeep_model import command  # noqa: E402
@@ -99,7 +103,7 @@ class Case(unittest.TestCase):
         """Runs a script in the folder of the test, with UPKEEP_RESULT set."""
         path = self.path("result.json")
         done = subprocess.run(
-            [sys.executable, "-B", os.path.join(SCRIPTS, script), *args],
+            [sys.executable, os.path.join(SCRIPTS, script), *args],
             cwd=self.folder, env={**os.environ, "UPKEEP_RESULT": path, **(env or {})}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, encoding="utf-8", timeout=60, **how,
         )

@@ -166,7 +166,8 @@ class Review(Case):
         errors(("query", "calls", "total_ms"), ("x", 1, "nan"), "q.csv:2: total_ms is not a finite number")
         errors(("query", "calls", "total_ms"), ("x", 1, -4), "q.csv:2: total_ms is -4", "correct")
         errors(("query", "calls", "total_ms"), ("x", 1, ""), "q.csv:2: total_ms is empty", "mean_ms")
-        errors(("name", "value"), ("cache_hit", 1), 'no counter is called "cache_hit"', 'did you mean "cache_hits"?', "--counters")
+        errors(("name", "value"), ("cache_hit", 1), 'no counter is called "cache_hit"', 'did you mean "cache_hits"?',
+               "--counters")
         errors(("name", "value"), ("pool_size", -1), "q.csv:2: pool_size is -1", "correct", "--counters")
         path = self.table("p2.csv", ("timestamp", "status"), [(NOON, 200)])
         self.broke(OPTIMIZATION, "--predictions", path, says='no column "latency_ms"')

@@ -190,7 +190,8 @@ class Performance(Case):
         self.assertEqual(ran.ids(), ["many-classes"])
         self.assertEqual(ran.result["values"]["f1_macro"], 1.0)
         path = self.table("p.csv", HEADER, requests(1200, predicted=lambda i: i / 7, actual=lambda i: i / 7))
-        self.broke(PERFORMANCE, "--predictions", path, "--now", NOON, says="more than 200 different classes", hint="classification")
+        self.broke(PERFORMANCE, "--predictions", path, "--now", NOON, says="more than 200 different classes",
+                   hint="classification")
 
     def test_many_models(self) -> None:
         ran = self.judge(requests(2500, model=lambda i: f"model {i % 25}"))

@@ -20,7 +20,7 @@ class Readme(Case):
 
     def test_minimal_scripts(self) -> None:
         log = self.text("log.csv", "a\nb\n")
-        for language, command in (("sh", ["sh"]), ("python", [sys.executable, "-B"])):
+        for language, command in (("sh", ["sh"]), ("python", [sys.executable])):
             script = self.text(f"example.{language}", self.blocks(language)[0])
             path = self.path(f"{language}.json")
             done = subprocess.run([*command, script], env={**os.environ, "UPKEEP_RESULT": path, "LOG": log},
@@ -39,7 +39,7 @@ class Readme(Case):
 
     def test_model_scripts(self) -> None:
         done = subprocess.run(["sh", "-eu", "-c", self.blocks("sh")[1]], cwd=os.path.dirname(SCRIPTS), capture_output=True,
-                              text=True, timeout=60, env={**os.environ, "OUT": self.folder, "PYTHONDONTWRITEBYTECODE": "1"})
+                              text=True, timeout=60, env={**os.environ, "OUT": self.folder})
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(len(os.listdir(self.folder)), 2)
 

@@ -189,8 +189,7 @@ class Command(Case):
 
     def test_scripts_run_from_anywhere_through_a_link(self) -> None:
         os.symlink(os.path.join(SCRIPTS, PERFORMANCE), self.path("link.py"))
-        done = subprocess.run([self.path("link.py"), *SAMPLE], cwd="/", capture_output=True, text=True, timeout=60,
-                              env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        done = subprocess.run([self.path("link.py"), *SAMPLE], cwd="/", capture_output=True, text=True, timeout=60)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         done = subprocess.run([sys.executable, "-B", "-I", os.path.join(SCRIPTS, PERFORMANCE), *SAMPLE], cwd="/",
                               capture_output=True, text=True, timeout=60)
@@ -206,7 +205,7 @@ class Command(Case):
     def test_a_reader_that_has_gone(self) -> None:
         read, write = os.pipe()
         os.close(read)
-        done = subprocess.run([sys.executable, "-B", os.path.join(SCRIPTS, REPORT), *SAMPLE, "--out", self.folder],
+        done = subprocess.run([sys.executable, os.path.join(SCRIPTS, REPORT), *SAMPLE, "--out", self.folder],
                               stdout=write, stderr=subprocess.PIPE, text=True, timeout=60,
                               env={**os.environ, "UPKEEP_RESULT": self.path("result.json")})
         os.close(write)

@@ -106,7 +106,7 @@ def _round_up(value: float) -> float:
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(m * power for m in (1, 2, 4, 5, 8, 10, 20) if m * power >= value)
+    return next(m * power for m in (1, 2, 4, 6, 8, 10, 20) if m * power >= value)
 
 
 def _extent(values: Sequence[Optional[float]]) -> str:

@@ -14,8 +14,8 @@ from .wording import shown
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 _STYLE = """
-:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6470;--line:#d8dee4;--paper:#fff;--bad:#b3261e;--warn:#8a5a00;--good:#1a6e37;
---a:#2563c9;--b:#c2410c;--c:#6b7280}
+:root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6470;--line:#d8dee4;--paper:#fff;--bad:#b3261e;--warn:#8a5a00;
+--good:#1a6e37;--a:#2563c9;--b:#c2410c;--c:#6b7280}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#9aa4b0;--line:#343b44;--paper:#15181c;--bad:#ff8a80;--warn:#f0b95c;
 --good:#7bd69a;--a:#7aa8ff;--b:#ff9d66;--c:#9aa4b0}}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:64rem;margin:2rem auto;padding:0 1rem}

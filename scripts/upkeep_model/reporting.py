@@ -152,13 +152,13 @@ def _groups(groups: Sequence[Tuple[str, Tally]], before: Optional[Dict[str, Tall
         past = (before or {}).get(label)
         p, q = percentiles(t.latency), percentiles(past.latency) if past else None
         rows.append((
-            label, f"{t.requests:,}", _form(t.error_rate, "share3"), *_times(t), _form(p and p.p99, "ms"),
-            _change(p and p.p95, q and q.p95, "ms"), _form(t.accuracy, "share"),
+            label, f"{t.requests:,}", _form(t.error_rate, "share3"), *_times(t)[:2], _form(p and p.p99, "ms"),
+            _change(p and p.p95, q and q.p95, "ms"), _times(t)[2], _form(t.accuracy, "share"),
         ))
     if not rows:
         return ["No requests."]
     blocks: List[Block] = [Grid(
-        ("name", "requests", "errors", "latency p50", "latency p95", "response p95", "latency p99", "p95 change", "accuracy"),
+        ("name", "requests", "errors", "latency p50", "latency p95", "latency p99", "p95 change", "response p95", "accuracy"),
         rows, tuple(range(1, 9)),
     )]
     if len(groups) > MOST_ROWS:
