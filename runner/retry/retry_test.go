@@ -95,8 +95,8 @@ func TestPolicy_DelayStaysInRange(t *testing.T) {
 		if got < floor || got > high {
 			t.Fatalf("Delay(%d) = %s, want within [%s, %s]", attempt, got, floor, high)
 		}
-		if real := policy.Delay(attempt, nil); real < floor || real > high {
-			t.Fatalf("Delay(%d) with the default source = %s, want within [%s, %s]", attempt, real, floor, high)
+		if random := policy.Delay(attempt, nil); random < floor || random > high {
+			t.Fatalf("Delay(%d) with the default source = %s, want within [%s, %s]", attempt, random, floor, high)
 		}
 	})
 }

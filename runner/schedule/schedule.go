@@ -181,9 +181,13 @@ func (p *plan) nextInstant(at int64) (int64, bool) {
 		if w < current.end() {
 			return current.instant(w), true
 		}
-		// No wall time before w is wanted, so no stretch that ends well before w
-		// can hold a slot, nor can a gap in front of one.
-		at = max(current.to, int64(w)-lookBack)
+		at = current.to
+		if !p.repeats() {
+			// No new wall time before w is wanted, so no stretch that ends well
+			// before w can hold a slot, nor can a gap in front of one. A rule that
+			// repeats must visit each: after a change the clock can be behind.
+			at = max(at, int64(w)-lookBack)
+		}
 	}
 	return 0, false
 }

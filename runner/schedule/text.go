@@ -19,10 +19,10 @@ func words(text string) ([]word, *fault) {
 	var found []word
 	comma := -1
 	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case c == ' ' || c == '\t':
+		switch text[i] {
+		case ' ', '\t':
 			i++
-		case c == ',':
+		case ',':
 			if comma >= 0 || len(found) == 0 {
 				return nil, faultf(i, "", "a comma without something before it")
 			}
