@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ghosteam/upkeep/jobs"
+	jobsall "github.com/ghosteam/upkeep/jobs/all"
+)
+
+// kindView is the JSON form of a kind.
+type kindView struct {
+	Name    string       `json:"name"`
+	Probe   bool         `json:"probe"`
+	Doc     string       `json:"doc"`
+	Options []optionView `json:"options"`
+}
+
+// optionView is the JSON form of an option.
+type optionView struct {
+	Path     string   `json:"path"`
+	Type     string   `json:"type"`
+	Default  string   `json:"default,omitempty"`
+	Required bool     `json:"required"`
+	Enum     []string `json:"enum,omitempty"`
+	Doc      string   `json:"doc"`
+	Example  string   `json:"example,omitempty"`
+}
+
+func newKinds(a *app) *cobra.Command {
+	var markdown bool
+	cmd := &cobra.Command{
+		Use:   "kinds [KIND]",
+		Short: "List the kinds of job, or explain one with its options",
+		Example: "  upkeep kinds\n" +
+			"  upkeep kinds prune",
+		Args: args(cobra.MaximumNArgs(1)),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, k := range jobsall.Kinds().All() {
+				names = append(names, k.Name+"\t"+k.Summary())
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, given []string) error {
+			registry := jobsall.Kinds()
+			switch {
+			case markdown:
+				return writeKindsMarkdown(a.std.Out, registry.All())
+			case len(given) == 0:
+				return a.list(listKinds(registry.All()))
+			}
+			kind, ok := registry.Lookup(given[0])
+			if !ok {
+				return usagef("there is no kind %q; `upkeep kinds` lists them", given[0])
+			}
+			if a.format == formatJSON {
+				return writeJSON(a.std.Out, viewKind(kind))
+			}
+			return a.explainKind(kind)
+		},
+	}
+	a.outputFlag(cmd)
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "write the reference of all kinds as Markdown (docs/kinds.md)")
+	return cmd
+}
+
+func listKinds(kinds []jobs.Kind) listing {
+	l := listing{columns: []string{"KIND", "PROBE", "WHAT IT DOES"}}
+	var views []kindView
+	for _, k := range kinds {
+		probe := ""
+		if k.Probe {
+			probe = "yes"
+		}
+		l.rows = append(l.rows, []string{k.Name, probe, k.Summary()})
+		views = append(views, viewKind(k))
+	}
+	l.data = views
+	return l
+}
+
+func viewKind(k jobs.Kind) kindView {
+	v := kindView{Name: k.Name, Probe: k.Probe, Doc: k.Doc, Options: []optionView{}}
+	for _, o := range k.Describe() {
+		v.Options = append(v.Options, optionView(o))
+	}
+	return v
+}
+
+func (a *app) explainKind(k jobs.Kind) error {
+	fmt.Fprintf(a.std.Out, "%s\n\n", strings.TrimSpace(k.Doc))
+	p := a.painter(a.std.Out)
+	var rows [][]string
+	for _, o := range k.Describe() {
+		note := o.Default
+		if o.Required {
+			note = p.bold("required")
+		}
+		kindOf := o.Type
+		if len(o.Enum) > 0 {
+			kindOf = strings.Join(o.Enum, " | ")
+		}
+		doc := o.Doc
+		if o.Example != "" {
+			doc += " Example: " + o.Example
+		}
+		rows = append(rows, []string{p.bold(o.Path), kindOf, note, doc})
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(a.std.Out, "It has no options.")
+		return nil
+	}
+	return writeTable(a.std.Out, []string{"OPTION", "TYPE", "DEFAULT", "MEANING"}, rows)
+}
+
+// writeKindsMarkdown writes docs/kinds.md.
+func writeKindsMarkdown(w io.Writer, kinds []jobs.Kind) error {
+	var b strings.Builder
+	b.WriteString("<!-- Written by `make generate` from the option structs; do not edit. -->\n# Kinds of job\n\n")
+	b.WriteString("`upkeep kinds KIND` prints the same. A *probe* has no effects and may serve as a check.\n\n")
+	b.WriteString("| kind | probe | what it does |\n|---|---|---|\n")
+	for _, k := range kinds {
+		probe := ""
+		if k.Probe {
+			probe = "yes"
+		}
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", k.Name, k.Name, probe, cell(k.Summary()))
+	}
+	for _, k := range kinds {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", k.Name, strings.TrimSpace(k.Doc))
+		options := k.Describe()
+		if len(options) == 0 {
+			continue
+		}
+		b.WriteString("\n| option | type | default | meaning |\n|---|---|---|---|\n")
+		for _, o := range options {
+			def := ""
+			if o.Default != "" {
+				def = "`" + cell(o.Default) + "`"
+			}
+			if o.Required {
+				def = "**required**"
+			}
+			typ := o.Type
+			if len(o.Enum) > 0 {
+				typ = "`" + strings.Join(o.Enum, "` `") + "`"
+			}
+			doc := cell(o.Doc)
+			if o.Example != "" {
+				doc += " Example: `" + cell(o.Example) + "`"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", o.Path, typ, def, doc)
+		}
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("write the reference of kinds: %w", err)
+	}
+	return nil
+}
+
+// cell makes text fit into a cell of a Markdown table.
+func cell(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\n", " "), "|", `\|`)
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"time"
+
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/object"
+)
+
+// runView is the JSON form of a run. Its keys are stable; docs/json.md lists
+// them.
+type runView struct {
+	ID              runner.RunID       `json:"id"`
+	Workflow        string             `json:"workflow"`
+	State           runner.State       `json:"state"`
+	Reason          runner.Reason      `json:"reason,omitempty"`
+	Message         string             `json:"message,omitempty"`
+	Trigger         runner.Trigger     `json:"trigger"`
+	Slot            time.Time          `json:"slot"`
+	QueuedAt        time.Time          `json:"queued_at"`
+	StartedAt       *time.Time         `json:"started_at"`
+	FinishedAt      *time.Time         `json:"finished_at"`
+	DurationSeconds float64            `json:"duration_seconds"`
+	Node            string             `json:"node"`
+	By              string             `json:"by,omitempty"`
+	CanceledBy      string             `json:"canceled_by,omitempty"`
+	DryRun          bool               `json:"dry_run"`
+	Epoch           int64              `json:"epoch"`
+	Params          map[string]string  `json:"params,omitempty"`
+	Jobs            map[string]jobView `json:"jobs"`
+}
+
+// jobView is the JSON form of a job in a run: its latest attempt.
+type jobView struct {
+	Kind            string             `json:"kind"`
+	State           runner.State       `json:"state"`
+	Reason          runner.Reason      `json:"reason,omitempty"`
+	Attempts        int                `json:"attempts"`
+	DurationSeconds float64            `json:"duration_seconds"`
+	Summary         string             `json:"summary,omitempty"`
+	Error           string             `json:"error,omitempty"`
+	Hint            string             `json:"hint,omitempty"`
+	Values          map[string]float64 `json:"values"`
+}
+
+// attemptView is the JSON form of one attempt, as `show -o json` lists them.
+type attemptView struct {
+	Job             string             `json:"job"`
+	Kind            string             `json:"kind"`
+	Number          int                `json:"number"`
+	State           runner.State       `json:"state"`
+	Reason          runner.Reason      `json:"reason,omitempty"`
+	Error           string             `json:"error,omitempty"`
+	Hint            string             `json:"hint,omitempty"`
+	ExitCode        *int               `json:"exit_code"`
+	StartedAt       *time.Time         `json:"started_at"`
+	FinishedAt      *time.Time         `json:"finished_at"`
+	DurationSeconds float64            `json:"duration_seconds"`
+	Superseded      bool               `json:"superseded"`
+	Summary         string             `json:"summary,omitempty"`
+	Values          map[string]float64 `json:"values"`
+	Outputs         map[string]string  `json:"outputs,omitempty"`
+	Findings        []jobs.Finding     `json:"findings"`
+	Artifacts       []object.Info      `json:"artifacts"`
+	OutputBytes     int64              `json:"output_bytes"`
+	OutputCut       int64              `json:"output_cut"`
+}
+
+func viewRun(r runner.Run, attempts []runner.Attempt) runView {
+	v := runView{
+		ID: r.ID, Workflow: r.Spec.Workflow, State: r.State, Reason: r.Reason, Message: r.Message,
+		Trigger: r.Trigger, Slot: r.Slot, QueuedAt: r.QueuedAt,
+		StartedAt: instant(r.StartedAt), FinishedAt: instant(r.FinishedAt),
+		DurationSeconds: seconds(r.StartedAt, r.FinishedAt),
+		Node:            r.Node, By: r.By, CanceledBy: r.CanceledBy, DryRun: r.DryRun, Epoch: r.Epoch,
+		Params: r.Params, Jobs: map[string]jobView{},
+	}
+	for _, a := range attempts {
+		j := v.Jobs[a.Job]
+		v.Jobs[a.Job] = jobView{
+			Kind: a.Kind, State: a.State, Reason: a.Reason, Attempts: j.Attempts + 1,
+			DurationSeconds: seconds(a.StartedAt, a.FinishedAt),
+			Summary:         a.Result.Summary, Error: a.Error, Hint: a.Hint, Values: values(a),
+		}
+	}
+	return v
+}
+
+func viewAttempt(a runner.Attempt) attemptView {
+	v := attemptView{
+		Job: a.Job, Kind: a.Kind, Number: a.Number, State: a.State, Reason: a.Reason,
+		Error: a.Error, Hint: a.Hint,
+		StartedAt: instant(a.StartedAt), FinishedAt: instant(a.FinishedAt),
+		DurationSeconds: seconds(a.StartedAt, a.FinishedAt), Superseded: a.Superseded,
+		Summary: a.Result.Summary, Values: values(a), Outputs: a.Result.Outputs,
+		Findings: a.Result.Findings, Artifacts: a.Result.Artifacts,
+		OutputBytes: a.OutputBytes, OutputCut: a.OutputCut,
+	}
+	if a.ExitCode >= 0 {
+		v.ExitCode = &a.ExitCode
+	}
+	if v.Findings == nil {
+		v.Findings = []jobs.Finding{}
+	}
+	if v.Artifacts == nil {
+		v.Artifacts = []object.Info{}
+	}
+	return v
+}
+
+// byRun groups attempts by their run, keeping their order.
+func byRun(attempts []runner.Attempt) map[runner.RunID][]runner.Attempt {
+	out := map[runner.RunID][]runner.Attempt{}
+	for _, a := range attempts {
+		out[a.Run] = append(out[a.Run], a)
+	}
+	return out
+}
+
+// latestPerJob returns the last attempt of each job in the order in which the
+// jobs first appear, and how many attempts each had.
+func latestPerJob(attempts []runner.Attempt) ([]runner.Attempt, map[string]int) {
+	counts := map[string]int{}
+	place := map[string]int{}
+	var out []runner.Attempt
+	for _, a := range attempts {
+		counts[a.Job]++
+		if i, ok := place[a.Job]; ok {
+			out[i] = a
+			continue
+		}
+		place[a.Job] = len(out)
+		out = append(out, a)
+	}
+	return out, counts
+}
+
+func values(a runner.Attempt) map[string]float64 {
+	if a.Result.Values == nil {
+		return map[string]float64{}
+	}
+	return a.Result.Values
+}
+
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// seconds is how long something took; 0 while it has not ended.
+func seconds(from, to time.Time) float64 {
+	if from.IsZero() || to.IsZero() {
+		return 0
+	}
+	return to.Sub(from).Seconds()
+}
