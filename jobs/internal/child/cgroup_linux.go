@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -156,7 +157,7 @@ func cgroupMembers(path string) ([]int, error) {
 		if errors.Is(err, unix.EOPNOTSUPP) {
 			return nil // a threaded one: its processes are listed above it
 		}
-		for _, field := range bytes.Fields(text) {
+		for field := range bytes.FieldsSeq(text) {
 			pid, perr := strconv.Atoi(string(field))
 			if perr == nil && pid > 0 { // 0: seen from inside another pid namespace
 				pids = append(pids, pid)
@@ -175,8 +176,8 @@ func cgroupRemove(path string) error {
 		if err := eachCgroup(path, func(dir string) error { dirs = append(dirs, dir); return nil }); err != nil {
 			return err
 		}
-		for i := len(dirs) - 1; i >= 0; i-- { // the deepest come last
-			err = unix.Rmdir(dirs[i])
+		for _, dir := range slices.Backward(dirs) { // the deepest come last
+			err = unix.Rmdir(dir)
 		}
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) {

@@ -23,7 +23,8 @@ const (
 	killWait = 5 * time.Second
 )
 
-// Command says what to run and how. It is a value: Run and Output never change
+// Command says what to run and how. It leads a session of its own, without a
+// terminal, so it can ask nobody for a password. It is a value: Run and Output never change
 // it, and the same Command may run many times, also at once, as long as its
 // streams allow that.
 type Command struct {

@@ -27,11 +27,12 @@
 // Zombies are reaped one by one, by process id, and only when they are known
 // to be ours; wait4(-1) would steal the exit status of every other command.
 // The rule that tells an adopted orphan from a child started elsewhere in this
-// process is its session, so no other code in this process may start children
-// with Setsid. Errors name argv[0] and never an argument, an environment value
-// or a byte of input. On the first command the soft core limit of this process
-// becomes zero: it holds the secrets it hands out, and its children inherit
-// the limit without a race.
+// process is its session: while commands run, no other code in this process may
+// start children with Setsid or such as leave daemons behind (a test that needs a
+// server starts it before). Errors name argv[0] and never an argument, an
+// environment value or a byte of input. On the first command the soft core limit
+// of this process becomes zero: it holds the secrets it hands out, and its
+// children inherit the limit without a race.
 //
 // # Nothing lies
 //

@@ -51,7 +51,7 @@ func Processes() ([]Stat, error) {
 }
 
 // SignalStale sends sig to a process number with a start time that is not its own.
-func SignalStale(pid int, sig int) error {
+func SignalStale(pid, sig int) error {
 	p, err := stat(pid)
 	if err != nil {
 		return err

@@ -157,7 +157,7 @@ func (f *family) children() ([]int, error) {
 		return nil, err
 	}
 	var pids []int
-	for _, field := range bytes.Fields(text) {
+	for field := range bytes.FieldsSeq(text) {
 		pid, err := strconv.Atoi(string(field))
 		if err != nil {
 			return nil, fmt.Errorf("read the children of this process: %w", err)

@@ -96,8 +96,7 @@ func parts() map[string]func() {
 // report prints v for the test that plays with us.
 func report(v any) {
 	if err := json.NewEncoder(os.Stdout).Encode(v); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(3)
+		panic(err)
 	}
 }
 
@@ -182,7 +181,7 @@ func (o *output) wait(text string) {
 // pids are the numbers in the output.
 func (o *output) pids() []int {
 	var all []int
-	for _, field := range strings.Fields(o.String()) {
+	for field := range strings.FieldsSeq(o.String()) {
 		if pid, err := strconv.Atoi(field); err == nil {
 			all = append(all, pid)
 		}

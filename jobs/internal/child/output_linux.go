@@ -85,8 +85,7 @@ func (r *Reader) Close() error {
 	r.cancel(errClosed)
 	_ = r.pipe.Close() // the command meets a broken pipe
 	<-r.done
-	var left *LeftoverError
-	if errors.As(r.err, &left) {
+	if left, ok := errors.AsType[*LeftoverError](r.err); ok {
 		return left
 	}
 	return nil

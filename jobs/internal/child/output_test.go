@@ -42,7 +42,7 @@ func TestOutputEndsOnlyAfterSuccess(t *testing.T) {
 			if got.String() != test.want || !test.check(err) {
 				t.Errorf("%s: %.50q (%d bytes), %v", test.script, got.String(), got.Len(), err)
 			}
-			if _, again := out.Read(make([]byte, 1)); err != nil && !errors.Is(again, err) || err == nil && again != io.EOF {
+			if _, again := out.Read(make([]byte, 1)); err != nil && !errors.Is(again, err) || err == nil && !errors.Is(again, io.EOF) {
 				t.Errorf("%s: %v, then %v", test.script, err, again)
 			}
 			if err := errors.Join(out.Close(), out.Close()); err != nil {
@@ -83,7 +83,7 @@ func TestOutputClosedEarly(t *testing.T) {
 		if err := out.Close(); err != nil {
 			t.Error(err)
 		}
-		if n, err := out.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		if n, err := out.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("read after close: %d, %v", n, err)
 		}
 		if exit := out.Exit(); !exit.Stopped {

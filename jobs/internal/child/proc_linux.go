@@ -109,7 +109,7 @@ func snapshot() (map[int]process, error) {
 }
 
 // descent adds to found all descendants of the processes in it.
-func descent(all map[int]process, found map[int]process) {
+func descent(all, found map[int]process) {
 	children := make(map[int][]int, len(all))
 	for pid, p := range all {
 		children[p.ppid] = append(children[p.ppid], pid)

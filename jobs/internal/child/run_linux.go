@@ -49,8 +49,7 @@ func (r *running) supervise(ctx context.Context) {
 // nothing is left or patience is exhausted.
 func (r *running) end(grace time.Duration) {
 	if grace > 0 {
-		r.signalAll(unix.SIGTERM)
-		r.signalAll(unix.SIGCONT) // a stopped process would sleep through TERM
+		r.terminate()
 		if r.gone(grace) {
 			return
 		}
@@ -74,14 +73,18 @@ func (r *running) end(grace time.Duration) {
 	}
 }
 
-// signalAll signals the main process and the rest of the tree. What cannot be
-// signaled will be found again by the kill that follows.
-func (r *running) signalAll(sig unix.Signal) {
-	if !r.hasExited() {
-		_ = unix.Kill(r.main.pid, sig) // not reaped yet, so the number is its own
-	}
-	for _, p := range r.note() {
-		_ = signal(p, sig)
+// terminate sends TERM to the main process and the rest of the tree, and CONT, since
+// a stopped process would sleep through it. What cannot be signaled is found again
+// by the kill that follows.
+func (r *running) terminate() {
+	others := r.note()
+	for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGCONT} {
+		if !r.hasExited() {
+			_ = unix.Kill(r.main.pid, sig) // not reaped yet, so the number is its own
+		}
+		for _, p := range others {
+			_ = signal(p, sig)
+		}
 	}
 }
 
@@ -172,8 +175,8 @@ func (r *running) settle(ctx context.Context) {
 // interrupted notes that a writer failed after the main process had ended. A
 // reader that fails then fails for nobody.
 func (r *running) interrupted(err error) {
-	var failed *StreamError
-	if r.stop == nil && errors.As(err, &failed) && failed.Stream != "stdin" {
+	failed, ok := errors.AsType[*StreamError](err)
+	if r.stop == nil && ok && failed.Stream != "stdin" {
 		r.stop = err
 	}
 }
@@ -269,10 +272,9 @@ func (r *running) remain(living []process, err error) {
 // writers had to be ended.
 func (r *running) verdict(strict bool) error {
 	var err error
-	var stopped *StopError
 	switch {
 	case r.stop != nil:
-		if errors.As(r.stop, &stopped) {
+		if stopped, ok := errors.AsType[*StopError](r.stop); ok {
 			stopped.Killed = r.exit.Killed
 		}
 		err = r.stop

@@ -24,11 +24,13 @@ type host struct {
 }
 
 // thisProcess mirrors state that the kernel keeps once per process: the list of
-// children, the subreaper flag, the core limit.
-var thisProcess = sync.OnceValue(func() *host {
-	dropCore()
-	return &host{family: newFamily(), parent: cgroupParent()}
-})
+// children, the subreaper flag, the core limit. Two of it would take each other's
+// children for orphans.
+var thisProcess = sync.OnceValue( //nolint:gochecknoglobals // see above
+	func() *host {
+		dropCore()
+		return &host{family: newFamily(), parent: cgroupParent()}
+	})
 
 // running is one command from its start to its end.
 type running struct {
@@ -56,8 +58,7 @@ type running struct {
 func start(ctx context.Context, c Command, reader bool) (*running, error) {
 	r := &running{cmd: c, host: thisProcess(), exited: make(chan struct{}), escaped: map[process]bool{}}
 	refuse := func(err error) error {
-		var failed *StartError
-		if errors.As(err, &failed) {
+		if _, ok := errors.AsType[*StartError](err); ok {
 			return err
 		}
 		return &StartError{Name: c.name(), Err: err}
@@ -100,8 +101,10 @@ func (r *running) plan() (*syscall.ProcAttr, error) {
 			err = syscall.ENOTDIR
 		}
 		if err != nil {
-			return nil, &StartError{Name: c.name(), Doing: "enter " + c.Dir, Err: cause(err),
-				hint: "the working folder must exist and be open to the user who runs the command"}
+			return nil, &StartError{
+				Name: c.name(), Doing: "enter " + c.Dir, Err: cause(err),
+				hint: "the working folder must exist and be open to the user who runs the command",
+			}
 		}
 	}
 	if c.User != "" {
@@ -296,8 +299,7 @@ func awaitExit(pid int) {
 
 // cause drops the operation and path that the surrounding error tells anyway.
 func cause(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
 	}
 	return err

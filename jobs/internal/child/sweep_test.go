@@ -84,8 +84,9 @@ func deadParent(t *testing.T, run string, env ...string) (pids []int, main int) 
 	return append(pids, main), main
 }
 
-func TestLeftoversOfAKilledParent(t *testing.T) {
-	t.Parallel()
+// It runs alone: this process may adopt what the killed one leaves, and commands
+// of other tests would take the nameless ones for theirs.
+func TestLeftoversOfAKilledParent(t *testing.T) { //nolint:paralleltest,tparallel // see above
 	for _, test := range []struct {
 		name   string
 		env    []string
@@ -100,7 +101,6 @@ func TestLeftoversOfAKilledParent(t *testing.T) {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
 			run := fmt.Sprintf("dead-%s-%d-%d", test.name, os.Getpid(), marker.Add(1))
 			marks := []string{"UPKEEP_RUN_ID=" + run}
 			pids, main := deadParent(t, run, test.env...)
