@@ -107,6 +107,16 @@ func (l *Ledger) prepareStep(c runner.Claim, in runner.Step) (step, error) {
 	return out, nil
 }
 
+// entangled tells whether the step takes locks while it holds others, so that
+// it could wait for a step that does the same the other way round.
+func (w step) entangled() bool {
+	takes, holds := 0, len(w.ended)
+	for _, b := range w.begun {
+		takes += len(b.Locks)
+	}
+	return takes > 1 || takes > 0 && holds > 0
+}
+
 func checkAttempt(c runner.Claim, a runner.Attempt, ended bool) error {
 	switch {
 	case a.Run != "" && a.Run != c.Run:
@@ -125,6 +135,11 @@ type lockTaker func(ctx context.Context, s session, f fencedRun, start runner.St
 // record writes the step: ends first, because they free locks.
 func (w step) record(ctx context.Context, s session, f fencedRun, take lockTaker) ([]runner.Blocked, error) {
 	now := time.Now().UTC()
+	if s.d.lockLocks != "" && w.entangled() {
+		if _, err := s.exec(ctx, s.d.lockLocks); err != nil {
+			return nil, err
+		}
+	}
 	for _, e := range w.ended {
 		if err := e.record(ctx, s, f); err != nil {
 			return nil, fmt.Errorf("end of %s/%d: %w", e.a.Job, e.a.Number, err)

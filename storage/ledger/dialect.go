@@ -20,6 +20,10 @@ type dialect struct {
 	// the transaction ends. SQLite needs none: its write transactions exclude
 	// each other.
 	lockRun string
+	// lockLocks keeps other transactions from taking or freeing several named
+	// locks until this one ends, so that two never wait for each other. SQLite
+	// needs none.
+	lockLocks string
 	// numbered tells that placeholders are $1, $2 and not ?.
 	numbered  bool
 	isolation sql.IsolationLevel

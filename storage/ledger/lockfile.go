@@ -118,7 +118,11 @@ func (f *lockFile) release() error {
 	if !f.held() {
 		return nil
 	}
-	return errors.Join(os.Truncate(f.path, 0), f.file.Unlock())
+	var err error
+	if f.check() == nil { // else the file of that name is not ours
+		err = os.Truncate(f.path, 0)
+	}
+	return errors.Join(err, f.file.Unlock())
 }
 
 // Lock takes the lock file of an SQLite ledger, which makes this process the

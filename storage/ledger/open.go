@@ -20,6 +20,8 @@ var ErrMissing = errors.New("there is no ledger yet")
 // committed data, and works while other processes write.
 type Reader struct {
 	db *sql.DB
+	// on is db, where reads go.
+	on executor
 	d  *dialect
 	// address names the ledger in messages, without secrets.
 	address string
@@ -163,4 +165,4 @@ func (l *Ledger) LiveDir() string {
 }
 
 // reading returns a session for one read outside any transaction.
-func (r *Reader) reading() session { return session{on: r.db, d: r.d} }
+func (r *Reader) reading() session { return session{on: r.on, d: r.d} }

@@ -27,6 +27,9 @@ const (
 	// migrationLock is the key of the advisory lock under which one process at
 	// a time brings the tables up to date: "upkeepdb" in ASCII.
 	migrationLock = 0x75706b6565706462
+	// locksLock is the key of the advisory lock of dialect.lockLocks: "upkeeplk"
+	// in ASCII.
+	locksLock = 0x75706b6565706c6b
 	// connectTimeout applies when the URL has no connect_timeout.
 	connectTimeout = 10 * time.Second
 	// maxConnections bounds what one process takes of the server's
@@ -43,6 +46,7 @@ func postgresDialect() *dialect {
 		name:               "postgres",
 		now:                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
 		lockRun:            " FOR NO KEY UPDATE OF r",
+		lockLocks:          fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", locksLock),
 		numbered:           true,
 		isolation:          sql.LevelReadCommitted,
 		goose:              goose.DialectPostgres,
@@ -66,7 +70,7 @@ func (l *Ledger) openPostgres(ctx context.Context, dsn secret.String) error {
 	}
 	l.write = openPool(config)
 	l.owner = l.o.Instance
-	l.Reader = &Reader{db: l.write, d: postgresDialect(), address: addressOf(config), live: l.o.Live, log: l.o.Log}
+	l.Reader = &Reader{db: l.write, on: l.write, d: postgresDialect(), address: addressOf(config), live: l.o.Live, log: l.o.Log}
 	err = checkServer(ctx, l.write, true)
 	if err == nil {
 		err = l.upgradePostgres(ctx, schema)
@@ -81,7 +85,8 @@ func openPostgresReader(ctx context.Context, dsn secret.String, o Options) (*Rea
 		return nil, err
 	}
 	config.RuntimeParams["default_transaction_read_only"] = "on"
-	r := &Reader{db: openPool(config), d: postgresDialect(), address: addressOf(config), live: o.Live, log: o.Log}
+	db := openPool(config)
+	r := &Reader{db: db, on: db, d: postgresDialect(), address: addressOf(config), live: o.Live, log: o.Log}
 	err = checkServer(ctx, r.db, false)
 	if err == nil {
 		err = checkSchema(ctx, r.reading(), r.address)

@@ -66,7 +66,7 @@ func (l *Ledger) openSQLite(ctx context.Context, path string) error {
 	}
 	l.write.SetMaxOpenConns(1)
 	if err := l.setUpSQLite(ctx, d, path); err != nil {
-		return fmt.Errorf("open the ledger %s: %w", path, diagnoseSQLite(err, path))
+		return fmt.Errorf("open the ledger %s: %w", path, diagnoseSQLite(err, path, unix.R_OK|unix.W_OK))
 	}
 	if l.Reader, err = connectSQLiteReader(path, d, l.o, ""); err != nil {
 		return fmt.Errorf("open the ledger %s: %w", path, err)
@@ -194,7 +194,7 @@ func openSQLiteReader(ctx context.Context, path string, o Options) (*Reader, err
 		err = checkSchema(ctx, r.reading(), path)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the ledger %s: %w", path, diagnoseSQLite(err, path)), r.Close())
+		return nil, errors.Join(fmt.Errorf("open the ledger %s: %w", path, diagnoseSQLite(err, path, unix.R_OK)), r.Close())
 	}
 	return r, nil
 }
@@ -206,7 +206,7 @@ func connectSQLiteReader(path string, d *dialect, o Options, extra string) (*Rea
 	}
 	db.SetMaxOpenConns(readConnections)
 	db.SetMaxIdleConns(readConnections)
-	return &Reader{db: db, d: d, address: path, live: o.Live, log: o.Log}, nil
+	return &Reader{db: db, on: db, d: d, address: path, live: o.Live, log: o.Log}, nil
 }
 
 // sqliteURI names a file the way that SQLite reads URIs, so that no character
@@ -239,8 +239,9 @@ func readOnlyMedium(path string) (string, error) {
 	return "&immutable=1", nil
 }
 
-// diagnoseSQLite adds what SQLite's own words leave out.
-func diagnoseSQLite(err error, path string) error {
+// diagnoseSQLite adds what SQLite's own words leave out to an error of opening
+// a file with the access rights that need names.
+func diagnoseSQLite(err error, path string, need uint32) error {
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
 		return err
@@ -248,7 +249,7 @@ func diagnoseSQLite(err error, path string) error {
 	switch failure.Code() & 0xff {
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		for _, name := range []string{path, path + "-wal", path + "-shm"} {
-			if e := unix.Access(name, unix.R_OK|unix.W_OK); errors.Is(e, unix.EACCES) {
+			if e := unix.Access(name, need); errors.Is(e, unix.EACCES) {
 				return jobs.WithHint(fmt.Errorf("no permission for %s: %w", name, err), "run upkeep as the user who owns the ledger, or as root")
 			}
 		}

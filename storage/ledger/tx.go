@@ -8,6 +8,7 @@ import (
 
 	"database/sql"
 
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -86,5 +87,9 @@ func (r *Reader) explain(ctx context.Context, what string, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("%s: %w (%w)", what, cause, err)
 	}
-	return fmt.Errorf("%s: %w", what, r.d.explain(err))
+	// An error with a hint was understood where it arose.
+	if jobs.HintOf(err) == "" {
+		err = r.d.explain(err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
