@@ -195,13 +195,11 @@ func (a *app) summarize(w io.Writer, run runner.Run, attempts []runner.Attempt) 
 
 func stateWords(p painter, run runner.Run) string {
 	words := p.state(run.State)
-	switch run.State {
-	case runner.Warned:
+	switch {
+	case run.State == runner.Warned:
 		words = p.yellow("succeeded with warnings")
-	case runner.Failed, runner.Canceled, runner.Skipped, runner.Lost:
-		if run.Reason != "" && run.Reason != runner.ReasonError {
-			words += " (" + string(run.Reason) + ")"
-		}
+	case run.State.Final() && run.Reason != "" && run.Reason != runner.ReasonError:
+		words += " (" + string(run.Reason) + ")"
 	}
 	if run.DryRun {
 		words += ", dry run: nothing was changed"

@@ -119,7 +119,11 @@ func (d *liveDisplay) glyph(l *boardLine) string {
 }
 
 func (d *liveDisplay) width() int {
-	if f, ok := d.w.(*os.File); ok {
+	w := d.w
+	if s, ok := w.(*stream); ok {
+		w = s.w
+	}
+	if f, ok := w.(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
 			return width
 		}

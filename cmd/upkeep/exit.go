@@ -92,14 +92,20 @@ func codeOfRun(r runner.Run) int {
 		return exitSkipped
 	case runner.Queued, runner.Running:
 		return exitTemporary
+	default:
+		return codeOfReason(r.Reason)
 	}
-	switch r.Reason {
+}
+
+func codeOfReason(r runner.Reason) int {
+	switch r {
 	case runner.ReasonTimeout:
 		return exitTimeout
 	case runner.ReasonRefused:
 		return exitRefused
+	default:
+		return exitFailed
 	}
-	return exitFailed
 }
 
 func is[E error](err error) bool {

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -36,12 +37,16 @@ type stdio struct {
 func Main(args []string, std stdio) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &app{std: std, getenv: os.LookupEnv}
+	out := &stream{w: std.Out}
+	a := &app{std: stdio{In: std.In, Out: out, Err: std.Err}, getenv: os.LookupEnv}
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(std.In)
-	root.SetOut(std.Out)
+	root.SetOut(out)
 	root.SetErr(std.Err)
 	cmd, err := root.ExecuteContextC(ctx)
+	if failed := out.failure(); failed != nil && codeOf(err) == exitOK {
+		err = fmt.Errorf("write the output: %w", failed)
+	}
 	return a.finish(cmd, err)
 }

@@ -139,6 +139,9 @@ func oneLine(s string, most int) string {
 
 // isTerminal tells whether w is a terminal that may be painted.
 func isTerminal(w io.Writer) bool {
+	if s, ok := w.(*stream); ok {
+		w = s.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -187,8 +190,9 @@ func stateGlyph(s runner.State) string {
 		return "■"
 	case runner.Skipped:
 		return "-"
+	default:
+		return "·"
 	}
-	return "·"
 }
 
 // stamp writes an instant in local time, or a dash for none.

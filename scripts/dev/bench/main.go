@@ -9,6 +9,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -90,7 +91,7 @@ func bench(binary string, rounds int) (err error) {
 }
 
 func (c *contestant) run(dir string, count bool) error {
-	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	cmd := exec.CommandContext(context.Background(), c.argv[0], c.argv[1:]...)
 	cmd.Dir = dir
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
