@@ -15,6 +15,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/local"
+	"github.com/ghosteam/upkeep/storage/object/objecttest"
 )
 
 // TestMain lets the test binary serve as a process that dies in the middle of
@@ -82,7 +83,7 @@ func TestKilledWriter(t *testing.T) {
 
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	onSmallDisk(t, 2<<20, func(disk string) { fillDisk(t, filepath.Join(disk, "store")) })
+	objecttest.OnSmallDisk(t, 2<<20, func(disk string) { fillDisk(t, filepath.Join(disk, "store")) })
 }
 
 func fillDisk(t *testing.T, dir string) {

@@ -1,4 +1,4 @@
-package local_test
+package objecttest
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// onSmallDisk calls test with a directory on a file system of its own that
+// OnSmallDisk calls test with a directory on a file system of its own that
 // holds so many bytes. Without the right to mount, it runs the whole test again
-// inside a user namespace, where it may.
-func onSmallDisk(t *testing.T, bytes int, test func(dir string)) {
+// inside a user namespace, where it may; t is no subtest, therefore.
+func OnSmallDisk(t *testing.T, bytes int, test func(dir string)) {
 	t.Helper()
 	dir := t.TempDir()
 	err := syscall.Mount("upkeep-test", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=700", bytes))
@@ -24,11 +24,11 @@ func onSmallDisk(t *testing.T, bytes int, test func(dir string)) {
 		test(dir)
 		return
 	}
-	if os.Getenv("LOCAL_TEST_NAMESPACE") != "" {
+	if os.Getenv("UPKEEP_TEST_NAMESPACE") != "" {
 		t.Fatalf("mount a small disk inside a user namespace: %v", err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), "LOCAL_TEST_NAMESPACE=1")
+	cmd.Env = append(os.Environ(), "UPKEEP_TEST_NAMESPACE=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},

@@ -1,0 +1,126 @@
+// Package archive is the kind that saves directories as a compressed tar in a
+// store. It knows how to read a tree that changes under it without being
+// fooled or leaving it, how to prove what it stored against what it read, and
+// how to restore it safely. It refuses to call a tree saved that it could not
+// read whole.
+package archive
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+)
+
+const doc = `Saves directories as a compressed tar in one or several stores, and proves it.
+
+Every file is hashed while it is read. The tar (format PAX, names sorted) is compressed on all
+cores, streamed into the stores in one pass, read back from each store and compared with these
+hashes; only then does the manifest appear, without which no artifact exists. Any tar and zstd can
+unpack it: ` + "`zstd -dc archive.tar.zst | tar -x`" + `.
+
+**What is saved.** Regular files, directories, symbolic links (as links) and hard links. Sockets,
+FIFOs and devices are left out. Names in the tar are relative to the configuration's root, or to /
+for paths outside it. A path that is itself a symbolic link is followed. Directories on other file
+systems are left out with a warning, unless follow_mounts is set; the directories of local stores
+are always left out.
+
+**What is an error.** A path that is missing or holds no file (allow_empty), and a file or directory
+that cannot be read (unreadable). Files that vanish while the archive is made are warnings. A file
+that changes while it is read is stored as it was read, marked as torn, and a warning; one that only
+grew, like a log, is noted (changed).
+
+**exclude** takes patterns: one without a slash matches the name of a file or directory anywhere,
+one with a slash the whole name in the tar or the whole path on disk; ` + "`**`" + ` matches any number of
+directories, and a slash at the end matches directories only.
+
+**Live databases.** A copy of the files of a running database is not a backup of it. An SQLite
+database with a write-ahead log is reported; save it with sqlitebackup.
+
+Values: files, directories, links, bytes, stored_bytes, ratio, torn, skipped, write_seconds,
+verify_seconds.`
+
+// Options are the options of the kind.
+type Options struct {
+	Paths []unit.Path `yaml:"paths" required:"true" doc:"Directories and files to save." example:"[data, models]"`
+	// The options of every kind that publishes artifacts.
+	artifact.Options `yaml:",inline"`
+	Exclude          []string `yaml:"exclude" doc:"Patterns of what to leave out." example:"['*.tmp', cache/, 'data/**/old']"`
+	FollowMounts     bool     `yaml:"follow_mounts" doc:"Also save what is mounted below the paths from other file systems."`
+	Changed          string   `yaml:"changed" enum:"warn,fail" doc:"What to do about a file that changes while it is read."`
+	Unreadable       string   `yaml:"unreadable" enum:"fail,warn" doc:"What to do about files and directories that cannot be read."`
+	AllowEmpty       bool     `yaml:"allow_empty" doc:"Accept a path that holds no file."`
+	Reproducible     bool     `yaml:"reproducible" doc:"Leave out the owners, so that equal trees of different users or machines give equal archives."`
+}
+
+const (
+	policyFail = "fail"
+	policyWarn = "warn"
+)
+
+// Kind returns the kind of job.
+func Kind() jobs.Kind {
+	return jobs.Define("archive", doc, Options{
+		Options:    artifact.Defaults(),
+		Changed:    policyWarn,
+		Unreadable: policyFail,
+	}, New)
+}
+
+// Validate judges the options.
+func (o *Options) Validate() error {
+	errs := []error{o.Options.Validate()}
+	if len(o.Paths) == 0 {
+		errs = append(errs, jobs.Fieldf("paths", "no path is given"))
+	}
+	for i, p := range o.Paths {
+		for k, other := range o.Paths {
+			if i != k && within(p.String(), other.String()) && (i > k || filepath.Clean(p.String()) != filepath.Clean(other.String())) {
+				errs = append(errs, jobs.Fieldf(fmt.Sprintf("paths[%d]", i), "%s lies inside %s and would be saved twice", p, other))
+				break
+			}
+		}
+	}
+	for i, pattern := range o.Exclude {
+		field := fmt.Sprintf("exclude[%d]", i)
+		switch {
+		case strings.Trim(pattern, "/") == "":
+			errs = append(errs, jobs.Fieldf(field, "the pattern %q is empty", pattern))
+		case !doublestar.ValidatePattern(pattern):
+			errs = append(errs, jobs.Fieldf(field, "%q is not a pattern", pattern))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// within tells whether path is dir or lies below it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// Job saves paths.
+type Job struct {
+	options   Options
+	publisher *artifact.Publisher
+}
+
+var (
+	_ jobs.Job     = (*Job)(nil)
+	_ jobs.Checker = (*Job)(nil)
+)
+
+// New builds the job.
+func New(o Options, deps jobs.Deps) (jobs.Job, error) {
+	publisher, err := artifact.New("archive", o.Options, deps)
+	if err != nil {
+		return nil, err
+	}
+	return &Job{options: o, publisher: publisher}, nil
+}
