@@ -2,6 +2,8 @@ package configs
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/ghosteam/upkeep/configs/internal/source"
@@ -15,7 +17,7 @@ func (b *draft) calendar() {
 		b.out.Zone = b.file.Timezone.Location
 	}
 	b.out.Jitter = b.file.Jitter.Std()
-	if e, given := b.node.Get("schedule"); given && b.file.Schedule != nil {
+	if e, given := b.node.Get("schedule"); given && b.file.Schedule != nil && b.understood("schedule") {
 		f := b.file.Schedule
 		compiled, err := schedule.Parse(schedule.Rule{
 			Daily: f.Daily, Weekly: f.Weekly, Monthly: f.Monthly, Every: f.Every.Std(), Cron: f.Cron,
@@ -27,14 +29,14 @@ func (b *draft) calendar() {
 		b.out.Schedule = compiled
 	}
 	b.out.Policy.StartDeadline = b.file.StartDeadline.Std()
-	if e, given := b.node.Get("catch_up"); given && b.file.CatchUp != nil {
+	if e, given := b.node.Get("catch_up"); given && b.file.CatchUp != nil && b.understood("catch_up") {
 		f := b.file.CatchUp
 		b.out.Policy.CatchUp = schedule.CatchUp{Run: schedule.CatchUpRun(f.Run), Within: f.Within.Std(), Max: f.Max}
 		if err := b.out.Policy.CatchUp.Validate(); err != nil {
 			b.calendarProblem(err, e.Value, "catch_up", e.At)
 		}
 	}
-	if e, given := b.node.Get("window"); given && b.file.Window != nil {
+	if e, given := b.node.Get("window"); given && b.file.Window != nil && b.understood("window") {
 		f := b.file.Window
 		compiled, err := schedule.ParseWindow(schedule.WindowRule{
 			Allow: f.Allow, Blackout: f.Blackout, OnClose: schedule.OnClose(f.OnClose), Zone: b.out.Zone,
@@ -44,6 +46,12 @@ func (b *draft) calendar() {
 		}
 		b.out.Window = compiled
 	}
+}
+
+// understood tells whether what stands under key was decoded without errors, so
+// that complaints about it are not about what the decoder left out.
+func (b *draft) understood(key string) bool {
+	return !slices.ContainsFunc(b.d.Problems, func(p Problem) bool { return strings.HasPrefix(p.Path, b.child(key)+".") })
 }
 
 // calendarProblem reports an error of the calendar at the character that it is

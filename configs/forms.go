@@ -134,7 +134,11 @@ func (r *runsOn) Decode(d *decode.Decoder, n *source.Node, path string, at sourc
 		}
 		return
 	}
+	before := len(d.Problems)
 	d.Decode(n, &forms, path, at)
+	if len(d.Problems) > before {
+		return
+	}
 	r.label = forms.Label
 	if forms.Every != nil {
 		r.every, r.label = true, forms.Every.Label

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/problem"
+	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/executor"
 	"github.com/ghosteam/upkeep/runner/retry"
@@ -54,6 +55,7 @@ func (b *draft) needs() {
 				place = at(item.Node, "needs[0]", at(item.Node, "needs", e.At))
 			}
 			switch {
+			case name == "": // its value has been reported
 			case !slices.Contains(names, name):
 				b.d.Report(place, "unknown-name", path, fmt.Sprintf("the workflow has no job %q", name), problem.DidYouMean(name, others(names, item.Name)))
 			case name == item.Name:
@@ -146,8 +148,8 @@ func (b *draft) waitsFor(item *decode.Item[jobFile]) []string {
 // condition checks the expression of a job.
 func (b *draft) condition(item *decode.Item[jobFile], path string) {
 	e, given := item.Node.Get("if")
-	if !given || e.Value.Kind == 0 {
-		return
+	if !given || e.Value.Kind != source.Scalar || item.Value.If == "" && e.Value.Text != "" {
+		return // its value has been reported
 	}
 	earlier := b.ancestors(item)
 	err := executor.CompileCondition(item.Value.If, earlier)

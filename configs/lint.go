@@ -11,6 +11,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/expand"
 	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/schedule"
 )
@@ -101,19 +102,19 @@ func (b *draft) lintCalendar() {
 	}
 	if rule.Every > 0 && rule.Every < busySchedule {
 		b.d.Warn(at(b.node, "schedule.every", b.at), "busy", b.child("schedule.every"),
-			fmt.Sprintf("every %s makes %d runs a day, each on record", rule.Every, int64(24*time.Hour/rule.Every)), "a check suits what is only looked at")
+			fmt.Sprintf("every %s makes %d runs a day, each on record", unit.Duration(rule.Every), int64(24*time.Hour/rule.Every)), "a check suits what is only looked at")
 	}
 	distance, known := shortestDistance(w.Schedule)
 	if !known {
 		return
 	}
 	if e, given := b.node.Get("jitter"); given && w.Jitter >= distance {
-		b.d.Warn(e.At, "jitter", b.child("jitter"), fmt.Sprintf("a start may be delayed by %s, which is not less than the time between two slots", w.Jitter), "make it shorter")
+		b.d.Warn(e.At, "jitter", b.child("jitter"), fmt.Sprintf("a start may be delayed by %s, which is not less than the time between two slots", unit.Duration(w.Jitter)), "make it shorter")
 	}
 	catchUp := w.Policy.CatchUp
 	if catchUp.Run == schedule.CatchUpLast && catchUp.Within > distance {
 		b.d.Warn(at(b.node, "catch_up.within", b.at), "no-effect", b.child("catch_up.within"),
-			fmt.Sprintf("within is longer than the time between two slots (%s), and only the last one is caught up", distance), "leave it out, or make it shorter")
+			fmt.Sprintf("within is longer than the time between two slots (%s), and only the last one is caught up", unit.Duration(distance)), "leave it out, or make it shorter")
 	}
 	if (catchUp.Run == "" || catchUp.Run == schedule.CatchUpNone) && (catchUp.Within > 0 || catchUp.Max > 0) {
 		b.d.Warn(at(b.node, "catch_up", b.at), "no-effect", b.child("catch_up"), "within and max have no effect with run: none", "remove them")
@@ -177,7 +178,7 @@ func (b *draft) lintJob(item *decode.Item[jobFile], job *Job) {
 	}
 	total := b.out.Timeout
 	if total > 0 && job.Timeout > total {
-		warn("timeout", "timeout-order", fmt.Sprintf("the job may take %s, but its workflow ends after %s", job.Timeout, total), "make the workflow's timeout longer")
+		warn("timeout", "timeout-order", fmt.Sprintf("the job may take %s, but its workflow ends after %s", unit.Duration(job.Timeout), unit.Duration(total)), "make the workflow's timeout longer")
 	}
 	if item.Value.Retry != nil {
 		b.lintRetry(item, job, warn)
@@ -199,7 +200,7 @@ func (b *draft) lintRetry(item *decode.Item[jobFile], job *Job, warn func(key, r
 	case job.Retry.Max == 0 && len(item.Value.Retry.OnExitCodes)+int(backoff.Max) > 0:
 		warn("retry", "no-effect", "with max: 0 nothing is tried again", "give max a number, or remove retry")
 	case b.out.Timeout > 0 && backoff.Min > b.out.Timeout:
-		warn("retry.backoff", "timeout-order", fmt.Sprintf("the wait before the next attempt, %s, is longer than the workflow may take", backoff.Min), "make it shorter")
+		warn("retry.backoff", "timeout-order", fmt.Sprintf("the wait before the next attempt, %s, is longer than the workflow may take", unit.Duration(backoff.Min)), "make it shorter")
 	case job.OnCrash == runner.Never && len(job.RetryExitCodes) == 0 && job.Retry.Max > 0:
 		warn("on_crash", "contradiction", "the job must not be repeated after a crash, but it is after an error", "name the exit codes after which it may: retry: {on_exit_codes: [...]}")
 	}

@@ -91,10 +91,14 @@ func (l *loader) read(path string) *source.Node {
 			readable = false
 		}
 	}
-	if !readable {
+	if len(roots) == 0 {
 		return nil
 	}
-	return l.merge(roots)
+	merged := l.merge(roots)
+	if !readable {
+		return nil // what refers to the missing part would look wrong
+	}
+	return merged
 }
 
 func (l *loader) readFile(shown, path string) *source.Node {

@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -95,18 +96,19 @@ func distinct(texts []string) []string {
 	})
 }
 
+// passwordInURL matches what is probably a URL with a password, in a line that
+// may hold it in a value that nobody understood.
+var passwordInURL = regexp.MustCompile(`://[^/\s:@]*:[^@\s]+@`)
+
 // scrub returns problems without the given secrets in any of their texts. A
 // line of the file that holds one is not shown.
 func scrub(problems Problems, secrets []string) Problems {
-	if len(secrets) == 0 {
-		return problems
-	}
 	r := secret.NewRedactor(secrets)
 	out := slices.Clone(problems)
 	for i := range out {
 		out[i].Message = r.Scrub(out[i].Message)
 		out[i].Hint = r.Scrub(out[i].Hint)
-		if r.Scrub(out[i].Source) != out[i].Source {
+		if r.Scrub(out[i].Source) != out[i].Source || passwordInURL.MatchString(out[i].Source) {
 			out[i].Source = ""
 		}
 	}

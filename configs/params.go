@@ -156,12 +156,12 @@ func (p *Param) checkForm(report func(key, message, hint string)) {
 		report("pattern", "has a pattern but is not a string", "")
 		return
 	}
-	compiled, err := regexp.Compile(`^(?:` + p.Pattern + `)$`)
+	_, err := regexp.Compile(p.Pattern)
 	if err != nil {
 		report("pattern", fmt.Sprintf("has a pattern that is not a regular expression: %v", err), "the syntax is that of RE2")
 		return
 	}
-	p.pattern = compiled
+	p.pattern = regexp.MustCompile(`^(?:` + p.Pattern + `)$`)
 }
 
 func (p *Param) checkDefault(given *string, scheduled bool, report func(key, message, hint string)) {
@@ -178,7 +178,7 @@ func (p *Param) checkDefault(given *string, scheduled bool, report func(key, mes
 	case !p.Required && p.Type != paramString:
 		report("", "has neither a default nor required: true", "")
 	case !p.Required && p.pattern != nil && !p.pattern.MatchString(""):
-		report("pattern", "has no default, and no value does not match its pattern", "give it a default or required: true")
+		report("pattern", "has no default, and the empty text does not match its pattern", "give it a default or required: true")
 	}
 }
 

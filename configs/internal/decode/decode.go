@@ -185,7 +185,11 @@ func (d *Decoder) missingKey(n *source.Node, known Field, f field) {
 	if known.Example != "" {
 		hint = fmt.Sprintf("for example %s: %s", known.Name, known.Example)
 	}
-	d.Report(at, "missing-key", f.child(known.Name, at).path, fmt.Sprintf("%s lacks the key %q", f.name(), known.Name), hint)
+	what := f.name() + " lacks"
+	if f.name() == "with" {
+		what = "the options under with: lack"
+	}
+	d.Report(at, "missing-key", f.child(known.Name, at).path, fmt.Sprintf("%s the key %q", what, known.Name), hint)
 }
 
 // dictionary decodes a map with free keys over v.
@@ -270,12 +274,12 @@ func (d *Decoder) text(n *source.Node, v reflect.Value, into encoding.TextUnmars
 // only when its key says so: the rest is settings.
 func (d *Decoder) keepSecret(n *source.Node, got resolved, f field) {
 	telling := !f.free || secret.LooksSecret(f.name()) || expand.HasPassword(got.text)
-	if got.text == "" || !got.hidden && !telling {
+	bare := strings.Contains(got.text, "://") && !expand.HasPassword(got.text) // a URL without a password may stand anywhere
+	if got.text == "" || !got.hidden && (!telling || bare) {
 		return
 	}
 	d.Secrets = append(d.Secrets, got.text)
-	bare := strings.Contains(got.text, "://") && !expand.HasPassword(got.text) // a URL without a password may stand anywhere
-	if !got.reference && !bare {
+	if !got.reference {
 		d.Literals = append(d.Literals, Literal{At: n.Pos, Path: f.path, Text: got.text})
 	}
 }

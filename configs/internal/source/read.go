@@ -124,6 +124,9 @@ func (f *File) syntax(err error) problem.Problem {
 		mark = found.ContextMark // the end of the file says nothing; where the construct began does
 	}
 	at := f.at(mark.Line, mark.Column)
+	for at.Line > 1 && strings.TrimSpace(f.Lines[at.Line-1]) == "" {
+		at = f.at(at.Line-1, 1<<30) // the end of the last line that holds something
+	}
 	message := strings.TrimPrefix(found.Message, "yaml: ")
 	if found.ContextMsg != "" {
 		message += " " + found.ContextMsg
