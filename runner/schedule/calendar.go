@@ -122,7 +122,7 @@ func (s *days) byWeekday(m month) uint32 {
 			set |= weekly << (first - 1)
 		}
 		for n := 1; n <= 5 && s.nth[w] != 0; n++ {
-			if s.nth[w]&(1<<n) != 0 && first+7*(n-1) <= m.length {
+			if s.nth[w]&(1<<n) != 0 {
 				set |= 1 << (first + 7*(n-1))
 			}
 		}

@@ -20,7 +20,9 @@ const lookBack = 2 * daySeconds
 // from UTC. What the wall clock showed before it matters at its beginning:
 // highest is the first wall time that had not been shown yet. So walls in
 // [highest, from+offset) are the gap in front of the stretch, and walls in
-// [from+offset, highest) are shown by it for the second time.
+// [from+offset, highest) are shown by it for the second time. (Times in a gap
+// that three changes within two days would show later after all count as shown;
+// no zone has had that.)
 type stretch struct {
 	from, to int64
 	offset   int64
