@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,12 @@ const SizePattern = `^\d+(\.\d+)?\s*([kKMGTPE]i?)?[bB]?$`
 // SharePattern is the regular expression that every text form of a Share
 // matches.
 const SharePattern = `^(100(\.0+)?|\d{1,2}(\.\d+)?)%$`
+
+var (
+	durationPattern = regexp.MustCompile(DurationPattern)
+	sizePattern     = regexp.MustCompile(SizePattern)
+	sharePattern    = regexp.MustCompile(SharePattern)
+)
 
 // Duration is a length of time written as a string such as "90m", "1.5h",
 // "7d" or "1d12h". A day is 24 hours and a week 7 days: calendar arithmetic
@@ -68,6 +75,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // "1d12h". A number without a unit is an error, because people disagree on
 // whether it means seconds or minutes.
 func ParseDuration(text string) (time.Duration, error) {
+	if !durationPattern.MatchString(text) {
+		return 0, durationError(text)
+	}
 	rest := text
 	var total float64
 	for rest != "" {
@@ -90,8 +100,8 @@ func ParseDuration(text string) (time.Duration, error) {
 		total += number * float64(scale)
 		rest = rest[letters:]
 	}
-	if text == "" || total > math.MaxInt64 {
-		return 0, durationError(text)
+	if total >= math.MaxInt64 {
+		return 0, fmt.Errorf("%q is too long: the longest duration is 292 years", text)
 	}
 	return time.Duration(math.Round(total)), nil
 }
@@ -145,7 +155,7 @@ func (s Size) MarshalText() ([]byte, error) {
 // UnmarshalText reads a size. It refuses negative and absurd ones.
 func (s *Size) UnmarshalText(text []byte) error {
 	bytes, err := humanize.ParseBytes(string(text))
-	if err != nil || bytes > math.MaxInt64 {
+	if err != nil || bytes > math.MaxInt64 || !sizePattern.Match(text) {
 		return fmt.Errorf("%q is not a size: write a number and a unit, such as 500MB or 4GiB", text)
 	}
 	*s = Size(bytes)
@@ -169,9 +179,8 @@ func (s Share) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // UnmarshalText reads a share. The percent sign is required, so that 0.5
 // cannot be mistaken for a half.
 func (s *Share) UnmarshalText(text []byte) error {
-	number, ok := strings.CutSuffix(string(text), "%")
-	value, err := strconv.ParseFloat(number, 64)
-	if !ok || err != nil || math.IsNaN(value) || value < 0 || value > 100 {
+	value, err := strconv.ParseFloat(strings.TrimSuffix(string(text), "%"), 64)
+	if err != nil || !sharePattern.Match(text) {
 		return fmt.Errorf("%q is not a share: write a percentage from 0%% to 100%%, such as 25%%", text)
 	}
 	*s = Share(value)
