@@ -17,7 +17,7 @@ const (
 
 	// settleTime is granted to processes which outlive the main one without
 	// holding its output: long enough for the tail of a pipeline to exit.
-	settleTime = 100 * time.Millisecond
+	settleTime = 500 * time.Millisecond
 	// killWait bounds the wait for the kernel to bury a killed process; one
 	// that hangs in the kernel (a dead network file system) is reported.
 	killWait = 5 * time.Second
@@ -69,10 +69,14 @@ type Command struct {
 	// name the cgroup, so they must not be secret.
 	Marks []string
 
-	// walk keeps the command out of a cgroup; only tests set it.
-	walk bool
-	// patience replaces killWait in tests.
-	patience time.Duration
+	hooks hooks
+}
+
+// hooks are set by tests only.
+type hooks struct {
+	walk     bool          // no cgroup
+	parent   string        // where cgroups are made
+	patience time.Duration // instead of killWait
 }
 
 // Limits are resource limits of every process of a command (setrlimit(2), soft

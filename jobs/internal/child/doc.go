@@ -11,8 +11,8 @@
 // cgroup (version 2, Linux 5.14 or newer, also in a hybrid tree) each command
 // gets one, and the tree is what the kernel says is in it. Elsewhere this
 // process becomes the subreaper of its descendants on the first command, and
-// the tree is found in /proc: by descent, by session, by the pipes it holds
-// and by the environment marks of the command. An orphan that dropped all of
+// the tree is found in /proc: by descent, by session, by the environment marks of
+// the command and, at its end, by the pipes it holds. An orphan that dropped all of
 // these while several commands ran is ended when the last command that could
 // have started it has ended.
 //

@@ -6,10 +6,13 @@ import (
 )
 
 // WithoutCgroup makes the command's tree be found by walking /proc.
-func WithoutCgroup(c Command) Command { c.walk = true; return c }
+func WithoutCgroup(c Command) Command { c.hooks.walk = true; return c }
 
 // WithPatience shortens the wait for a process that survives KILL.
-func WithPatience(c Command, d time.Duration) Command { c.patience = d; return c }
+func WithPatience(c Command, d time.Duration) Command { c.hooks.patience = d; return c }
+
+// WithCgroupParent makes the command's cgroup below dir.
+func WithCgroupParent(c Command, dir string) Command { c.hooks.parent = dir; return c }
 
 // HasCgroup tells whether commands of this process get a cgroup.
 func HasCgroup() bool { return thisProcess().parent != "" }

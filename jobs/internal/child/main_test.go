@@ -90,6 +90,7 @@ func parts() map[string]func() {
 		"stuck":     playStuck,
 		"core":      playCore,
 		"self":      playSelf,
+		"init":      playInit,
 	}
 }
 
@@ -228,7 +229,7 @@ func wantGone(t *testing.T, pids []int, atLeast int) {
 
 func bound(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

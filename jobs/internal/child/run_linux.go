@@ -55,7 +55,7 @@ func (r *running) end(grace time.Duration) {
 		}
 	}
 	r.exit.Killed = true
-	patience := r.cmd.patience
+	patience := r.cmd.hooks.patience
 	if patience == 0 {
 		patience = killWait
 	}

@@ -149,8 +149,12 @@ func (e *permissionError) Is(target error) bool { return target == fs.ErrPermiss
 // spawn starts the main process, in a cgroup when one can be had.
 func (r *running) spawn(attr *syscall.ProcAttr) error {
 	family := r.host.family
-	if r.host.parent != "" && !r.cmd.walk {
-		t, err := newCgroup(r.host.parent, r.cmd.Marks, &r.host.seq)
+	parent := r.host.parent
+	if r.cmd.hooks.parent != "" {
+		parent = r.cmd.hooks.parent
+	}
+	if parent != "" && !r.cmd.hooks.walk {
+		t, err := newCgroup(parent, r.cmd.Marks, &r.host.seq)
 		if err == nil {
 			t.family, t.main, t.exited, r.tree = family, r.main, r.hasExited, t
 			attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, t.fd

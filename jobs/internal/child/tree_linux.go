@@ -86,22 +86,17 @@ func (t *walkTree) kill() error {
 func (t *walkTree) release() error { return nil }
 
 // owns decides whether an adopted orphan was started by this command. What it
-// inherited tells: its session, our pipes, the marks in its environment. One that
-// has none of these belongs to the command when no other could have started it.
+// inherited tells: its session and the marks in its environment. One that has none
+// of these belongs to the command when no other could have started it.
 func (t *walkTree) owns(p process, all map[int]process) bool {
 	if m := t.family.mains[p.sid]; m != nil {
 		return m == t.main
 	}
 	var marked []*member
 	for _, m := range t.family.mains {
-		switch {
-		case subtreeHolds(p, all, m.inodes):
-			return m == t.main
-		case len(m.marks) > 0:
-			// What cannot be read has no marks; the elimination below decides.
-			if ok, err := hasMarks(p.pid, m.marks); err == nil && ok {
-				marked = append(marked, m)
-			}
+		// What cannot be read has no marks; the elimination below decides.
+		if ok, err := hasMarks(p.pid, m.marks); err == nil && ok {
+			marked = append(marked, m)
 		}
 	}
 	if len(marked) == 1 {
@@ -117,21 +112,6 @@ func (t *walkTree) owns(p process, all map[int]process) bool {
 		}
 	}
 	return true
-}
-
-// subtreeHolds tells whether p or a descendant of it has one of the pipes open.
-func subtreeHolds(p process, all map[int]process, inodes []uint64) bool {
-	if len(inodes) == 0 {
-		return false
-	}
-	found := map[int]process{p.pid: p}
-	descent(all, found)
-	for pid := range found {
-		if holdsPipe(pid, inodes) {
-			return true
-		}
-	}
-	return false
 }
 
 // holders are the processes younger than the main one that have one of its pipes
