@@ -31,7 +31,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-func openLocal(t *testing.T, dir string) object.Store {
+func openLocal(t testing.TB, dir string) object.Store {
 	t.Helper()
 	s, err := local.Open("disk", local.Options{Path: unit.Path(dir)})
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv("ARCHIVE_TEST_DIE") != "":
-		saveAndDie()
+		os.Exit(saveAndDie())
 	case os.Getenv("ARCHIVE_TEST_READ") != "":
 		saveUnreadable()
 	default:
@@ -223,7 +223,7 @@ func (r *mortalReader) Read(p []byte) (int, error) {
 
 // saveAndDie is the other process of TestKill. Its exit code is 77 when it was
 // never killed.
-func saveAndDie() {
+func saveAndDie() int {
 	root := os.Getenv("ARCHIVE_TEST_DIE")
 	at, err := strconv.Atoi(os.Getenv("ARCHIVE_TEST_AT"))
 	if err != nil {
@@ -233,7 +233,7 @@ func saveAndDie() {
 	if err != nil || r.Summary == "" {
 		panic(err)
 	}
-	os.Exit(77)
+	return 77
 }
 
 // saveInto saves root/data into root/store, of which one artifact stays.
