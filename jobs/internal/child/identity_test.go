@@ -31,29 +31,33 @@ func TestIdentity(t *testing.T) {
 	if err != nil || self.PID != os.Getpid() || self.Boot == "" || self.Start == 0 || self.Namespace == 0 {
 		t.Fatalf("%+v, %v", self, err)
 	}
-	check := func(what string, id child.Identity, want bool, is error) {
-		t.Helper()
-		got, err := child.Alive(id)
-		if got != want || is == nil && err != nil || is != nil && !errors.Is(err, is) {
-			t.Errorf("%s: %v, %v", what, got, err)
-		}
-	}
-	check("self", self, true, nil)
+	wantAlive(t, "self", self, true, nil)
 	reused := self
 	reused.Start++
-	check("the number of an older process, used again", reused, false, nil)
+	wantAlive(t, "the number of an older process, used again", reused, false, nil)
 	booted := self
 	booted.Boot = "00000000-0000-0000-0000-000000000000"
-	check("before a reboot", booted, false, nil)
+	wantAlive(t, "before a reboot", booted, false, nil)
 	other := booted
 	other.Host = "elsewhere"
-	check("another host", other, false, child.ErrElsewhere)
+	wantAlive(t, "another host", other, false, child.ErrElsewhere)
 	other.Host, other.Machine = self.Host, "other"
-	check("another machine of that name", other, false, child.ErrElsewhere)
+	wantAlive(t, "another machine of that name", other, false, child.ErrElsewhere)
 	contained := self
 	contained.Namespace++
-	check("another container", contained, false, child.ErrElsewhere)
+	wantAlive(t, "another container", contained, false, child.ErrElsewhere)
+}
 
+func wantAlive(t *testing.T, what string, id child.Identity, want bool, is error) {
+	t.Helper()
+	got, err := child.Alive(id)
+	if got != want || is == nil && err != nil || is != nil && !errors.Is(err, is) {
+		t.Errorf("%s: %v, %v", what, got, err)
+	}
+}
+
+func TestIdentityOfAChild(t *testing.T) {
+	t.Parallel()
 	cmd := exec.CommandContext(bound(t), "sleep", "1000")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -62,7 +66,7 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("a child", id, true, nil)
+	wantAlive(t, "a child", id, true, nil)
 	if err := child.SignalStale(id.PID, int(syscall.SIGKILL)); err != nil {
 		t.Error(err)
 	}
@@ -78,12 +82,12 @@ func TestIdentity(t *testing.T) {
 	if err := syscall.Kill(id.PID, 0); err != nil {
 		t.Errorf("the test is blind: no zombie: %v", err)
 	}
-	check("a zombie", id, false, nil)
+	wantAlive(t, "a zombie", id, false, nil)
 	var failed *exec.ExitError
 	if err := cmd.Wait(); !errors.As(err, &failed) || failed.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("it got the signal for another process of its number: %v", err)
 	}
-	check("a reaped child", id, false, nil)
+	wantAlive(t, "a reaped child", id, false, nil)
 	if _, err := child.IdentityOf(id.PID); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no process: %v", err)
 	}
