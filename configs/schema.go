@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/unit"
@@ -152,6 +153,9 @@ func schemaOfField(f decode.Field, preset reflect.Value) fragment {
 	}
 	out := fragment{}
 	maps.Copy(out, schema)
+	if types, ok := out["type"].([]string); ok && f.Required {
+		out["type"] = slices.DeleteFunc(slices.Clone(types), func(t string) bool { return t == "null" })
+	}
 	if f.Doc != "" {
 		out["description"] = f.Doc
 	}

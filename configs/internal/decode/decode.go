@@ -146,10 +146,26 @@ func (d *Decoder) structure(n *source.Node, v reflect.Value, f field) {
 		d.value(e.Value, v.FieldByIndex(fields[i].Index), inner)
 	}
 	for _, known := range fields {
-		if _, given := n.Get(known.Name); known.Required && !given {
+		e, given := n.Get(known.Name)
+		switch {
+		case !known.Required:
+		case !given:
 			d.missingKey(n, known, f)
+		case e.Value.Kind == source.Null && collection(known.Type):
+			d.noValue(f.child(known.Name, e.At))
 		}
 	}
+}
+
+// collection tells whether an empty value of type t is taken for no elements.
+func collection(t reflect.Type) bool {
+	_, custom := reflect.TypeAssert[Custom](reflect.New(t))
+	return !custom && (t.Kind() == reflect.Slice || t.Kind() == reflect.Map || t.Kind() == reflect.Struct && !IsText(t) || t.Kind() == reflect.Pointer)
+}
+
+// noValue reports a key that stands alone.
+func (d *Decoder) noValue(f field) {
+	d.Report(f.at, "wrong-type", f.path, f.name()+" has no value", "give it one, or remove the line")
 }
 
 func groupHint(t reflect.Type) string {

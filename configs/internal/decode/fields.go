@@ -35,10 +35,11 @@ func Fields(t reflect.Type) []Field {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, flags, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name == "-" || !f.IsExported() {
+		inline := strings.Contains(flags, "inline")
+		if name == "-" || !f.IsExported() && !(inline && f.Anonymous) {
 			continue
 		}
-		if strings.Contains(flags, "inline") {
+		if inline {
 			for _, inner := range Fields(f.Type) {
 				inner.Index = append([]int{i}, inner.Index...)
 				out = append(out, inner)

@@ -26,7 +26,7 @@ type resolved struct {
 func (d *Decoder) resolve(n *source.Node, f field) (out resolved, ok bool) {
 	switch n.Kind {
 	case source.Null:
-		d.Report(f.at, "wrong-type", f.path, f.name()+" has no value", "give it one, or remove the line")
+		d.noValue(f)
 		return out, false
 	case source.List, source.Map:
 		d.Report(n.Pos, "wrong-type", f.path, f.name()+" must be a single value", "")

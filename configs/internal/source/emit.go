@@ -26,8 +26,10 @@ func emit(b *strings.Builder, n *Node, indent int) {
 		}
 	case n.Kind == List && len(n.Items) > 0:
 		for _, item := range n.Items {
-			b.WriteString(pad + "-")
-			emitValue(b, item, indent)
+			// What an item consists of begins beside its dash.
+			var block strings.Builder
+			emit(&block, item, indent+1)
+			b.WriteString(pad + "- " + strings.TrimLeft(block.String(), " "))
 		}
 	default:
 		b.WriteString(pad + inline(n, indent) + "\n")
