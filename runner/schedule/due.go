@@ -150,7 +150,8 @@ type Account struct {
 // The work is bounded however long the interval is. A zero last means that the
 // schedule was never looked at: nothing is owed, and the caller records now. A
 // now that is not after last, as when the clock was set back, owes nothing
-// either.
+// either. Nor does a timer that woke a moment early: the caller arms it again
+// for the schedule's Next.
 func Due(s Schedule, last, now time.Time, policy Policy) Account {
 	if last.IsZero() || s.p == nil {
 		return Account{}
