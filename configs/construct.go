@@ -35,6 +35,9 @@ func (w *world) construct(d *decode.Decoder, o options, deps *scope, build func(
 	d.Decode(node, o.values, o.path, o.key)
 	incomplete := d.Deferred
 	d.Deferred = deferred || incomplete
+	if incomplete && deps != nil {
+		deps.incomplete = true
+	}
 	if incomplete || len(d.Problems.Errors()) > before {
 		return false
 	}

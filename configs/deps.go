@@ -33,8 +33,10 @@ type scope struct {
 	// reasons and hint say what was broken.
 	reasons []string
 	hint    string
-	// stores and databases tell what was asked for, for the lint.
+	// stores and databases tell what was asked for, for the lint; incomplete
+	// tells that the job was not asked, because its options are not all known.
 	stores, databases []string
+	incomplete        bool
 }
 
 func (s *scope) miss(family, name string, known []string) error {

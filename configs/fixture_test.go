@@ -38,7 +38,7 @@ func golden(t *testing.T, path, got string) {
 	}
 	got = strings.ReplaceAll(got, here, "HERE")
 	if os.Getenv(update) != "" {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a fixture
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

@@ -65,6 +65,9 @@ func (l *loader) lintUnused() {
 	var stores, databases []string
 	for _, b := range l.drafts {
 		for _, s := range b.scopes {
+			if s.incomplete {
+				return // it may use anything
+			}
 			stores, databases = append(stores, s.stores...), append(databases, s.databases...)
 		}
 	}

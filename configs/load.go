@@ -21,6 +21,10 @@ import (
 // belong to it too.
 const FragmentFolder = "conf.d"
 
+// extension begins the keys at the top that mean nothing by themselves: a place
+// for anchors that several jobs share.
+const extension = "x-"
+
 // Load reads the configuration file at path, and the files in conf.d beside
 // it. Everything that is wrong is in the error, which is of type Problems then
 // and holds the warnings too. Config is not nil beside an error when the only
@@ -158,6 +162,9 @@ func (l *loader) merge(roots []*source.Node) *source.Node {
 	place := map[string]int{}
 	for _, root := range roots {
 		for _, e := range root.Entries {
+			if strings.HasPrefix(e.Key, extension) {
+				continue
+			}
 			i, known := place[e.Key]
 			switch {
 			case !known:

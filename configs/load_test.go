@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func build(t *testing.T, c *configs.Config, workflow, name string) (*built, []st
 	if err != nil {
 		t.Fatal(err)
 	}
-	return made.(*built), secrets //nolint:forcetypeassert // the kinds of these tests make nothing else
+	return made.(*built), secrets
 }
 
 func TestLoad_Defaults(t *testing.T) {
@@ -372,5 +373,80 @@ workflows:
 		if _, err := w.Arguments(tc.given); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want %q", name, err, tc.want)
 		}
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for b.Loop() {
+		if _, err := configs.Load("testdata/good/full.yaml", testCatalog(testEnv())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestLoad_Merged(t *testing.T) {
+	t.Parallel()
+	c, err := configs.Load("testdata/good/anchors.yaml", testCatalog(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]struct {
+		timeout time.Duration
+		result  string
+		retries int
+	}{"first": {10 * time.Minute, "exit", 0}, "second": {20 * time.Minute, "exit", 0}, "third": {10 * time.Minute, "json", 0}, "fourth": {5 * time.Minute, "exit", 1}} {
+		job, err := c.Job("daily", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, _ := build(t, c, "daily", name)
+		o, ok := made.options.(scriptOptions)
+		if !ok || job.Timeout != want.timeout || o.Result != want.result || job.Retry.Max != want.retries {
+			t.Errorf("%s: got %v, %+v", name, job.Timeout, made.options)
+		}
+	}
+}
+
+func TestConfig_FromSeveralGoroutines(t *testing.T) {
+	t.Parallel()
+	c, err := configs.Load("testdata/good/full.yaml", testCatalog(testEnv()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for _, w := range c.Workflows {
+				arguments, err := w.Arguments(map[string]string{})
+				if err != nil {
+					continue
+				}
+				plan, err := c.Compile(t.Context(), w.Spec, arguments)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				for _, job := range plan.Jobs {
+					if _, _, err := job.Build(nil); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A store that only a job with a required parameter may use is not called
+// unused.
+func TestLoad_UnusedNeedsCertainty(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, `
+stores: {local: {kind: local, path: x}}
+databases: {main: {kind: postgres, url: "postgres:///m"}}
+workflows: {a: {params: {where: {required: true}}, jobs: {b: {kind: backup, with: {database: main, store: "${param:where}"}}}}}
+`, nil)
+	if len(c.Warnings) > 0 {
+		t.Error(c.Warnings)
 	}
 }

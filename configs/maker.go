@@ -103,6 +103,9 @@ var passwordInURL = regexp.MustCompile(`://[^/\s:@]*:[^@\s]+@`)
 // scrub returns problems without the given secrets in any of their texts. A
 // line of the file that holds one is not shown.
 func scrub(problems Problems, secrets []string) Problems {
+	if len(problems) == 0 {
+		return nil
+	}
 	r := secret.NewRedactor(secrets)
 	out := slices.Clone(problems)
 	for i := range out {

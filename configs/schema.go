@@ -28,6 +28,7 @@ func Schema(catalog Catalog) ([]byte, error) {
 	root["$schema"] = schemaDialect
 	root["title"] = "upkeep configuration"
 	root["type"] = "object"
+	root["patternProperties"] = fragment{"^" + extension: fragment{"description": "Ignored: a place for anchors that several jobs share."}}
 	root["$defs"] = map[string]any{
 		"reference": fragment{
 			"description": "A value that comes from the environment, from a file or from a parameter of the run.",

@@ -47,7 +47,7 @@ type options struct {
 	Fixed      string   `yaml:"fixed" fixed:"true"`
 	Future     string   `yaml:"future" later:"things to come"`
 	Preset     []string `yaml:"preset"`
-	unexported int
+	unexported int      //nolint:unused // it must not be taken for a key
 }
 
 func run(t *testing.T, text string, into any, env map[string]string) *decode.Decoder {

@@ -153,7 +153,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		expand.Suspect(text)
+		if found := expand.Suspect(text); found != nil && !strings.Contains(text, found.At) {
+			t.Fatalf("%q is not in %q", found.At, text)
+		}
 		parts, err := expand.Parse(text)
 		if err != nil {
 			return

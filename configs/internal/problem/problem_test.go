@@ -13,7 +13,7 @@ func TestNearest(t *testing.T) {
 	t.Parallel()
 	keys := []string{"needs", "when", "timeout", "retry", "on_crash", "with", "if", "older_than", "max_running"}
 	for word, want := range map[string]string{
-		"need": "needs", "wehn": "when", "time_out": "timeout", "retries": "retry", "onCrash": "on_crash", "wiht": "with", "older-than": "older_than",
+		"need": "needs", "when": "when", "time_out": "timeout", "retries": "retry", "onCrash": "on_crash", "with": "with", "older-than": "older_than",
 		"maxRunnning": "max_running", "xyz": "", "fi": "if", "": "", "NEEDS": "needs", "completely_different": "",
 	} {
 		if got := problem.Nearest(word, keys); got != want {
