@@ -49,9 +49,9 @@ func placeOf(a runner.Attempt) time.Time {
 func (r *Reader) Past(ctx context.Context, workflow, job string, except runner.RunID, limit int) ([]runner.Attempt, error) {
 	var list []runner.Attempt
 	// The conditions on state and dry_run are those of the index attempts_past.
-	const where = ` FROM attempts a WHERE a.workflow = ? AND a.job = ? AND a.state IN ('succeeded', 'warned') AND a.dry_run = 0 AND a.run <> ?
-		ORDER BY a.finished_at DESC, a.run DESC, a.number DESC LIMIT ?`
-	err := r.reading().each(ctx, "SELECT "+attemptColumns+where, []any{workflow, job, except, limit}, func(rows *sql.Rows) error {
+	where := fmt.Sprintf(` FROM attempts a WHERE a.workflow = ? AND a.job = ? AND a.state IN ('succeeded', 'warned') AND a.dry_run = 0 AND a.run <> ?
+		ORDER BY a.finished_at DESC, a.run DESC, a.number DESC LIMIT %d`, limit)
+	err := r.reading().each(ctx, "SELECT "+attemptColumns+where, []any{workflow, job, except}, func(rows *sql.Rows) error {
 		a, err := scanAttempt(rows)
 		list = append(list, a)
 		return err

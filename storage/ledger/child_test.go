@@ -123,7 +123,7 @@ func childMain(text string) int {
 	err := json.Unmarshal([]byte(text), &o)
 	if err == nil {
 		err = map[string]func(context.Context, order) error{
-			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "full": childFull, "read": childRead,
+			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "full": childFull, "read": childRead, "sleeper": childSleeper,
 		}[o.Role](context.Background(), o)
 	}
 	if err != nil {
@@ -328,4 +328,14 @@ func open711(t *testing.T) string {
 		}
 	}
 	return folder
+}
+
+// processTime returns the CPU time that this process has used.
+func processTime(t testing.TB) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

@@ -95,6 +95,7 @@ func (l *Ledger) Watch(ctx context.Context, c runner.Claim) (string, error) {
 	err := l.reading().row(ctx, "SELECT canceled_by FROM runs WHERE id = ? AND owner = ? AND epoch = ? AND state = ?",
 		c.Run, c.Owner, c.Epoch, runner.Running).Scan(&by)
 	if errors.Is(err, sql.ErrNoRows) {
+		l.forget(c)
 		return "", fmt.Errorf("watch run %s: %w", c.Run, runner.ErrStale)
 	}
 	return by, l.explain(ctx, "watch run "+string(c.Run), err)

@@ -24,6 +24,8 @@ type dialect struct {
 	// locks until this one ends, so that two never wait for each other. SQLite
 	// needs none.
 	lockLocks string
+	// local tells that only processes of this machine use the database.
+	local bool
 	// numbered tells that placeholders are $1, $2 and not ?.
 	numbered  bool
 	isolation sql.IsolationLevel
@@ -86,17 +88,18 @@ func (s session) row(ctx context.Context, query string, args ...any) *sql.Row {
 }
 
 // each calls scan for every row that query yields.
-func (s session) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
+func (s session) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) (err error) {
 	rows, err := s.on.QueryContext(ctx, s.d.rebind(query), args...)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			return errors.Join(err, rows.Close())
+			return err
 		}
 	}
-	return errors.Join(rows.Err(), rows.Close())
+	return rows.Err()
 }
 
 // marks returns n placeholders separated by commas.

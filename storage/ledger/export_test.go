@@ -114,7 +114,9 @@ func JudgeFolder(folder string, magic int64, o Options) error {
 func ProcessOf(pid int) string { return processOf(pid) }
 
 // ProvablyDead tells whether a process is certainly gone.
-func ProvablyDead(host string, pid int, process string) bool { return provablyDead(host, pid, process) }
+func ProvablyDead(host string, pid int, process string, local bool) bool {
+	return provablyDead(host, pid, process, local)
+}
 
 // Clean makes a text storable.
 func Clean(text string, limit int) string { return clean(text, limit) }

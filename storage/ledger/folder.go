@@ -22,7 +22,7 @@ func preparePath(path string, o Options) (string, error) {
 		return "", fmt.Errorf("find the ledger: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", jobs.WithHint(fmt.Errorf("make the ledger's folder: %w", err), "choose another place with `ledger:`, or run as a user who may write there")
+		return "", fmt.Errorf("make the ledger's folder: %w", ownersOnly(err))
 	}
 	resolved, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,9 +53,17 @@ func createFile(path string) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return ownersOnly(err)
 	}
 	return f.Close()
+}
+
+// ownersOnly adds a hint to an error about permissions.
+func ownersOnly(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return jobs.WithHint(err, "run upkeep as the user who owns the ledger, or as root")
 }
 
 // verdict is what a kind of file system means for a ledger.
@@ -81,7 +89,7 @@ func judgeFilesystem(magic int64) (name string, v verdict) {
 	case 0x00c36400:
 		return "Ceph", refused
 	case 0x0bd00bd0:
-		return "Lustre", refused
+		return "Lustre", refused //nolint:misspell // its name
 	case 0x7461636f, 0x01161970:
 		return "cluster", refused // OCFS2, GFS2
 	case 0x65735546:

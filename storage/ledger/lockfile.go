@@ -68,7 +68,7 @@ func (f *lockFile) held() bool { return f != nil && f.file.Locked() }
 func (f *lockFile) take(ledger string, h Holder) error {
 	got, err := f.file.TryLock()
 	if err != nil {
-		return fmt.Errorf("lock the ledger: %w", err)
+		return fmt.Errorf("lock the ledger: %w", ownersOnly(err))
 	}
 	if !got {
 		return jobs.WithHint(&LockedError{Path: ledger, Holder: readHolder(f.path)}, "wait until it has ended, or stop it")

@@ -53,7 +53,8 @@ func scanNode(row scanner) (Node, error) {
 	if lease.Valid {
 		n.Alive = lease.Int64 > now
 	} else {
-		n.Alive = !provablyDead(n.Host, n.PID, n.process)
+		// Only SQLite has instances without a lease.
+		n.Alive = !provablyDead(n.Host, n.PID, n.process, true)
 	}
 	return n, nil
 }
@@ -154,7 +155,7 @@ func (l *Ledger) removeDead(ctx context.Context, s session, owner string) error 
 		return err
 	}
 	for _, n := range nodes {
-		gone := provablyDead(n.Host, n.PID, n.process) || !n.Alive && time.Since(n.LeaseUntil) > forgetNodes
+		gone := provablyDead(n.Host, n.PID, n.process, s.d.local) || !n.Alive && time.Since(n.LeaseUntil) > forgetNodes
 		if !gone {
 			continue
 		}
@@ -264,43 +265,4 @@ func (l *Ledger) proveAlive(ctx context.Context, s session) (string, error) {
 		err = runner.ErrLeaseLost
 	}
 	return owner, err
-}
-
-// Pending returns runs that are queued, or running under a dead owner,
-// recorded after the run after, oldest first.
-func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]runner.RunID, error) {
-	const page = 500
-	nodes, err := l.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	alive := make(map[string]bool, len(nodes))
-	for _, n := range nodes {
-		alive[n.Instance] = n.Alive
-	}
-	var found []runner.RunID
-	for len(found) < limit {
-		seen := 0
-		// The condition on the state is that of the index runs_open, word for word.
-		err := l.reading().each(ctx, "SELECT id, state, owner FROM runs WHERE state IN ('queued', 'running') AND id > ? ORDER BY id LIMIT ?",
-			[]any{after, page}, func(rows *sql.Rows) error {
-				var state runner.State
-				var owner string
-				if err := rows.Scan(&after, &state, &owner); err != nil {
-					return err
-				}
-				seen++
-				if len(found) < limit && (state == runner.Queued || !alive[owner]) {
-					found = append(found, after)
-				}
-				return nil
-			})
-		if err != nil {
-			return nil, l.explain(ctx, "look for pending runs", err)
-		}
-		if seen < page {
-			break
-		}
-	}
-	return found, nil
 }

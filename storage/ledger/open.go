@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"sync"
 	"time"
@@ -26,7 +25,6 @@ type Reader struct {
 	// address names the ledger in messages, without secrets.
 	address string
 	live    func(runner.AttemptKey) (runner.Output, bool, error)
-	log     *slog.Logger
 }
 
 // Ledger reads and writes a ledger as one instance. It is safe for use by
@@ -79,13 +77,13 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 		err = l.openPostgres(ctx, at.server)
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(err, l.close(context.WithoutCancel(ctx)))
 	}
 	return l, nil
 }
 
 // OpenReader opens a ledger for reading only. It never creates or changes
-// anything: ErrMissing when there is no ledger. Of o only DSN, Live and Log
+// anything: ErrMissing when there is no ledger. Of o only DSN and Live
 // matter. The caller closes it.
 func OpenReader(ctx context.Context, o Options) (*Reader, error) {
 	at, err := parseDSN(o.DSN)
@@ -111,10 +109,12 @@ func (r *Reader) Close() error {
 
 // Close takes this instance off the list of nodes, ends all connections and
 // frees the lock file. Claimed runs that did not end count as abandoned.
-func (l *Ledger) Close() error {
+func (l *Ledger) Close() error { return l.close(context.Background()) }
+
+func (l *Ledger) close(ctx context.Context) error {
 	var errs []error
 	if l.write != nil {
-		ctx, cancel := context.WithTimeoutCause(context.Background(), closeTimeout,
+		ctx, cancel := context.WithTimeoutCause(ctx, closeTimeout,
 			errors.New("the ledger did not answer in time"))
 		defer cancel()
 		if err := l.Leave(ctx); err != nil {

@@ -70,7 +70,7 @@ func (l *Ledger) openPostgres(ctx context.Context, dsn secret.String) error {
 	}
 	l.write = openPool(config)
 	l.owner = l.o.Instance
-	l.Reader = &Reader{db: l.write, on: l.write, d: postgresDialect(), address: addressOf(config), live: l.o.Live, log: l.o.Log}
+	l.Reader = &Reader{db: l.write, on: l.write, d: postgresDialect(), address: addressOf(config), live: l.o.Live}
 	err = checkServer(ctx, l.write, true)
 	if err == nil {
 		err = l.upgradePostgres(ctx, schema)
@@ -86,7 +86,7 @@ func openPostgresReader(ctx context.Context, dsn secret.String, o Options) (*Rea
 	}
 	config.RuntimeParams["default_transaction_read_only"] = "on"
 	db := openPool(config)
-	r := &Reader{db: db, on: db, d: postgresDialect(), address: addressOf(config), live: o.Live, log: o.Log}
+	r := &Reader{db: db, on: db, d: postgresDialect(), address: addressOf(config), live: o.Live}
 	err = checkServer(ctx, r.db, false)
 	if err == nil {
 		err = checkSchema(ctx, r.reading(), r.address)

@@ -45,21 +45,21 @@ func startOf(pid int) (start, state string) {
 }
 
 // provablyDead tells whether the process that recorded itself as (host, pid,
-// process) is certainly gone. Where this machine cannot know, it is not.
-func provablyDead(host string, pid int, process string) bool {
-	here, err := os.Hostname()
-	if err != nil || here != host {
-		return false
-	}
-	there := strings.Split(process, "/")
-	mine := strings.Split(processOf(os.Getpid()), "/")
-	if len(there) == len(mine) && len(mine) == 3 {
-		if there[0] != mine[0] {
-			return true // the machine has been started again since
+// process) is certainly gone. Where this machine cannot know, it is not. local
+// says that only processes of this machine can have recorded themselves.
+func provablyDead(host string, pid int, process string, local bool) bool {
+	there, mine := strings.Split(process, "/"), strings.Split(processOf(os.Getpid()), "/")
+	switch {
+	case len(there) != 3 || len(mine) != 3:
+		// Without more than its number, only a local process can be found.
+		if here, err := os.Hostname(); err != nil || here != host || !local {
+			return false
 		}
-		if there[1] != mine[1] {
-			return false // its number means nothing in our namespace
-		}
+	case there[0] != mine[0]:
+		// This machine before its last start, or another one of any name.
+		return local
+	case there[1] != mine[1]:
+		return false // its number means nothing in our namespace
 	}
 	if errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
 		return true

@@ -14,6 +14,9 @@ const (
 	defaultLimit = 50
 	// ambiguousShown is how many runs an ambiguous prefix names.
 	ambiguousShown = 5
+	// idEnd comes after all run IDs, which consist of digits, letters up to f
+	// and hyphens.
+	idEnd = "g"
 	// inChunk is how many keys one query looks up.
 	inChunk = 100
 )
@@ -80,35 +83,45 @@ func runIDs(f runner.Filter) *query {
 			union = " UNION ALL "
 		}
 	}
-	q.add(") AS parts ORDER BY id DESC LIMIT ?", f.Limit)
+	q.add(fmt.Sprintf(") AS parts ORDER BY id DESC LIMIT %d", f.Limit))
 	return q
 }
 
-// newest selects the IDs of the newest runs of one range.
+// newest selects the IDs of the newest runs of one range. The range is written
+// as two comparisons of whole index keys, because with "workflow = ?" the
+// planner of PostgreSQL may prefer to walk all runs from the newest on until
+// enough of them fit, which takes long for a workflow that ran long ago.
 func (q *query) newest(f runner.Filter, state runner.State, trigger runner.Trigger) {
-	q.add("SELECT id FROM runs")
-	word := " WHERE "
-	add := func(condition string, arg any) {
-		q.add(word+condition, arg)
-		word = " AND "
-	}
+	var columns []string
+	var key []any
 	if f.Workflow != "" {
-		add("workflow = ?", f.Workflow)
+		columns, key = append(columns, "workflow"), append(key, f.Workflow)
 	}
 	if state != "" {
-		add("state = ?", state)
-		add("trigger = ?", trigger)
+		columns, key = append(columns, "state", "trigger"), append(key, state, trigger)
 	}
+	low, high := idRange(f)
+	list := strings.Join(append(columns, "id"), ", ")
+	values := "(" + marks(len(key)+1) + ")"
+	q.add("SELECT id FROM runs WHERE ("+list+") >= "+values, append(slices.Clone(key), low)...)
+	q.add(" AND ("+list+") < "+values, append(slices.Clone(key), high)...)
+	// A limit that is part of the text lets a plan for all arguments know it.
+	q.add(fmt.Sprintf(" ORDER BY %s DESC LIMIT %d", strings.ReplaceAll(list, ",", " DESC,"), f.Limit))
+}
+
+// idRange returns the bounds of f on run IDs: low <= id < high.
+func idRange(f runner.Filter) (low, high runner.RunID) {
+	high = idEnd
 	if !f.Since.IsZero() {
-		add("id >= ?", tickOf(f.Since).bound())
+		low = tickOf(f.Since).bound()
 	}
 	if !f.Until.IsZero() {
-		add("id < ?", tickOf(f.Until).bound())
+		high = min(high, tickOf(f.Until).bound())
 	}
 	if f.Before != "" {
-		add("id < ?", f.Before)
+		high = min(high, f.Before)
 	}
-	q.add(" ORDER BY id DESC LIMIT ?", f.Limit)
+	return low, high
 }
 
 func allTriggers() []runner.Trigger {
@@ -123,10 +136,8 @@ func (r *Reader) Run(ctx context.Context, idOrPrefix string) (runner.Run, error)
 	if prefix == "" || strings.Trim(prefix, "0123456789abcdef-") != "" {
 		return runner.Run{}, fmt.Errorf("%s: %w", what, runner.ErrNotFound)
 	}
-	// All IDs consist of digits, letters up to f and hyphens, so "g" ends the
-	// range of a prefix.
 	ids := new(query)
-	ids.add("SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?", prefix, prefix+"g", ambiguousShown)
+	ids.add(fmt.Sprintf("SELECT id FROM runs WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT %d", ambiguousShown), prefix, prefix+idEnd)
 	runs, err := r.selectRuns(ctx, ids)
 	switch {
 	case err != nil:

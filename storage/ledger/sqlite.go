@@ -26,6 +26,8 @@ const (
 	applicationID = 0x75706b70
 	// busyTimeout is how long a connection waits for another process's write.
 	busyTimeout = "5000"
+	// maxIdleWAL is the size to which a write-ahead log shrinks again.
+	maxIdleWAL = "journal_size_limit(67108864)"
 	// readConnections bounds the reads that run at once.
 	readConnections = 4
 )
@@ -34,6 +36,7 @@ func sqliteDialect() *dialect {
 	return &dialect{
 		name:               "sqlite",
 		now:                "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+		local:              true,
 		goose:              goose.DialectSQLite3,
 		countVersionTables: "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
 		conflict:           func(error) bool { return false },
@@ -60,7 +63,7 @@ func (l *Ledger) openSQLite(ctx context.Context, path string) error {
 		return fmt.Errorf("create the ledger: %w", err)
 	}
 	d := sqliteDialect()
-	l.write, err = sql.Open("sqlite", sqliteURI(path, "rw", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)"))
+	l.write, err = sql.Open("sqlite", sqliteURI(path, "rw", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)", maxIdleWAL))
 	if err != nil {
 		return fmt.Errorf("open the ledger %s: %w", path, err)
 	}
@@ -206,7 +209,7 @@ func connectSQLiteReader(path string, d *dialect, o Options, extra string) (*Rea
 	}
 	db.SetMaxOpenConns(readConnections)
 	db.SetMaxIdleConns(readConnections)
-	return &Reader{db: db, on: db, d: d, address: path, live: o.Live, log: o.Log}, nil
+	return &Reader{db: db, on: db, d: d, address: path, live: o.Live}, nil
 }
 
 // sqliteURI names a file the way that SQLite reads URIs, so that no character

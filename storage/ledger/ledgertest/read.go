@@ -51,11 +51,14 @@ func testFilter(t *testing.T, dsn secret.String) {
 		{States: []runner.State{runner.Failed, runner.Warned, runner.Queued}, Workflow: "weekly"},
 		{Triggers: []runner.Trigger{runner.ByManual}},
 		{Triggers: []runner.Trigger{runner.ByManual, runner.ByAPI}, States: []runner.State{runner.Succeeded}, Workflow: "daily"},
-		{Since: middle}, {Until: middle}, {Since: middle, Until: late},
+		{Since: middle},
+		{Until: middle},
+		{Since: middle, Until: late},
 		{Since: middle.Add(-time.Nanosecond), Until: late.Add(time.Nanosecond), States: []runner.State{runner.Canceled}},
 		{Since: time.Unix(-1, 0), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
 		{Since: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)},
-		{Before: all[20].ID, Limit: 10}, {Before: all[20].ID, Workflow: "daily", States: []runner.State{runner.Running}},
+		{Before: all[20].ID, Limit: 10},
+		{Before: all[20].ID, Workflow: "daily", States: []runner.State{runner.Running}},
 	}
 	for _, f := range filters {
 		got, err := s.Runs(s.ctx, f)
