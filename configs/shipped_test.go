@@ -3,9 +3,12 @@ package configs_test
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
+	"time"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/internal/decode"
 	kinds "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
 	stores "github.com/ghosteam/upkeep/storage/object/all"
@@ -67,5 +70,46 @@ func TestShipped_ScriptsExist(t *testing.T) {
 		if _, err := os.Stat(path); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The options of every kind are of types that the loader understands, and every
+// option says what it is for.
+func TestShipped_OptionsAreUnderstood(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds.Kinds().All() {
+		understood(t, "kind "+kind.Name, reflect.TypeOf(kind.Options()).Elem(), true)
+	}
+	for _, kind := range stores.Kinds() {
+		understood(t, "store "+kind.Name, reflect.TypeOf(kind.Options()).Elem(), true)
+	}
+}
+
+func understood(t *testing.T, where string, of reflect.Type, top bool) {
+	t.Helper()
+	switch {
+	case of == reflect.TypeFor[time.Duration]():
+		t.Errorf("%s is a time.Duration, which would be read as nanoseconds; use unit.Duration", where)
+	case decode.IsText(of) && of.Kind() != reflect.Slice:
+	case of.Kind() == reflect.Struct:
+		for _, f := range decode.Fields(of) {
+			if f.Doc == "" {
+				t.Errorf("%s.%s has no doc", where, f.Name)
+			}
+			understood(t, where+"."+f.Name, f.Type, false)
+		}
+	case of.Kind() == reflect.Slice, of.Kind() == reflect.Pointer:
+		understood(t, where+"[]", of.Elem(), false)
+	case of.Kind() == reflect.Map:
+		if key := of.Key(); key.Kind() != reflect.String && !decode.IsText(key) {
+			t.Errorf("%s has keys of type %s", where, key)
+		}
+		understood(t, where+"{}", of.Elem(), false)
+	case of.Kind() == reflect.String, of.Kind() == reflect.Bool, of.Kind() >= reflect.Int && of.Kind() <= reflect.Uint64, of.Kind() == reflect.Float64:
+	default:
+		t.Errorf("%s is of type %s, which the loader does not decode", where, of)
+	}
+	if top && of.Kind() != reflect.Struct {
+		t.Errorf("%s: options must be a struct", where)
 	}
 }
