@@ -99,6 +99,10 @@ func (d *Decoder) scalar(n *source.Node, v reflect.Value, f field) {
 		return
 	}
 	if v.Kind() == reflect.String {
+		if !got.reference && expand.HasPassword(got.text) {
+			d.Secrets = append(d.Secrets, got.text)
+			d.Literals = append(d.Literals, Literal{At: n.Pos, Path: f.path, Text: got.text})
+		}
 		v.SetString(got.text)
 		return
 	}
