@@ -285,23 +285,26 @@ func TestFullWorkingDirectory(t *testing.T) {
 func TestCanceled(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"backup", "vacuum"} {
-		b := newBench(t, "wal")
-		b.options.Method = method
-		stop := errors.New("stop")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(stop)
-		if _, err := b.run(ctx); !errors.Is(err, stop) {
-			t.Errorf("%s: %v, want the cause", method, err)
-		}
-		ctx, cancel = context.WithCancelCause(t.Context())
-		defer cancel(nil)
-		b.hooks.Progress = func(int64, int64, string) { cancel(stop) }
-		b.hooks.Effect = func(string) { cancel(stop) }
-		if _, err := b.run(ctx); !errors.Is(err, stop) {
-			t.Errorf("%s, later: %v, want the cause", method, err)
-		}
-		b.hooks = jobs.Hooks{}
-		b.saved()
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, "wal")
+			b.options.Method = method
+			stop := errors.New("stop")
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cancel(stop)
+			if _, err := b.run(ctx); !errors.Is(err, stop) {
+				t.Errorf("before: %v, want the cause", err)
+			}
+			ctx, cancel = context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			b.hooks.Progress = func(int64, int64, string) { cancel(stop) }
+			b.hooks.Effect = func(string) { cancel(stop) }
+			if _, err := b.run(ctx); !errors.Is(err, stop) {
+				t.Errorf("in the middle: %v, want the cause", err)
+			}
+			b.hooks = jobs.Hooks{}
+			b.saved()
+		})
 	}
 }
 

@@ -25,7 +25,7 @@ import (
 )
 
 // connect opens a database for writing.
-func connect(t testing.TB, path string, parameters string) *sql.DB {
+func connect(t testing.TB, path, parameters string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)+"?_pragma=busy_timeout(30000)"+parameters)
 	if err != nil {
@@ -142,24 +142,34 @@ func dump(t *testing.T, path string) []string {
 		`SELECT type || name || coalesce(sql, '') FROM sqlite_schema`, `SELECT name || seq FROM sqlite_sequence`,
 		`PRAGMA user_version`, `PRAGMA application_id`, `PRAGMA journal_mode`,
 	} {
-		rows, err := db.QueryContext(t.Context(), query)
-		if err != nil {
-			t.Fatalf("%s: %v", query, err)
-		}
-		for rows.Next() {
-			var text string
-			if err := rows.Scan(&text); err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, text)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
+		out = append(out, column(t, db, query)...)
 	}
 	slices.Sort(out)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+// column returns the first column of a query as text.
+func column(t *testing.T, db *sql.DB, query string) []string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer func() {
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	var out []string
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, text)
 	}
 	return out
 }
