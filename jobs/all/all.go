@@ -4,9 +4,11 @@ package all
 
 import (
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/archive"
 	"github.com/ghosteam/upkeep/jobs/health"
 	"github.com/ghosteam/upkeep/jobs/prune"
 	"github.com/ghosteam/upkeep/jobs/script"
+	"github.com/ghosteam/upkeep/jobs/sqlitebackup"
 	"github.com/ghosteam/upkeep/jobs/system"
 	"github.com/ghosteam/upkeep/jobs/usage"
 )
@@ -14,9 +16,11 @@ import (
 // Kinds returns the registry of all kinds.
 func Kinds() *jobs.Registry {
 	return jobs.NewRegistry(
+		archive.Kind(),
 		health.Kind(),
 		prune.Kind(),
 		script.Kind(),
+		sqlitebackup.Kind(),
 		system.Kind(),
 		usage.Kind(),
 	)
