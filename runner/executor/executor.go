@@ -138,7 +138,7 @@ func (e *Executor) claim(ctx context.Context, id runner.RunID) (claim runner.Cla
 		// A claim that is cut short could be on record without anyone who
 		// knows its epoch, so it is seen through.
 		claim, record, err = e.options.Ledger.Claim(context.WithoutCancel(ctx), id)
-		if errors.Is(err, runner.ErrNotClaimable) || errors.Is(err, runner.ErrNotFound) {
+		if err != nil && !errors.Is(err, runner.ErrUnavailable) {
 			return retry.Permanent(err)
 		}
 		return err

@@ -141,12 +141,16 @@ func (l *live) discard() error {
 	if l.file != nil {
 		errs = append(errs, l.file.Close())
 	}
-	for _, offset := range l.offsets {
-		errs = append(errs, os.Remove(l.path(offset)))
+	paths := make([]string, len(l.offsets), len(l.offsets)+1)
+	for i, offset := range l.offsets {
+		paths[i] = l.path(offset)
 	}
-	// The folder goes with the last attempt that is in it.
-	if err := os.Remove(l.dir); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
-		errs = append(errs, err)
+	// The folder goes with the last attempt that is in it. A later owner of the
+	// run may have removed everything.
+	for _, path := range append(paths, l.dir) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTEMPTY) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
