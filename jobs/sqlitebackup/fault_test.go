@@ -203,7 +203,7 @@ func TestEveryByteCounts(t *testing.T) {
 			for _, key := range memory.Keys() {
 				var whole []byte
 				memory.Change(key, func(body []byte) []byte { whole = slices.Clone(body); return body })
-				for i := 0; i < len(whole); i += max(1, len(whole)/150) {
+				for i := 0; i < len(whole); i += max(1, len(whole)/70) {
 					for how, bad := range map[string][]byte{
 						"flipped": append(append(slices.Clone(whole[:i]), whole[i]^0x04), whole[i+1:]...),
 						"cut":     whole[:i],

@@ -53,8 +53,8 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	programs := map[frame.Codec][]string{frame.Zstd: {"zstd", "-dc"}, frame.Gzip: {"gzip", "-dc"}, frame.None: {"cat"}}
 	for codec, program := range programs {
-		for _, size := range []int{0, 1, 1 << 20, 1<<20 + 1, 9<<20 + 12345} {
-			for _, workers := range []int{0, 1, 3} {
+		for _, size := range []int{0, 1, 1 << 20, 1<<20 + 1, 4<<20 + 12345} {
+			for _, workers := range []int{0, 3} {
 				t.Run(fmt.Sprintf("%s %d bytes %d workers", codec, size, workers), func(t *testing.T) {
 					t.Parallel()
 					plain := text(size)
@@ -83,7 +83,7 @@ func TestRoundTrip(t *testing.T) {
 
 func TestSameBytesWhateverTheWorkers(t *testing.T) {
 	t.Parallel()
-	plain := text(10 << 20)
+	plain := text(9 << 20)
 	want := compress(t, frame.Zstd, 3, 1, 1<<20, plain)
 	for _, workers := range []int{2, 5} {
 		if got := compress(t, frame.Zstd, 3, workers, 4096, plain); !bytes.Equal(got, want) {
