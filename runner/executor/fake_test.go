@@ -338,6 +338,12 @@ func (w *witness) Observe(_ context.Context, e runner.Event) {
 	w.events = append(w.events, e)
 }
 
+func (w *witness) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.events)
+}
+
 // of returns the events of one type.
 func of[E runner.Event](w *witness) []E {
 	w.mu.Lock()

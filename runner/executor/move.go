@@ -88,11 +88,13 @@ func (r *run) conclude(m *move, p *place, record runner.Attempt, output runner.O
 	m.step.Ended = append(m.step.Ended, runner.End{Attempt: record, Output: output})
 }
 
-// admitAll lets jobs pass whose needs ended, and skips those that they rule
-// out. It tells whether a job ended by that, because others may wait for it.
+// admitAll lets jobs pass whose needs ended, and skips those that they, a
+// cancel or the run's timeout rule out. Also then a job ends only after its
+// needs, so that what cleans up does not begin beside what is still stopping. It
+// tells whether a job ended by that, because others may wait for it.
 func (r *run) admitAll(m *move, level urgency, cause error) (changed bool) {
 	for _, p := range r.graph.places {
-		if p.phase != waiting {
+		if p.phase != waiting || slices.ContainsFunc(p.needs, func(need *place) bool { return need.phase != ended }) {
 			continue
 		}
 		if level == ending && (p.When != runner.Always || p.last.State == runner.Failed) {
@@ -100,7 +102,7 @@ func (r *run) admitAll(m *move, level urgency, cause error) (changed bool) {
 			changed = true
 			continue
 		}
-		if p.admitted || slices.ContainsFunc(p.needs, func(need *place) bool { return need.phase != ended }) {
+		if p.admitted {
 			continue
 		}
 		why, err := r.admit(p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"testing"
@@ -52,6 +53,61 @@ func TestHandle_Cancel(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestHandle_CleanupWaits: what cleans up does not begin while the canceled job
+// still stops, also when only a skipped job stands between them.
+func TestHandle_CleanupWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, job("a", func(ctx context.Context, _ *jobs.Env) (jobs.Result, error) {
+			<-ctx.Done()
+			time.Sleep(5 * time.Second)
+			return jobs.Result{}, context.Cause(ctx)
+		}), job("b", fine, needs("a")), job("w", fine, needs("b"), when(runner.Always)))
+		time.AfterFunc(time.Second, func() { b.ledger.cancel("anna") })
+		b.handle(t.Context())
+		latest := b.ledger.latest()
+		if latest["w"].StartedAt.Before(latest["a"].FinishedAt) {
+			t.Errorf("w began at %s, a ended at %s", latest["w"].StartedAt, latest["a"].FinishedAt)
+		}
+		if diff := cmp.Diff(map[string]string{"a": "canceled/user", "b": "skipped/user", "w": "succeeded"}, b.ledger.states()); diff != "" {
+			t.Errorf("jobs (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestHandle_NotOurs(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]error{
+		"NotClaimable": runner.ErrNotClaimable, "NotFound": runner.ErrNotFound, "LeaseLost": runner.ErrLeaseLost, "Broken": errors.New("disk I/O error"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var log strings.Builder
+				b := newBench(t, job("a", fine))
+				b.options.Log = slog.New(slog.NewTextHandler(&log, nil))
+				b.ledger.onClaim = func() error { return fmt.Errorf("claim: %w", answer) }
+				start := time.Now()
+				b.handle(t.Context())
+				if len(b.ledger.steps) != 0 || len(b.seen.events) != 0 || time.Since(start) != 0 {
+					t.Errorf("%d steps, %d events after %s", len(b.ledger.steps), len(b.seen.events), time.Since(start))
+				}
+				expected := errors.Is(answer, runner.ErrNotClaimable) || errors.Is(answer, runner.ErrNotFound)
+				if (log.Len() == 0) != expected {
+					t.Errorf("log: %s", log.String())
+				}
+			})
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := newBench(t, job("a", fine))
+	b.handle(ctx)
+	if b.ledger.claims != 0 {
+		t.Error("a dead context claims runs")
 	}
 }
 
@@ -136,10 +192,7 @@ func TestHandle_Superseded(t *testing.T) {
 		"Interrupt": func(b *bench, end context.CancelCauseFunc) { b.ledger.take(); end(runner.ErrSuperseded) },
 		"Lease":     func(b *bench, end context.CancelCauseFunc) { b.ledger.take(); end(runner.ErrLeaseLost) },
 		// The write itself finds out: the watch is too late.
-		"Advance": func(b *bench, _ context.CancelCauseFunc) {
-			b.ledger.onWatch = func() error { return errors.New("away") }
-			b.ledger.take()
-		},
+		"Advance": func(b *bench, _ context.CancelCauseFunc) { b.ledger.take() },
 	}
 	for name, take := range ways {
 		t.Run(name, func(t *testing.T) {
@@ -153,10 +206,13 @@ func TestHandle_Superseded(t *testing.T) {
 					err := env.Effect(ctx, "delete everything", func(context.Context) error { t.Error("an effect after the takeover"); return nil })
 					return jobs.Result{}, err
 				}), job("w", fine, when(runner.Always), needs("a")))
+				if name == "Advance" {
+					b.ledger.onWatch = func() error { return errors.New("away") }
+				}
 				ctx, interrupt := context.WithCancelCause(t.Context())
 				var steps, events int
 				time.AfterFunc(10*time.Second+time.Millisecond, func() {
-					steps, events = b.ledger.stepCount(), len(b.seen.events)
+					steps, events = b.ledger.stepCount(), b.seen.count()
 					take(b, interrupt)
 				})
 				b.handle(ctx)

@@ -1,12 +1,10 @@
 package local_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +16,7 @@ import (
 	"github.com/ghosteam/upkeep/storage/ledger"
 )
 
-func TestMain(m *testing.M) { queuetest.Main(m, subject()) }
+func TestMain(m *testing.M) { os.Exit(queuetest.Main(m, subject())) }
 
 func TestSuite(t *testing.T) {
 	t.Parallel()
@@ -39,7 +37,7 @@ func subject() queuetest.Subject {
 				}
 				all = append(all, text...)
 			}
-			return bytes.Clone(all)
+			return all
 		},
 	}
 }
@@ -56,8 +54,7 @@ func open(ctx context.Context, s queuetest.Setting) (*queuetest.Process, error) 
 	l, err := ledger.Open(ctx, o)
 	for err != nil {
 		// One process executes: this one waits for its turn.
-		var locked *ledger.LockedError
-		if !errors.As(err, &locked) && !strings.Contains(err.Error(), "locked") {
+		if _, locked := errors.AsType[*ledger.LockedError](err); !locked {
 			return nil, err
 		}
 		select {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -26,6 +27,11 @@ func testCrash(t *testing.T, s Subject) {
 		}
 		pid, err = strconv.Atoi(string(text))
 		return err == nil
+	})
+	t.Cleanup(func() {
+		if lives(pid) {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may just have ended
+		}
 	})
 	first.kill()
 	if !lives(pid) {

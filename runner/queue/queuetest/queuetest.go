@@ -68,23 +68,24 @@ type Subject struct {
 // roleVariable hands a child process its role.
 const roleVariable = "UPKEEP_QUEUETEST_ROLE"
 
-// Main runs the tests, or, in a process that the suite started, its role. The
-// package that calls Exercise calls it from TestMain.
-func Main(m *testing.M, s Subject) {
+// Main runs the tests, or, in a process that the suite started, its role, and
+// returns the exit code. The package that calls Exercise calls it from
+// TestMain.
+func Main(m *testing.M, s Subject) int {
 	text, child := os.LookupEnv(roleVariable)
 	if !child {
-		os.Exit(m.Run())
+		return m.Run()
 	}
 	var r role
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		fmt.Fprintf(os.Stderr, "queuetest: role: %v\n", err)
-		os.Exit(2)
+	err := json.Unmarshal([]byte(text), &r)
+	if err == nil {
+		err = r.play(s)
 	}
-	if err := r.play(s); err != nil {
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "queuetest: %s: %v\n", r.Node, err)
-		os.Exit(1)
+		return 1
 	}
-	os.Exit(0)
+	return 0
 }
 
 // soakVariable makes the suite run longer.

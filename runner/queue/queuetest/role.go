@@ -44,7 +44,8 @@ type voice struct{ mu sync.Mutex }
 func (v *voice) say(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	fmt.Fprintf(os.Stdout, format+"\n", args...)
+	// Nobody listens any more when the parent is gone.
+	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
 }
 
 // player is a role under way.
