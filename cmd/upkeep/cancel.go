@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 )
@@ -17,9 +18,12 @@ func newCancel(a *app) *cobra.Command {
 		Short: "End a run in good order",
 		Long: `Ask for the end of a run, from any process. A run that waits ends at once; one that
 is under way ends when its process sees the request, within a second or two: its
-jobs are stopped and those with ` + "`when: always`" + ` still run.`,
+jobs are stopped and those with ` + "`when: always`" + ` still run. A run whose process died
+is ended here, in the same order.
+
+RUN is a run's ID, the beginning of one, a workflow's name for its newest run, or
+` + "`last`" + `.`,
 		Example:           "  upkeep cancel last",
-		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRuns,
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return a.cancel(cmd.Context(), given[0])
@@ -27,33 +31,62 @@ jobs are stopped and those with ` + "`when: always`" + ` still run.`,
 	}
 }
 
-func (a *app) cancel(ctx context.Context, text string) (err error) {
-	cfg, err := a.config()
+func (a *app) cancel(ctx context.Context, text string) error {
+	cfg, err := a.loadForReading()
 	if err != nil {
 		return err
 	}
+	id, err := a.lookUp(ctx, cfg, text)
+	if err != nil {
+		return err
+	}
+	before, orphaned, err := a.requestCancel(ctx, cfg, id)
+	switch {
+	case err != nil:
+		return err
+	case before.Final():
+		return skippedf("", "run %s has ended already: it is %s", id, before)
+	case before == runner.Queued:
+		fmt.Fprintf(a.std.Out, "run %s is canceled\n", id)
+		return nil
+	case orphaned:
+		return a.endOrphan(ctx, id)
+	}
+	fmt.Fprintf(a.std.Out, "run %s is asked to end; follow it with: %s\n", id, a.again("logs -f "+string(id)))
+	return nil
+}
+
+// requestCancel leaves the request in the ledger. It returns the run's state
+// before, and whether nobody is there to see the request.
+func (a *app) requestCancel(ctx context.Context, cfg *configs.Config, id runner.RunID) (before runner.State, orphaned bool, err error) {
 	o := a.ledgerOptions(cfg)
 	o.Command = "upkeep cancel"
 	l, err := ledger.Open(ctx, o)
 	if err != nil {
-		return err
+		return "", false, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	run, err := resolveRun(ctx, l, text)
+	if before, err = l.Cancel(ctx, id, whoAmI()); err != nil {
+		return before, false, err
+	}
+	run, err := l.Run(ctx, string(id))
+	if err != nil {
+		return before, false, err
+	}
+	orphaned, err = history{nodes: l.Nodes}.orphaned(ctx, run)
+	return before, orphaned, err
+}
+
+// endOrphan ends a run whose process died, in this process.
+func (a *app) endOrphan(ctx context.Context, id runner.RunID) error {
+	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
-	before, err := l.Cancel(ctx, run.ID, whoAmI())
-	if err != nil {
-		return err
+	fmt.Fprintf(a.std.Err, "note: the process of run %s died; it is ended here\n", id)
+	err = a.execute(ctx, cfg, "upkeep cancel", false, func(context.Context, *engine) (runner.RunID, error) { return id, nil })
+	if ended, ok := errors.AsType[*runEnded](err); ok && ended.run.State == runner.Canceled {
+		return nil
 	}
-	switch {
-	case before.Final():
-		return fmt.Errorf("%w: run %s has ended already, it is %s", runner.ErrNotClaimable, run.ID, before)
-	case before == runner.Queued:
-		fmt.Fprintf(a.std.Out, "run %s is canceled\n", run.ID)
-	default:
-		fmt.Fprintf(a.std.Out, "run %s is asked to end; follow it with: %s\n", run.ID, a.again("logs -f "+string(run.ID)))
-	}
-	return nil
+	return err
 }

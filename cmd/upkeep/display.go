@@ -11,7 +11,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -72,17 +71,13 @@ func (l *boardLine) outcome() string {
 	a := l.attempt
 	switch {
 	case l.waiting != nil && l.waiting.Holder != nil:
-		return fmt.Sprintf("waits for lock %s, held by %s/%s", l.waiting.Holder.Lock, l.waiting.Holder.Workflow, l.waiting.Holder.Job)
+		return fmt.Sprintf("waits for lock %s, held by %s.%s", l.waiting.Holder.Lock, l.waiting.Holder.Workflow, l.waiting.Holder.Job)
 	case l.waiting != nil:
 		return fmt.Sprintf("failed: %s; next try at %s", l.waiting.Error, l.waiting.Until.Local().Format(time.TimeOnly))
 	case a.State == runner.Running && l.progress != nil:
 		return progressText(*l.progress)
-	case a.Error != "":
-		return a.Error
-	case a.State == runner.Skipped:
-		return "skipped: " + string(a.Reason)
 	}
-	return a.Result.Summary
+	return outcomeOf(a)
 }
 
 func progressText(p runner.AttemptProgress) string {
@@ -95,24 +90,46 @@ func progressText(p runner.AttemptProgress) string {
 	if p.Total <= 0 {
 		return strings.TrimSpace(amount(p.Done) + " " + strings.TrimPrefix(p.Unit, "bytes"))
 	}
+	share := 100 * min(1, max(0, float64(p.Done)/float64(p.Total)))
 	return strings.TrimSpace(fmt.Sprintf("%d %%  %s of %s %s",
-		p.Done*100/p.Total, amount(p.Done), amount(p.Total), strings.TrimPrefix(p.Unit, "bytes")))
+		int(share), amount(p.Done), amount(p.Total), strings.TrimPrefix(p.Unit, "bytes")))
+}
+
+// startLine says what begins.
+func startLine(e runner.RunStarted) string {
+	verb := "started"
+	if e.Run.ReopenedBy != "" || len(e.Done) > 0 {
+		verb = "continues"
+	}
+	text := fmt.Sprintf("%s  run %s %s, %s", e.Run.Spec.Workflow, e.Run.ID, verb, count(len(e.Jobs), "job"))
+	if len(e.Done) > 0 {
+		text += fmt.Sprintf(", %d of them ended before", len(e.Done))
+	}
+	if e.Run.DryRun {
+		text += ", dry run"
+	}
+	return text
 }
 
 // display shows a run while it goes on.
 type display interface {
 	runner.Observer
-	// Close ends the drawing; it is called once, after the run's end was
-	// observed or given up.
+	// Close ends the drawing, after the run's end was observed or given up. A
+	// second call does nothing.
 	Close()
 }
 
 // newDisplay chooses the display for w.
 func (a *app) newDisplay(w io.Writer) display {
-	if isTerminal(w) {
-		return newLiveDisplay(w, a.painter(w))
+	if !isTerminal(w) || a.dumb() {
+		return &plainDisplay{w: w}
 	}
-	return &plainDisplay{w: w}
+	d := newLiveDisplay(raw(w), a.painter(w))
+	if notes, ok := a.std.Err.(*notes); ok && isTerminal(notes) {
+		notes.divert(d)
+		d.atEnd = func() { notes.divert(nil) }
+	}
+	return d
 }
 
 // plainDisplay writes one line per event, for logs and pipes.
@@ -132,7 +149,7 @@ func (d *plainDisplay) Observe(_ context.Context, e runner.Event) {
 	}
 	switch e := e.(type) {
 	case runner.RunStarted:
-		say("%s  run %s started, %d jobs", e.Run.Spec.Workflow, e.Run.ID, len(e.Jobs))
+		say("%s", startLine(e))
 	case runner.AttemptStarted:
 		if e.Attempt.Number > 1 {
 			say("%s  %s  attempt %d started", e.Attempt.Job, e.Attempt.Kind, e.Attempt.Number)
@@ -143,6 +160,10 @@ func (d *plainDisplay) Observe(_ context.Context, e runner.Event) {
 		say("%s  %s", e.Key.Job, d.line(e.Key.Job, "").outcome())
 	case runner.AttemptEnded:
 		l := d.line(e.Attempt.Job, e.Attempt.Kind)
+		if !began(e.Attempt) {
+			say("%s  %s  skipped  %s", e.Attempt.Job, e.Attempt.Kind, l.outcome())
+			return
+		}
 		say("%s  %s  %s in %s  %s", e.Attempt.Job, e.Attempt.Kind, e.Attempt.State, attemptTook(e.Attempt), l.outcome())
 	}
 }
@@ -155,69 +176,4 @@ func attemptTook(at runner.Attempt) string {
 		return "0s"
 	}
 	return took(at.FinishedAt.Sub(at.StartedAt))
-}
-
-// summarize writes how a run ended, what a person should know, and where to
-// look next.
-func (a *app) summarize(w io.Writer, run runner.Run, attempts []runner.Attempt) {
-	p := a.painter(w)
-	latest, _ := latestPerJob(attempts)
-	for _, at := range latest {
-		for _, f := range at.Result.Findings {
-			if f.Severity != jobs.Info {
-				fmt.Fprintf(w, "  %s %s: %s\n", p.yellow("!"), at.Job, oneLine(f.Text, 0))
-			}
-		}
-	}
-	for _, at := range latest {
-		if at.Error == "" {
-			continue
-		}
-		fmt.Fprintf(w, "  %s %s: %s\n", p.red("✗"), at.Job, strings.ReplaceAll(at.Error, "\n", "\n    "))
-		if at.Hint != "" {
-			fmt.Fprintf(w, "    hint: %s\n", at.Hint)
-		}
-	}
-	fmt.Fprintf(w, "\n%s %s %s%s  run %s\n", stateGlyph(run.State), p.bold(run.Spec.Workflow), stateWords(p, run), tookWords(run), run.ID)
-	// The message repeats the worst job, which stands above already.
-	if run.Message != "" && len(latest) == 0 {
-		fmt.Fprintf(w, "  %s\n", oneLine(run.Message, 0))
-	}
-	next := func(label, command string) {
-		fmt.Fprintf(w, "  %s %s\n", p.faint(label), a.again(command))
-	}
-	next("what happened:", "show "+string(run.ID))
-	next("what it wrote:", "logs "+string(run.ID))
-	if !run.State.Done() && run.State != runner.Skipped {
-		next("try it again: ", "retry "+string(run.ID))
-	}
-}
-
-func stateWords(p painter, run runner.Run) string {
-	words := p.state(run.State)
-	switch {
-	case run.State == runner.Warned:
-		words = p.yellow("succeeded with warnings")
-	case run.State.Final() && run.Reason != "" && run.Reason != runner.ReasonError:
-		words += " (" + string(run.Reason) + ")"
-	}
-	if run.DryRun {
-		words += ", dry run: nothing was changed"
-	}
-	return words
-}
-
-func tookWords(run runner.Run) string {
-	if run.StartedAt.IsZero() || run.FinishedAt.IsZero() {
-		return ""
-	}
-	return " in " + took(run.FinishedAt.Sub(run.StartedAt))
-}
-
-// again is how the user would call upkeep with the same configuration.
-func (a *app) again(command string) string {
-	if a.configPath == "" {
-		return "upkeep " + command
-	}
-	return "upkeep -c " + a.configPath + " " + command
 }

@@ -20,20 +20,38 @@ var spinner = [...]string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧"
 // redrawEvery is how often a live display moves.
 const redrawEvery = 100 * time.Millisecond
 
+// The control functions that the display uses, of ECMA-48 and DEC's private
+// modes; every terminal of the last decades knows them. Without wrapping, a
+// line that is wider than it looks (wide or combining characters) is cut by the
+// terminal and cannot push the board down.
+const (
+	wrapOff    = "\x1b[?7l"
+	wrapOn     = "\x1b[?7h"
+	eraseBelow = "\x1b[J"
+	cursorUp   = "\x1b[%dA"
+)
+
 // liveDisplay keeps one line per job on a terminal and redraws them in place.
+// What others write to the terminal meanwhile passes through Write.
 type liveDisplay struct {
 	board
 
 	w     io.Writer
 	paint painter
-	drawn int
+	// size returns the columns and rows of the terminal.
+	size func() (width, height int)
+	// atEnd is called by Close; it may be nil.
+	atEnd func()
+	// drawn are the widths of the lines on the screen, in characters.
+	drawn []int
 	frame int
+	ended bool
 	stop  chan struct{}
 	done  sync.WaitGroup
 }
 
 func newLiveDisplay(w io.Writer, p painter) *liveDisplay {
-	d := &liveDisplay{w: w, paint: p, stop: make(chan struct{})}
+	d := &liveDisplay{w: w, paint: p, stop: make(chan struct{}), size: func() (int, int) { return sizeOf(w) }}
 	d.done.Go(func() {
 		tick := time.NewTicker(redrawEvery)
 		defer tick.Stop()
@@ -42,7 +60,7 @@ func newLiveDisplay(w io.Writer, p painter) *liveDisplay {
 			case <-tick.C:
 				d.mu.Lock()
 				d.frame++
-				d.draw()
+				d.draw(nil, false)
 				d.mu.Unlock()
 			case <-d.stop:
 				return
@@ -57,76 +75,146 @@ func (d *liveDisplay) Observe(_ context.Context, e runner.Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.apply(e)
+	if started, ok := e.(runner.RunStarted); ok {
+		d.draw([]byte(startLine(started)+"\n"), false)
+	}
 }
 
-// Close draws the last state and leaves it on the screen.
+// Write puts lines above the board.
+func (d *liveDisplay) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.draw(p, false)
+	return len(p), nil
+}
+
+// Close draws the last state of all jobs and leaves it on the screen.
 func (d *liveDisplay) Close() {
+	d.mu.Lock()
+	ended := d.ended
+	d.ended = true
+	d.mu.Unlock()
+	if ended {
+		return
+	}
 	close(d.stop)
 	d.done.Wait()
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.draw()
+	d.draw(nil, true)
+	d.mu.Unlock()
+	if d.atEnd != nil {
+		d.atEnd()
+	}
 }
 
-// draw writes all lines over the ones it wrote before, in one write so that a
-// slow terminal never shows half a board.
-func (d *liveDisplay) draw() {
-	if len(d.lines) == 0 {
-		return
-	}
+// draw writes above and then all lines over the ones that it wrote before, in
+// one write, so that a slow terminal never shows half a board. The last drawing
+// has all lines, also those that do not fit on the screen.
+func (d *liveDisplay) draw(above []byte, last bool) {
+	width, height := d.size()
 	var b bytes.Buffer
-	if d.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", d.drawn)
+	if up := rows(d.drawn, width); up > 0 {
+		fmt.Fprintf(&b, cursorUp, up)
+	}
+	b.WriteString("\r" + eraseBelow)
+	b.Write(above)
+	if len(above) > 0 && above[len(above)-1] != '\n' {
+		b.WriteByte('\n')
+	}
+	d.drawn = d.drawn[:0]
+	b.WriteString(wrapOff)
+	shown, hidden := d.lines, 0
+	if most := max(height-2, 1); len(shown) > most && !last {
+		shown, hidden = d.important(most-1), len(d.lines)-most+1
 	}
 	nameWidth := 0
 	for _, l := range d.lines {
 		nameWidth = max(nameWidth, len(l.name))
 	}
-	width := d.width()
-	for _, l := range d.lines {
-		elapsed := ""
-		if !l.attempt.StartedAt.IsZero() {
-			end := l.attempt.FinishedAt
-			if end.IsZero() {
-				end = time.Now()
-			}
-			elapsed = took(end.Sub(l.attempt.StartedAt))
-		}
-		text := oneLine(l.outcome(), max(width-nameWidth-14, 10))
-		fmt.Fprintf(&b, "\r\x1b[K%s %-*s  %7s  %s\n", d.glyph(l), nameWidth, l.name, elapsed, text)
+	for _, l := range shown {
+		d.drawn = append(d.drawn, d.drawLine(&b, l, nameWidth, width))
 	}
-	d.drawn = len(d.lines)
+	if hidden > 0 {
+		text := oneLine(fmt.Sprintf("… and %s that wait or have ended", count(hidden, "job")), width)
+		fmt.Fprintf(&b, "%s\n", d.paint.faint(text))
+		d.drawn = append(d.drawn, visible(text))
+	}
+	b.WriteString(wrapOn)
 	// A terminal that went away must not end the run.
 	_, _ = d.w.Write(b.Bytes())
 }
 
+// drawLine writes the line of one job and returns its width.
+func (d *liveDisplay) drawLine(b *bytes.Buffer, l *boardLine, nameWidth, width int) int {
+	elapsed := ""
+	if at := l.attempt; !at.StartedAt.IsZero() && began(at) {
+		end := at.FinishedAt
+		if end.IsZero() {
+			end = time.Now()
+		}
+		elapsed = took(max(0, end.Sub(at.StartedAt)))
+	}
+	before := fmt.Sprintf(" %-*s  %7s  ", nameWidth, l.name, elapsed)
+	text := oneLine(l.outcome(), max(width-visible(before)-1, 1))
+	fmt.Fprintf(b, "%s%s%s\n", d.glyph(l), before, text)
+	return min(1+visible(before)+visible(text), width)
+}
+
+// rows is how many rows of a terminal the lines take that were drawn on it.
+// They never take more than one each, unless it has become narrower since.
+func rows(drawn []int, width int) int {
+	total := 0
+	for _, w := range drawn {
+		total += max(1, (w+width-1)/width)
+	}
+	return total
+}
+
+// important picks the lines to show when not all fit: what runs or waits for
+// something, then what is bad, then what ended last, in the order of the board.
+func (d *liveDisplay) important(most int) []*boardLine {
+	picked := map[*boardLine]bool{}
+	pick := func(wanted func(*boardLine) bool) {
+		for i := len(d.lines) - 1; i >= 0 && len(picked) < most; i-- {
+			if l := d.lines[i]; wanted(l) {
+				picked[l] = true
+			}
+		}
+	}
+	pick(func(l *boardLine) bool { return l.attempt.State == runner.Running || l.waiting != nil })
+	pick(func(l *boardLine) bool { return l.attempt.State == runner.Failed || l.attempt.State == runner.Lost })
+	pick(func(l *boardLine) bool { return l.attempt.State != "" })
+	pick(func(*boardLine) bool { return true })
+	var out []*boardLine
+	for _, l := range d.lines {
+		if picked[l] {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// glyph is one character for what a job does.
 func (d *liveDisplay) glyph(l *boardLine) string {
+	state := l.attempt.State
 	switch {
 	case l.waiting != nil:
 		return d.paint.yellow("…")
-	case l.attempt.State == runner.Running:
+	case state == runner.Running:
 		return spinner[d.frame%len(spinner)]
-	case l.attempt.State == runner.Succeeded:
-		return d.paint.paint("32", stateGlyph(l.attempt.State))
-	case l.attempt.State == runner.Warned:
-		return d.paint.yellow(stateGlyph(l.attempt.State))
-	case l.attempt.State == runner.Failed, l.attempt.State == runner.Lost:
-		return d.paint.red(stateGlyph(l.attempt.State))
-	case l.attempt.State == "":
+	case state == "":
 		return d.paint.faint("·")
 	}
-	return stateGlyph(l.attempt.State)
+	return d.paint.as(state, stateGlyph(state))
 }
 
-func (d *liveDisplay) width() int {
-	w := d.w
-	if s, ok := w.(*stream); ok {
-		w = s.w
-	}
-	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
+// sizeOf returns the columns and rows of a terminal, or those of an old one
+// when it does not tell.
+func sizeOf(w io.Writer) (width, height int) {
+	if f, ok := raw(w).(*os.File); ok {
+		if width, height, err := term.GetSize(int(f.Fd())); err == nil && width > 0 && height > 0 {
+			return width, height
 		}
 	}
-	return 80
+	return 80, 24
 }

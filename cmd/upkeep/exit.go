@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,11 +28,6 @@ const (
 	exitCanceled  = 130
 )
 
-const exitHelp = `Exit codes:
-  0 ok · 1 run failed · 2 usage or configuration · 3 not found · 4 skipped or locked
-  5 succeeded with warnings · 6 refused by a safety rail · 75 temporary, try again
-  124 timed out · 130 canceled`
-
 // usageError is a mistake on the command line.
 type usageError struct{ err error }
 
@@ -44,9 +38,34 @@ func usagef(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...)}
 }
 
+// notFoundError says that what the command line names does not exist.
+type notFoundError struct{ err error }
+
+func (e *notFoundError) Error() string { return e.err.Error() }
+func (e *notFoundError) Unwrap() error { return e.err }
+
+func notFoundf(hint, format string, args ...any) error {
+	return jobs.WithHint(&notFoundError{err: fmt.Errorf(format, args...)}, hint)
+}
+
+// skippedError says that nothing was done, because there is nothing to do or
+// because somebody else is at it.
+type skippedError struct{ err error }
+
+func (e *skippedError) Error() string { return e.err.Error() }
+func (e *skippedError) Unwrap() error { return e.err }
+
+func skippedf(hint, format string, args ...any) error {
+	return jobs.WithHint(&skippedError{err: fmt.Errorf(format, args...)}, hint)
+}
+
 // runEnded carries the end of a run to the exit code; what happened has been
 // shown already.
-type runEnded struct{ run runner.Run }
+type runEnded struct {
+	run runner.Run
+	// stopped tells that a person stopped it at once, so that it has not ended.
+	stopped bool
+}
 
 func (e *runEnded) Error() string { return fmt.Sprintf("run %s %s", e.run.ID, e.run.State) }
 
@@ -54,7 +73,7 @@ func (e *runEnded) Error() string { return fmt.Sprintf("run %s %s", e.run.ID, e.
 // already.
 type problemsFound struct{ count int }
 
-func (e *problemsFound) Error() string { return fmt.Sprintf("%d problems", e.count) }
+func (e *problemsFound) Error() string { return count(e.count, "problem") }
 
 // codeOf is the one place that turns an error into an exit code.
 func codeOf(err error) int {
@@ -65,14 +84,14 @@ func codeOf(err error) int {
 		return exitUsage
 	case is[*runEnded](err):
 		ended, _ := errors.AsType[*runEnded](err)
-		return codeOfRun(ended.run)
-	case errors.Is(err, runner.ErrNotFound):
+		return ended.code()
+	case is[*notFoundError](err), errors.Is(err, runner.ErrNotFound):
 		return exitNotFound
-	case is[*ledger.LockedError](err):
+	case is[*ledger.LockedError](err), errors.Is(err, runner.ErrUnavailable):
 		return exitTemporary
 	case is[*jobs.RefusedError](err):
 		return exitRefused
-	case errors.Is(err, runner.ErrNotClaimable):
+	case is[*skippedError](err), errors.Is(err, runner.ErrNotClaimable):
 		return exitSkipped
 	case errors.Is(err, context.Canceled):
 		return exitCanceled
@@ -80,8 +99,8 @@ func codeOf(err error) int {
 	return exitFailed
 }
 
-func codeOfRun(r runner.Run) int {
-	switch r.State {
+func (e *runEnded) code() int {
+	switch e.run.State {
 	case runner.Succeeded:
 		return exitOK
 	case runner.Warned:
@@ -91,9 +110,12 @@ func codeOfRun(r runner.Run) int {
 	case runner.Skipped:
 		return exitSkipped
 	case runner.Queued, runner.Running:
+		if e.stopped {
+			return exitCanceled
+		}
 		return exitTemporary
 	default:
-		return codeOfReason(r.Reason)
+		return codeOfReason(e.run.Reason)
 	}
 }
 
@@ -116,25 +138,27 @@ func is[E error](err error) bool {
 // finish reports err, if it has not been shown, and returns the exit code.
 func (a *app) finish(cmd *cobra.Command, err error) int {
 	code := codeOf(err)
-	if err == nil || is[*runEnded](err) || is[*problemsFound](err) {
+	switch {
+	case err == nil, is[*runEnded](err), is[*problemsFound](err):
 		return code
+	case code == exitCanceled:
+		err = errors.New("interrupted")
+	case is[*usageError](err) && cmd != nil:
+		err = hintIfNone(err, cmd.CommandPath()+" --help")
 	}
 	writeError(a.std.Err, err)
-	if is[*usageError](err) && cmd != nil {
-		fmt.Fprintf(a.std.Err, "hint: %s --help\n", cmd.CommandPath())
-	}
 	return code
 }
 
 // writeError shows an error as "error: …" and, when somebody gave advice, a
-// line "hint: …".
+// line "hint: …". Problems of the configuration have a form of their own.
 func writeError(w io.Writer, err error) {
 	if problems, ok := errors.AsType[configs.Problems](err); ok {
-		fmt.Fprintln(w, problems.Error())
+		fmt.Fprintln(w, paragraph(problems.Error()))
 		return
 	}
-	fmt.Fprintf(w, "error: %s\n", strings.TrimSpace(err.Error()))
+	fmt.Fprintf(w, "error: %s\n", paragraph(err.Error()))
 	if hint := jobs.HintOf(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", paragraph(hint))
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 )
@@ -27,24 +28,21 @@ from now (36h, 7d), a date (2026-11-23) or an instant (2026-11-23T02:30:00Z).
 With -o json the output is an array of runs with their jobs; its keys are stable.`,
 		Example: "  upkeep history --workflow daily --limit 10\n" +
 			"  upkeep history --state failed --since 7d -o json",
-		Args: args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.history(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.listHistory(cmd.Context(), f) },
 	}
 	a.outputFlag(cmd)
 	flags := cmd.Flags()
-	flags.StringVarP(&f.workflow, "workflow", "w", "", "only runs of this workflow")
-	flags.StringSliceVar(&f.states, "state", nil, "only runs in these states (several allowed)")
-	flags.StringSliceVar(&f.triggers, "trigger", nil, "only runs with these triggers (several allowed)")
-	flags.StringVar(&f.since, "since", "", "only runs recorded since then")
-	flags.StringVar(&f.until, "until", "", "only runs recorded before then")
-	flags.StringVar(&f.before, "before", "", "continue a list: only runs older than this run")
-	flags.IntVarP(&f.limit, "limit", "n", 20, "the most runs to list")
-	var states []string
-	for _, s := range runner.States() {
-		states = append(states, string(s))
-	}
-	complete(cmd, "state", states...)
-	a.completeWorkflows(cmd, "workflow")
+	flags.StringVarP(&f.workflow, "workflow", "w", "", "only runs of this `WORKFLOW`")
+	flags.StringSliceVar(&f.states, "state", nil, "only runs in this `STATE` (several allowed): "+joinWords(runner.States()))
+	flags.StringSliceVar(&f.triggers, "trigger", nil, "only runs with this `TRIGGER` (several allowed): "+joinWords(runner.Triggers()))
+	flags.StringVar(&f.since, "since", "", "only runs recorded at this `TIME` or later")
+	flags.StringVar(&f.until, "until", "", "only runs recorded before this `TIME`")
+	flags.StringVar(&f.before, "before", "", "continue a list: only runs recorded before this `RUN`")
+	flags.IntVarP(&f.limit, "limit", "n", 20, "list at most `N` runs")
+	completeFlag(cmd, "state", completeWords(runner.States()))
+	completeFlag(cmd, "trigger", completeWords(runner.Triggers()))
+	completeFlag(cmd, "workflow", a.completeWorkflows)
+	completeFlag(cmd, "before", a.completeRuns)
 	return cmd
 }
 
@@ -55,7 +53,7 @@ type historyFlags struct {
 }
 
 func (f historyFlags) filter(now time.Time) (runner.Filter, error) {
-	out := runner.Filter{Workflow: f.workflow, Before: runner.RunID(f.before), Limit: f.limit}
+	out := runner.Filter{Workflow: f.workflow, Limit: f.limit}
 	if f.limit < 1 || f.limit > mostRuns {
 		return out, usagef("--limit %d is out of range: use 1 to %d", f.limit, mostRuns)
 	}
@@ -107,40 +105,80 @@ func moment(flag, text string, now time.Time) (time.Time, error) {
 	return time.Time{}, usagef("--%s %q is neither a duration (7d), nor a date (2026-11-23), nor an instant (2026-11-23T02:30:00Z)", flag, text)
 }
 
-func (a *app) history(ctx context.Context, f historyFlags) error {
+func (a *app) listHistory(ctx context.Context, f historyFlags) error {
 	filter, err := f.filter(time.Now())
 	if err != nil {
 		return err
 	}
-	reader, err := a.openReader(ctx)
+	cfg, err := a.loadForReading()
+	if err != nil {
+		return err
+	}
+	reader, err := a.openHistory(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
+	if f.before != "" {
+		last, err := findRun(ctx, reader, f.before)
+		if err != nil {
+			return fmt.Errorf("--before: %w", err)
+		}
+		filter.Before = last.ID
+	}
 	runs, err := reader.Runs(ctx, filter)
 	if err != nil {
 		return err
 	}
+	attempts, err := reader.Attempts(ctx, idsOf(runs)...)
+	if err != nil {
+		return err
+	}
+	l, err := a.listRuns(ctx, reader, runs, byRun(attempts))
+	if err != nil {
+		return err
+	}
+	if l.empty, err = f.nothing(ctx, cfg, reader); err != nil {
+		return err
+	}
+	return a.list(l)
+}
+
+func idsOf(runs []runner.Run) []runner.RunID {
 	ids := make([]runner.RunID, len(runs))
 	for i, r := range runs {
 		ids[i] = r.ID
 	}
-	attempts, err := reader.Attempts(ctx, ids...)
-	if err != nil {
-		return err
-	}
-	return a.list(a.listRuns(runs, byRun(attempts)))
+	return ids
 }
 
-func (a *app) listRuns(runs []runner.Run, attempts map[runner.RunID][]runner.Attempt) listing {
-	p := a.painter(a.std.Out)
-	l := listing{
-		columns: []string{"STARTED", "WORKFLOW", "STATE", "REASON", "TOOK", "TRIGGER", "JOBS", "RUN"},
-		empty:   "nothing on record yet; `upkeep run WORKFLOW` runs one now",
+// nothing says why a list is empty.
+func (f historyFlags) nothing(ctx context.Context, cfg *configs.Config, reader runner.Reader) (string, error) {
+	newest, err := reader.Runs(ctx, runner.Filter{Limit: 1})
+	switch {
+	case err != nil:
+		return "", err
+	case len(newest) == 0:
+		return "nothing has run yet; `upkeep run WORKFLOW` runs one now", nil
+	case f.workflow == "":
+		return "no run fits", nil
 	}
+	if _, err := cfg.Workflow(f.workflow); err != nil {
+		return "no run fits, and " + err.Error(), nil
+	}
+	return "no run fits", nil
+}
+
+func (a *app) listRuns(ctx context.Context, reader history, runs []runner.Run, attempts map[runner.RunID][]runner.Attempt) (listing, error) {
+	p := a.painter(a.std.Out)
+	l := listing{columns: []string{"STARTED", "WORKFLOW", "STATE", "REASON", "TOOK", "TRIGGER", "JOBS", "RUN"}}
 	views := []runView{}
 	for _, r := range runs {
-		views = append(views, viewRun(r, attempts[r.ID]))
+		orphaned, err := reader.orphaned(ctx, r)
+		if err != nil {
+			return l, err
+		}
+		views = append(views, viewRun(r, attempts[r.ID], orphaned))
 		started := r.StartedAt
 		if started.IsZero() {
 			started = r.QueuedAt
@@ -149,60 +187,30 @@ func (a *app) listRuns(runs []runner.Run, attempts map[runner.RunID][]runner.Att
 		if !r.StartedAt.IsZero() && !r.FinishedAt.IsZero() {
 			duration = took(r.FinishedAt.Sub(r.StartedAt))
 		}
+		reason := string(r.Reason)
+		if orphaned {
+			reason = interrupted
+		}
 		l.rows = append(l.rows, []string{
-			stamp(started), r.Spec.Workflow, p.state(r.State), string(r.Reason), duration,
+			stamp(started), r.Spec.Workflow, p.state(r.State), reason, duration,
 			string(r.Trigger), jobStrip(attempts[r.ID]), string(r.ID),
 		})
 	}
 	l.data = views
-	return l
+	return l, nil
 }
+
+// interrupted is said in place of a reason of an open run that nobody works on.
+const interrupted = "interrupted"
 
 // jobStrip is one glyph per job, in the order in which they began.
 func jobStrip(attempts []runner.Attempt) string {
-	latest, _ := latestPerJob(attempts)
 	var b strings.Builder
-	for _, at := range latest {
+	for _, at := range latestPerJob(attempts) {
 		b.WriteString(stateGlyph(at.State))
 	}
 	if b.Len() == 0 {
 		return "-"
 	}
 	return b.String()
-}
-
-// resolveRun finds a run by what a person typed: an ID, the beginning of one,
-// `last`, or a workflow's name for its newest run.
-func resolveRun(ctx context.Context, reader runner.Reader, text string) (runner.Run, error) {
-	switch {
-	case text == "last":
-		runs, err := reader.Runs(ctx, runner.Filter{Limit: 1})
-		if err != nil {
-			return runner.Run{}, err
-		}
-		if len(runs) == 0 {
-			return runner.Run{}, fmt.Errorf("the last run: %w", runner.ErrNotFound)
-		}
-		return runs[0], nil
-	case !looksLikeID(text):
-		latest, err := reader.Latest(ctx, []string{text})
-		if err != nil {
-			return runner.Run{}, err
-		}
-		run, ok := latest[text]
-		if !ok {
-			return runner.Run{}, fmt.Errorf("a run of workflow %q: %w", text, runner.ErrNotFound)
-		}
-		return run, nil
-	}
-	return reader.Run(ctx, text)
-}
-
-// looksLikeID tells a run ID or the beginning of one from a workflow's name:
-// run IDs are hexadecimal and at least their first 6 digits must be given.
-func looksLikeID(text string) bool {
-	if len(text) < 6 {
-		return false
-	}
-	return strings.Trim(text, "0123456789abcdef-") == "" && strings.ContainsAny(text, "0123456789")
 }

@@ -28,8 +28,9 @@ func newInit(a *app) *cobra.Command {
 		Use:   "init [FILE]",
 		Short: "Write a commented starter configuration for this machine",
 		Long: `Write a commented starter configuration for this machine to FILE (default
-upkeep.yaml). An existing file is never replaced unless --force is given.`,
-		Args: args(cobra.MaximumNArgs(1)),
+upkeep.yaml, or what -c names). An existing file is never replaced unless --force is
+given.`,
+		Example: "  upkeep init\n  upkeep init /etc/upkeep/upkeep.yaml",
 		RunE: func(_ *cobra.Command, given []string) error {
 			path := "upkeep.yaml"
 			if a.configPath != "" {
@@ -65,7 +66,11 @@ func (a *app) init(path string, force bool) error {
 	if err := renameio.WriteFile(path, text.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	fmt.Fprintf(a.std.Out, "wrote %s\n  next: upkeep -c %s validate\n", path, path)
+	next := app{}
+	if path != "upkeep.yaml" {
+		next.configPath = path
+	}
+	fmt.Fprintf(a.std.Out, "wrote %s\n  check it: %s\n  run it:   %s\n", path, next.again("validate"), next.again("run daily"))
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,11 +24,11 @@ type kindView struct {
 type optionView struct {
 	Path     string   `json:"path"`
 	Type     string   `json:"type"`
-	Default  string   `json:"default,omitempty"`
+	Default  string   `json:"default"`
 	Required bool     `json:"required"`
-	Enum     []string `json:"enum,omitempty"`
+	Enum     []string `json:"enum"`
 	Doc      string   `json:"doc"`
-	Example  string   `json:"example,omitempty"`
+	Example  string   `json:"example"`
 }
 
 func newKinds(a *app) *cobra.Command {
@@ -35,16 +36,11 @@ func newKinds(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kinds [KIND]",
 		Short: "List the kinds of job, or explain one with its options",
+		Long: `List the kinds of job, or explain one with its options. A probe has no effects and
+may serve as a check.`,
 		Example: "  upkeep kinds\n" +
 			"  upkeep kinds prune",
-		Args: args(cobra.MaximumNArgs(1)),
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			var names []string
-			for _, k := range jobsall.Kinds().All() {
-				names = append(names, k.Name+"\t"+k.Summary())
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: completeKinds,
 		RunE: func(_ *cobra.Command, given []string) error {
 			registry := jobsall.Kinds()
 			switch {
@@ -55,12 +51,12 @@ func newKinds(a *app) *cobra.Command {
 			}
 			kind, ok := registry.Lookup(given[0])
 			if !ok {
-				return usagef("there is no kind %q; `upkeep kinds` lists them", given[0])
+				return notFoundf("`upkeep kinds` lists them", "there is no kind %q", given[0])
 			}
-			if a.format == formatJSON {
-				return writeJSON(a.std.Out, viewKind(kind))
+			if a.format == formatTable {
+				return a.explainKind(kind)
 			}
-			return a.explainKind(kind)
+			return a.list(listOptions(kind))
 		},
 	}
 	a.outputFlag(cmd)
@@ -68,9 +64,19 @@ func newKinds(a *app) *cobra.Command {
 	return cmd
 }
 
+func completeKinds(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, k := range jobsall.Kinds().All() {
+		if len(given) == 0 {
+			names = append(names, k.Name+"\t"+k.Summary())
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
 func listKinds(kinds []jobs.Kind) listing {
 	l := listing{columns: []string{"KIND", "PROBE", "WHAT IT DOES"}}
-	var views []kindView
+	views := []kindView{}
 	for _, k := range kinds {
 		probe := ""
 		if k.Probe {
@@ -86,35 +92,57 @@ func listKinds(kinds []jobs.Kind) listing {
 func viewKind(k jobs.Kind) kindView {
 	v := kindView{Name: k.Name, Probe: k.Probe, Doc: k.Doc, Options: []optionView{}}
 	for _, o := range k.Describe() {
-		v.Options = append(v.Options, optionView(o))
+		option := optionView(o)
+		if option.Enum == nil {
+			option.Enum = []string{}
+		}
+		v.Options = append(v.Options, option)
 	}
 	return v
 }
 
-func (a *app) explainKind(k jobs.Kind) error {
-	fmt.Fprintf(a.std.Out, "%s\n\n", strings.TrimSpace(k.Doc))
-	p := a.painter(a.std.Out)
-	var rows [][]string
+// listOptions makes the forms of one kind for programs.
+func listOptions(k jobs.Kind) listing {
+	l := listing{columns: []string{"OPTION", "TYPE", "DEFAULT", "REQUIRED", "ENUM", "MEANING", "EXAMPLE"}, data: viewKind(k)}
 	for _, o := range k.Describe() {
-		note := o.Default
-		if o.Required {
-			note = p.bold("required")
-		}
-		kindOf := o.Type
-		if len(o.Enum) > 0 {
-			kindOf = strings.Join(o.Enum, " | ")
-		}
-		doc := o.Doc
-		if o.Example != "" {
-			doc += " Example: " + o.Example
-		}
-		rows = append(rows, []string{p.bold(o.Path), kindOf, note, doc})
+		l.rows = append(l.rows, []string{o.Path, o.Type, o.Default, strconv.FormatBool(o.Required), strings.Join(o.Enum, " "), o.Doc, o.Example})
 	}
-	if len(rows) == 0 {
-		fmt.Fprintln(a.std.Out, "It has no options.")
+	return l
+}
+
+// explainKind writes the reference of one kind for people: the doc, and each
+// option with its meaning below it.
+func (a *app) explainKind(k jobs.Kind) error {
+	w := a.std.Out
+	fmt.Fprintf(w, "%s\n", strings.TrimSpace(k.Doc))
+	p := a.painter(w)
+	options := k.Describe()
+	if len(options) == 0 {
+		fmt.Fprintln(w, "\nIt has no options.")
 		return nil
 	}
-	return writeTable(a.std.Out, []string{"OPTION", "TYPE", "DEFAULT", "MEANING"}, rows)
+	fmt.Fprintf(w, "\n%s\n", p.bold("Options of with:"))
+	for _, o := range options {
+		about := o.Type
+		if len(o.Enum) > 0 {
+			about = strings.Join(o.Enum, " | ")
+		}
+		switch {
+		case o.Required:
+			about += ", required"
+		case o.Default != "":
+			about += ", default " + o.Default
+		}
+		fmt.Fprintf(w, "\n  %s  %s\n", p.bold(o.Path), p.faint(about))
+		meaning := o.Doc
+		if o.Example != "" {
+			meaning += " Example: " + o.Example
+		}
+		for _, line := range wrap(meaning, 80) {
+			fmt.Fprintf(w, "      %s\n", line)
+		}
+	}
+	return nil
 }
 
 // writeKindsMarkdown writes docs/kinds.md.

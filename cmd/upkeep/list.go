@@ -8,14 +8,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/runner"
 )
 
 func newList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the workflows with their schedules and last runs",
-		Args:  args(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.listWorkflows(cmd.Context()) },
+		Long: `List the configured workflows: when each is due next, and how its newest run went.
+The next instant is in the time zone of the workflow.`,
+		Example: "  upkeep list\n  upkeep list -o json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listWorkflows(cmd.Context()) },
 	}
 	a.outputFlag(cmd)
 	return cmd
@@ -24,19 +27,31 @@ func newList(a *app) *cobra.Command {
 // workflowView is the JSON form of a configured workflow.
 type workflowView struct {
 	Name        string     `json:"name"`
-	Description string     `json:"description,omitempty"`
+	Description string     `json:"description"`
 	Schedule    string     `json:"schedule"`
 	Next        *time.Time `json:"next"`
 	Jobs        []string   `json:"jobs"`
-	Last        *runView   `json:"last"`
+	Last        *lastView  `json:"last"`
+}
+
+// lastView is the JSON form of a workflow's newest run.
+type lastView struct {
+	ID              runner.RunID  `json:"id"`
+	State           runner.State  `json:"state"`
+	Reason          runner.Reason `json:"reason"`
+	Interrupted     bool          `json:"interrupted"`
+	QueuedAt        time.Time     `json:"queued_at"`
+	StartedAt       *time.Time    `json:"started_at"`
+	FinishedAt      *time.Time    `json:"finished_at"`
+	DurationSeconds float64       `json:"duration_seconds"`
 }
 
 func (a *app) listWorkflows(ctx context.Context) error {
-	cfg, err := a.config()
+	cfg, err := a.loadForReading()
 	if err != nil {
 		return err
 	}
-	reader, err := a.openReader(ctx)
+	reader, err := a.openHistory(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -49,10 +64,9 @@ func (a *app) listWorkflows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := a.painter(a.std.Out)
 	l := listing{
 		columns: []string{"WORKFLOW", "SCHEDULE", "NEXT", "LAST", "STATE", "JOBS"},
-		empty:   "no workflows are configured; `upkeep init` writes an example",
+		empty:   "no workflows are configured",
 	}
 	views := []workflowView{}
 	now := time.Now()
@@ -60,9 +74,10 @@ func (a *app) listWorkflows(ctx context.Context) error {
 		v := viewWorkflow(w, now)
 		lastAt, state := "-", "-"
 		if run, ok := latest[w.Name]; ok {
-			last := viewRun(run, nil)
-			v.Last = &last
-			lastAt, state = stamp(run.QueuedAt), p.state(run.State)
+			if v.Last, state, err = a.viewLast(ctx, reader, run); err != nil {
+				return err
+			}
+			lastAt = stamp(run.QueuedAt)
 		}
 		next := "-"
 		if v.Next != nil {
@@ -73,6 +88,22 @@ func (a *app) listWorkflows(ctx context.Context) error {
 	}
 	l.data = views
 	return a.list(l)
+}
+
+// viewLast makes both forms of a workflow's newest run.
+func (a *app) viewLast(ctx context.Context, reader history, run runner.Run) (*lastView, string, error) {
+	orphaned, err := reader.orphaned(ctx, run)
+	if err != nil {
+		return nil, "", err
+	}
+	state := a.painter(a.std.Out).state(run.State)
+	if orphaned {
+		state += ", " + interrupted
+	}
+	return &lastView{
+		ID: run.ID, State: run.State, Reason: run.Reason, Interrupted: orphaned, QueuedAt: run.QueuedAt,
+		StartedAt: instant(run.StartedAt), FinishedAt: instant(run.FinishedAt), DurationSeconds: seconds(run.StartedAt, run.FinishedAt),
+	}, state, nil
 }
 
 func viewWorkflow(w *configs.Workflow, now time.Time) workflowView {

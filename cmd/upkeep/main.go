@@ -5,12 +5,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	_ "time/tzdata" // schedules must not depend on the zone files of the host
 )
 
@@ -31,21 +28,24 @@ type stdio struct {
 	Out, Err io.Writer
 }
 
-// Main runs one command line and returns the exit code. The first SIGINT or
-// SIGTERM ends the command's context; commands that execute runs handle a
-// second one themselves.
+// Main runs one command line and returns the exit code. The first signal that
+// asks this process to end ends the command's context; commands that execute
+// runs handle signals themselves.
 func Main(args []string, std stdio) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	signals := listen()
+	defer signals.stop()
 	out := &stream{w: std.Out}
-	a := &app{std: stdio{In: std.In, Out: out, Err: std.Err}, getenv: os.LookupEnv}
+	a := &app{std: stdio{In: std.In, Out: out, Err: &notes{w: std.Err}}, getenv: os.LookupEnv, signals: signals}
 	root := newRoot(a)
 	root.SetArgs(args)
-	root.SetIn(std.In)
-	root.SetOut(out)
-	root.SetErr(std.Err)
-	cmd, err := root.ExecuteContextC(ctx)
-	if failed := out.failure(); failed != nil && codeOf(err) == exitOK {
+	root.SetIn(a.std.In)
+	root.SetOut(a.std.Out)
+	root.SetErr(a.std.Err)
+	cmd, err := root.ExecuteContextC(signals.ctx)
+	if err != nil && !a.began {
+		err = a.usage(root, err)
+	}
+	if failed := out.failure(); failed != nil && !isClosedPipe(failed) && codeOf(err) == exitOK {
 		err = fmt.Errorf("write the output: %w", failed)
 	}
 	return a.finish(cmd, err)

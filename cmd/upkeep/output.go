@@ -1,25 +1,55 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/ghosteam/upkeep/runner"
 )
 
+// format is how a command shows what it found.
+type format string
+
 const (
-	formatTable = "table"
-	formatJSON  = "json"
-	formatCSV   = "csv"
+	formatTable format = "table"
+	formatJSON  format = "json"
+	formatCSV   format = "csv"
 )
+
+// Set takes one of the formats.
+func (f *format) Set(text string) error {
+	switch given := format(text); given {
+	case formatTable, formatJSON, formatCSV:
+		*f = given
+		return nil
+	}
+	return errors.New("use table, json or csv")
+}
+
+// String returns the format's name.
+func (f *format) String() string { return string(*f) }
+
+// Type names the value in the help.
+func (f *format) Type() string { return "FORMAT" }
+
+// outputFlag adds -o to a command that shows things.
+func (a *app) outputFlag(cmd *cobra.Command) {
+	a.format = formatTable
+	cmd.Flags().VarP(&a.format, "output", "o", "table, json or csv")
+	completeFlag(cmd, "output", completeWords([]format{formatTable, formatJSON, formatCSV}))
+}
 
 // listing is one list in all the forms of -o.
 type listing struct {
@@ -37,34 +67,62 @@ func (a *app) list(l listing) error {
 	case formatJSON:
 		return writeJSON(a.std.Out, l.data)
 	case formatCSV:
-		w := csv.NewWriter(a.std.Out)
-		if err := w.Write(l.columns); err != nil {
-			return fmt.Errorf("write CSV: %w", err)
-		}
-		for _, row := range l.rows {
-			for i := range row {
-				row[i] = plain(row[i])
-			}
-		}
-		if err := w.WriteAll(l.rows); err != nil {
-			return fmt.Errorf("write CSV: %w", err)
-		}
-		return nil
-	case formatTable:
+		return a.writeCSV(l)
+	default:
 		if len(l.rows) == 0 && l.empty != "" {
 			fmt.Fprintln(a.std.Err, l.empty)
 			return nil
 		}
 		return writeTable(a.std.Out, l.columns, l.rows)
 	}
-	return usagef("unknown output format %q: use table, json or csv", a.format)
 }
 
+// writeCSV writes l as RFC 4180 wants it, with lower-case column names.
+func (a *app) writeCSV(l listing) error {
+	w := csv.NewWriter(a.std.Out)
+	header := make([]string, len(l.columns))
+	for i, c := range l.columns {
+		header[i] = strings.ToLower(strings.ReplaceAll(c, " ", "_"))
+	}
+	records := [][]string{header}
+	onTerminal := isTerminal(a.std.Out)
+	for _, row := range l.rows {
+		record := make([]string, len(row))
+		for i := range row {
+			record[i] = plain(row[i])
+			if onTerminal {
+				record[i] = oneLine(record[i], 0)
+			}
+		}
+		records = append(records, record)
+	}
+	if err := w.WriteAll(records); err != nil {
+		return fmt.Errorf("write CSV: %w", err)
+	}
+	return nil
+}
+
+// writeJSON writes data indented, with everything escaped that a terminal could
+// take for an order.
 func writeJSON(w io.Writer, data any) error {
-	encoder := json.NewEncoder(w)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(data); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	text := make([]byte, 0, b.Len())
+	for _, r := range b.String() {
+		if r != '\n' && dangerous(r) { // only inside of texts: JSON has none elsewhere
+			for _, unit := range utf16.AppendRune(nil, r) {
+				text = fmt.Appendf(text, `\u%04x`, unit)
+			}
+			continue
+		}
+		text = utf8.AppendRune(text, r)
+	}
+	if _, err := w.Write(text); err != nil {
 		return fmt.Errorf("write JSON: %w", err)
 	}
 	return nil
@@ -121,37 +179,24 @@ func plain(s string) string {
 	}
 }
 
-// oneLine makes text that came from outside safe for one line of a terminal:
-// control characters become spaces and long text is cut.
-func oneLine(s string, most int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.TrimSpace(s)
-	if most > 0 && utf8.RuneCountInString(s) > most {
-		s = string([]rune(s)[:most-1]) + "…"
-	}
-	return s
-}
-
 // isTerminal tells whether w is a terminal that may be painted.
 func isTerminal(w io.Writer) bool {
-	if s, ok := w.(*stream); ok {
-		w = s.w
-	}
-	f, ok := w.(*os.File)
+	f, ok := raw(w).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// dumb tells that the terminal understands no escape sequences.
+func (a *app) dumb() bool {
+	term, _ := a.getenv("TERM")
+	return term == "dumb"
 }
 
 // painter colors words when the output is a terminal.
 type painter struct{ on bool }
 
 func (a *app) painter(w io.Writer) painter {
-	value, set := a.getenv("NO_COLOR")
-	return painter{on: isTerminal(w) && !a.noColor && (!set || value == "")}
+	unwanted, _ := a.getenv("NO_COLOR") // https://no-color.org: set and not empty
+	return painter{on: isTerminal(w) && !a.noColor && unwanted == "" && !a.dumb()}
 }
 
 func (p painter) paint(code, s string) string {
@@ -166,15 +211,25 @@ func (p painter) faint(s string) string  { return p.paint("2", s) }
 func (p painter) red(s string) string    { return p.paint("31", s) }
 func (p painter) yellow(s string) string { return p.paint("33", s) }
 
-func (p painter) state(s runner.State) string {
-	code, ok := map[runner.State]string{
-		runner.Succeeded: "32", runner.Warned: "33", runner.Failed: "31", runner.Lost: "31",
-		runner.Canceled: "35", runner.Skipped: "2", runner.Running: "36", runner.Queued: "2",
-	}[s]
-	if !ok {
-		return string(s)
+func (p painter) state(s runner.State) string { return p.as(s, string(s)) }
+
+// as paints text in the color of a state.
+func (p painter) as(s runner.State, text string) string {
+	switch s {
+	case runner.Succeeded:
+		return p.paint("32", text)
+	case runner.Warned:
+		return p.paint("33", text)
+	case runner.Failed, runner.Lost:
+		return p.paint("31", text)
+	case runner.Canceled:
+		return p.paint("35", text)
+	case runner.Running:
+		return p.paint("36", text)
+	case runner.Skipped, runner.Queued:
+		return p.paint("2", text)
 	}
-	return p.paint(code, string(s))
+	return text
 }
 
 // stateGlyph is one character for a state.
@@ -209,11 +264,20 @@ func took(d time.Duration) string {
 	case d < 0:
 		return "-"
 	case d < time.Second:
-		return d.Round(time.Millisecond).String()
+		d = d.Round(time.Millisecond)
 	case d < time.Minute:
-		return d.Round(100 * time.Millisecond).String()
+		d = d.Round(100 * time.Millisecond)
 	case d < time.Hour:
-		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+		d = d.Round(time.Second)
+	default:
+		d = d.Round(time.Minute)
 	}
-	return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }

@@ -1,22 +1,38 @@
 package main
 
 import (
-	"fmt"
+	"errors"
+	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ghosteam/upkeep/jobs"
 )
 
 // app is what all commands share: the process's surroundings and the global
 // flags.
 type app struct {
-	std    stdio
-	getenv func(string) (string, bool)
+	std     stdio
+	getenv  func(string) (string, bool)
+	signals *interrupts
+	// began tells that the command line was understood and its command runs.
+	began bool
+	// groups are the commands in the order of the help.
+	groups []group
 
 	configPath string
-	format     string
+	format     format
 	noColor    bool
+}
+
+// group is some commands under one title.
+type group struct {
+	title    string
+	commands []*cobra.Command
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -25,61 +41,77 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Runs maintenance, proves its outcome and says so when it failed",
 		Long: `upkeep looks after a production system. A YAML file declares daily, weekly and
 monthly maintenance workflows; upkeep runs them with locking, timeouts, retries and
-crash-safe resume, proves the outcome, and records every run.
-
-` + exitHelp,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+crash-safe resume, proves the outcome, and records every run.`,
+		Version:                    versionLine(),
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableSuggestions:         true, // usage makes them
+		SuggestionsMinimumDistance: 2,
+		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRun:           func(*cobra.Command, []string) { a.began = true },
 	}
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.configPath, "config", "c", "", "configuration file (default ./upkeep.yaml, then /etc/upkeep/upkeep.yaml; env UPKEEP_CONFIG)")
+	flags.StringVarP(&a.configPath, "config", "c", "", "the configuration `FILE` (default ./upkeep.yaml, then /etc/upkeep/upkeep.yaml; env UPKEEP_CONFIG)")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colors (env NO_COLOR)")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err: err} })
-	root.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
-	root.AddGroup(
-		&cobra.Group{ID: "work", Title: "Running maintenance:"},
-		&cobra.Group{ID: "look", Title: "Looking at what happened:"},
-		&cobra.Group{ID: "setup", Title: "Setting up:"},
-		&cobra.Group{ID: "reference", Title: "Reference:"},
-	)
-	add := func(group string, commands ...*cobra.Command) {
-		for _, c := range commands {
-			c.GroupID = group
+	flags.BoolP("help", "h", false, "explain the command")
+	root.Flags().Bool("version", false, "print the version of this binary")
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpFunc(a.help)
+	a.groups = []group{
+		{"Running maintenance", []*cobra.Command{newRun(a), newRetry(a), newCancel(a)}},
+		{"Looking at what happened", []*cobra.Command{newList(a), newHistory(a), newShow(a), newLogs(a)}},
+		{"Setting up", []*cobra.Command{newInit(a), newValidate(a)}},
+		{"Reference", []*cobra.Command{newKinds(a), newSchema(a), newCompletion(a), newVersion(a), newHelp(a)}},
+	}
+	for _, g := range a.groups {
+		for _, c := range g.commands {
+			c.Args = positional(c)
 			root.AddCommand(c)
+			if c.Name() == "help" {
+				root.SetHelpCommand(c)
+			}
 		}
 	}
-	add("work", newRun(a), newRetry(a), newCancel(a))
-	add("look", newList(a), newHistory(a), newShow(a), newLogs(a))
-	add("setup", newInit(a), newValidate(a))
-	add("reference", newKinds(a), newSchema(a), newVersion(a))
-	root.SetCompletionCommandGroupID("reference")
 	return root
 }
 
-// args wraps a positional-argument rule so that a violation counts as a
-// mistake on the command line.
-func args(rule cobra.PositionalArgs) cobra.PositionalArgs {
+// positional is the rule for a command's arguments, as its usage line names
+// them: those in brackets may be left out.
+func positional(cmd *cobra.Command) cobra.PositionalArgs {
+	names := strings.Fields(cmd.Use)[1:]
+	required := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "[") })
+	if required < 0 {
+		required = len(names)
+	}
 	return func(cmd *cobra.Command, given []string) error {
-		if err := rule(cmd, given); err != nil {
-			return &usageError{err: err}
+		switch {
+		case len(given) < required:
+			return usagef("%s: the argument %s is missing", cmd.CommandPath(), names[len(given)])
+		case len(given) > len(names):
+			return usagef("%s: unexpected argument %q", cmd.CommandPath(), given[len(names)])
 		}
 		return nil
 	}
 }
 
-// outputFlag adds -o to a command that lists things.
-func (a *app) outputFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&a.format, "output", "o", formatTable, "output format: table, json or csv")
-	complete(cmd, "output", formatTable, formatJSON, formatCSV)
-}
-
-// complete offers fixed words for a flag.
-func complete(cmd *cobra.Command, flag string, words ...string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
-	if err != nil {
-		panic(fmt.Sprintf("completion of --%s: %v", flag, err))
+// usage makes an error of a command line that was not understood readable.
+func (a *app) usage(root *cobra.Command, err error) error {
+	name, ok := strings.CutPrefix(err.Error(), "unknown command ")
+	if !ok {
+		return &usageError{err: err}
 	}
+	quoted, quoteErr := strconv.QuotedPrefix(name)
+	if quoteErr != nil {
+		return &usageError{err: err}
+	}
+	if name, quoteErr = strconv.Unquote(quoted); quoteErr != nil {
+		return &usageError{err: err}
+	}
+	hint := "`upkeep --help` lists the commands"
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		hint = "did you mean `upkeep " + strings.Join(near, "` or `upkeep ") + "`?"
+	}
+	return jobs.WithHint(usagef("there is no command %q", name), hint)
 }
 
 // configFile finds the configuration: flag, then UPKEEP_CONFIG, then the two
@@ -91,11 +123,13 @@ func (a *app) configFile() (string, error) {
 	if path, ok := a.getenv("UPKEEP_CONFIG"); ok && path != "" {
 		return path, nil
 	}
-	places := []string{"upkeep.yaml", filepath.FromSlash("/etc/upkeep/upkeep.yaml")}
+	places := []string{"upkeep.yaml", "/etc/upkeep/upkeep.yaml"}
 	for _, path := range places {
-		if _, err := os.Stat(path); err == nil {
+		// A file that is there and cannot be read is for the loader to report.
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			return path, nil
 		}
 	}
-	return "", usagef("no configuration: neither ./%s nor %s exists; name one with -c FILE, or write one with `upkeep init`", places[0], places[1])
+	return "", jobs.WithHint(usagef("no configuration: there is neither ./%s nor %s", places[0], places[1]),
+		"name one with -c FILE or UPKEEP_CONFIG, or write one with `upkeep init`")
 }

@@ -16,7 +16,7 @@ func newSchema(a *app) *cobra.Command {
 language server use it for completion and checks when the file starts with
 
   # yaml-language-server: $schema=upkeep.schema.json`,
-		Args: args(cobra.NoArgs),
+		Example: "  upkeep schema > upkeep.schema.json",
 		RunE: func(*cobra.Command, []string) error {
 			text, err := configs.Schema(a.catalog())
 			if err != nil {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -23,7 +25,6 @@ func newShow(a *app) *cobra.Command {
 values and artifacts. RUN is a run's ID, the beginning of one, a workflow's name
 for its newest run, or ` + "`last`" + `.`,
 		Example:           "  upkeep show last\n  upkeep show daily\n  upkeep show 019aa1b2 -o json",
-		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRuns,
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return a.show(cmd.Context(), given[0])
@@ -46,7 +47,7 @@ func (a *app) show(ctx context.Context, text string) error {
 		return err
 	}
 	defer reader.Close()
-	run, err := resolveRun(ctx, reader, text)
+	run, err := findRun(ctx, reader, text)
 	if err != nil {
 		return err
 	}
@@ -54,92 +55,111 @@ func (a *app) show(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if a.format == formatTable {
-		return a.showRun(a.std.Out, run, attempts)
+	orphaned, err := reader.orphaned(ctx, run)
+	if err != nil {
+		return err
 	}
-	view := showView{runView: viewRun(run, attempts), Attempts: []attemptView{}}
+	if a.format == formatTable {
+		return a.showRun(a.std.Out, run, attempts, orphaned)
+	}
+	return a.list(listRun(run, attempts, orphaned))
+}
+
+// listRun makes the forms of one run for programs: its attempts as rows.
+func listRun(run runner.Run, attempts []runner.Attempt, orphaned bool) listing {
+	view := showView{runView: viewRun(run, attempts, orphaned), Attempts: []attemptView{}}
 	l := listing{columns: []string{"job", "kind", "attempt", "state", "reason", "started_at", "duration_seconds", "summary", "error"}}
 	for _, at := range attempts {
 		v := viewAttempt(at)
 		view.Attempts = append(view.Attempts, v)
+		started := ""
+		if v.StartedAt != nil {
+			started = v.StartedAt.Format(time.RFC3339)
+		}
 		l.rows = append(l.rows, []string{
 			at.Job, at.Kind, strconv.Itoa(at.Number), string(at.State), string(at.Reason),
-			at.StartedAt.Format("2006-01-02T15:04:05Z07:00"), strconv.FormatFloat(v.DurationSeconds, 'f', 3, 64), v.Summary, at.Error,
+			started, strconv.FormatFloat(v.DurationSeconds, 'f', 3, 64), v.Summary, at.Error,
 		})
 	}
 	l.data = view
-	return a.list(l)
+	return l
 }
 
-func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt) error {
+func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, orphaned bool) error {
 	p := a.painter(w)
+	state := stateWords(p, run) + tookWords(run)
+	if orphaned {
+		state += ", " + interrupted
+	}
 	facts := [][]string{
 		{"workflow", p.bold(run.Spec.Workflow)},
-		{"state", stateWords(p, run) + tookWords(run)},
+		{"state", state},
 		{"run", string(run.ID)},
-		{"trigger", string(run.Trigger) + by(run)},
+		{"trigger", string(run.Trigger) + by(run.By)},
 		{"slot", stamp(run.Slot)},
 		{"started", stamp(run.StartedAt)},
 		{"finished", stamp(run.FinishedAt)},
 	}
-	if run.Node != "" {
-		facts = append(facts, []string{"node", run.Node})
+	fact := func(name, value string) {
+		if value != "" {
+			facts = append(facts, []string{name, oneLine(value, 0)})
+		}
 	}
+	fact("node", run.Node)
 	for _, name := range slices.Sorted(maps.Keys(run.Params)) {
-		facts = append(facts, []string{"param", name + "=" + oneLine(run.Params[name], 0)})
+		fact("param", name+"="+run.Params[name])
 	}
-	if run.CanceledBy != "" {
-		facts = append(facts, []string{"canceled by", run.CanceledBy})
-	}
-	if run.Message != "" {
-		facts = append(facts, []string{"message", oneLine(run.Message, 0)})
-	}
+	fact("canceled by", run.CanceledBy)
+	fact("retried by", run.ReopenedBy)
+	fact("message", run.Message)
 	if err := writeTable(w, []string{"", ""}, facts); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
 	var rows [][]string
 	for _, at := range attempts {
-		rows = append(rows, []string{
-			p.state(at.State) + superseded(at), at.Job, at.Kind, attemptNumber(at), attemptTook(at), oneLine(outcomeOf(at), 0),
-		})
+		number, spent := "-", "-"
+		if began(at) {
+			number, spent = strconv.Itoa(at.Number), attemptTook(at)
+		}
+		rows = append(rows, []string{p.state(at.State) + superseded(at), at.Job, at.Kind, number, spent, oneLine(outcomeOf(at), 0)})
 	}
 	if err := writeTable(w, []string{"STATE", "JOB", "KIND", "TRY", "TOOK", "OUTCOME"}, rows); err != nil {
 		return err
 	}
 	a.showDetails(w, attempts)
-	fmt.Fprintf(w, "\n%s %s\n", p.faint("what it wrote:"), a.again("logs "+string(run.ID)))
+	next := func(label, command string) {
+		fmt.Fprintf(w, "%s %s\n", p.faint(label), a.again(command+" "+string(run.ID)))
+	}
+	fmt.Fprintln(w)
+	next("what it wrote:", "logs")
+	if orphaned {
+		next("continue it:  ", "retry")
+	}
 	return nil
 }
 
-func by(run runner.Run) string {
-	if run.By == "" {
+func by(who string) string {
+	if who == "" {
 		return ""
 	}
-	return " by " + oneLine(run.By, 0)
+	return " by " + oneLine(who, 0)
 }
 
 func superseded(at runner.Attempt) string {
 	if at.Superseded {
-		return " (reopened)"
+		return " (retried)"
 	}
 	return ""
 }
 
-// attemptNumber is empty for a job that never began.
-func attemptNumber(at runner.Attempt) string {
-	if at.StartedAt.IsZero() {
-		return "-"
-	}
-	return strconv.Itoa(at.Number)
-}
-
+// outcomeOf is what an attempt came to, in the words of the job.
 func outcomeOf(at runner.Attempt) string {
 	switch {
 	case at.Error != "":
 		return at.Error
-	case at.State == runner.Skipped:
-		return "skipped: " + string(at.Reason)
+	case at.State == runner.Skipped && at.Result.Summary == "":
+		return string(at.Reason)
 	}
 	return at.Result.Summary
 }
@@ -150,23 +170,39 @@ func (a *app) showDetails(w io.Writer, attempts []runner.Attempt) {
 	p := a.painter(w)
 	for _, at := range attempts {
 		var b strings.Builder
+		if strings.Contains(at.Error, "\n") { // the table has it on one line
+			fmt.Fprintf(&b, "  error: %s\n", indent(at.Error, "  "))
+		}
 		if at.Hint != "" {
-			fmt.Fprintf(&b, "  hint: %s\n", at.Hint)
+			fmt.Fprintf(&b, "  hint: %s\n", indent(at.Hint, "  "))
 		}
 		for _, f := range at.Result.Findings {
 			fmt.Fprintf(&b, "  %-8s %s\n", f.Severity, oneLine(f.Text, 0))
 		}
 		for _, name := range slices.Sorted(maps.Keys(at.Result.Values)) {
-			fmt.Fprintf(&b, "  %s = %s\n", name, strconv.FormatFloat(at.Result.Values[name], 'g', 10, 64))
+			fmt.Fprintf(&b, "  %s = %s\n", oneLine(name, 0), number(name, at.Result.Values[name]))
 		}
 		for _, name := range slices.Sorted(maps.Keys(at.Result.Outputs)) {
-			fmt.Fprintf(&b, "  %s: %s\n", name, oneLine(at.Result.Outputs[name], 200))
+			fmt.Fprintf(&b, "  %s: %s\n", oneLine(name, 0), oneLine(at.Result.Outputs[name], 200))
 		}
 		for _, art := range at.Result.Artifacts {
-			fmt.Fprintf(&b, "  artifact %s: %s (%s)\n", art.Store, art.Key, humanize.IBytes(uint64(max(art.Bytes, 0))))
+			fmt.Fprintf(&b, "  artifact %s: %s (%s)\n", oneLine(art.Store, 0), oneLine(art.Key, 0), humanize.IBytes(uint64(max(art.Bytes, 0))))
 		}
 		if b.Len() > 0 {
 			fmt.Fprintf(w, "\n%s\n%s", p.bold(fmt.Sprintf("%s, try %d", at.Job, at.Number)), b.String())
 		}
 	}
+}
+
+// number writes a value for people: whole numbers whole, bytes also in units.
+func number(name string, v float64) string {
+	const exact = 1 << 53 // https://en.wikipedia.org/wiki/Double-precision_floating-point_format
+	if v != math.Trunc(v) || math.Abs(v) > exact {
+		return strconv.FormatFloat(v, 'g', 6, 64)
+	}
+	text := strconv.FormatFloat(v, 'f', 0, 64)
+	if strings.HasSuffix(name, "bytes") && v >= 1024 {
+		text += " (" + humanize.IBytes(uint64(v)) + ")"
+	}
+	return text
 }

@@ -24,16 +24,30 @@ func newValidate(a *app) *cobra.Command {
 		Short: "Check the configuration and whether its jobs could run here",
 		Long: `Check the configuration: every error at once, with its place. Then ask every job
 whether it could run on this machine: programs present, paths readable, stores
-reachable. Contradictions that are legal are warnings; --strict makes them errors.`,
-		Args: args(cobra.NoArgs),
+reachable. Contradictions that are legal, and what a job lacks just now, are
+warnings; --strict makes them errors.`,
+		Example: "  upkeep validate\n  upkeep -c upkeep.yaml validate --strict --no-preflight",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.validate(cmd.Context(), strict, offline)
 		},
 	}
 	a.outputFlag(cmd)
 	cmd.Flags().BoolVar(&strict, "strict", false, "treat warnings as errors")
-	cmd.Flags().BoolVar(&offline, "no-preflight", false, "check the file only, not this machine")
+	cmd.Flags().BoolVar(&offline, "no-preflight", false, "check the files only, not this machine")
 	return cmd
+}
+
+// problemView is the JSON form of a problem.
+type problemView struct {
+	File     string           `json:"file"`
+	Line     int              `json:"line"`
+	Column   int              `json:"column"`
+	Path     string           `json:"path"`
+	Severity configs.Severity `json:"severity"`
+	Rule     string           `json:"rule"`
+	Message  string           `json:"message"`
+	Hint     string           `json:"hint"`
+	Source   string           `json:"source"`
 }
 
 func (a *app) validate(ctx context.Context, strict, offline bool) error {
@@ -42,44 +56,59 @@ func (a *app) validate(ctx context.Context, strict, offline bool) error {
 	switch {
 	case err != nil && !known:
 		return err
-	case err == nil && offline:
-		problems = cfg.Warnings
 	case err == nil:
-		problems = append(slices.Clone(cfg.Warnings), preflight(ctx, cfg)...)
+		problems = cfg.Warnings
+		if !offline {
+			problems = append(slices.Clone(problems), preflight(ctx, cfg)...)
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
 	}
 	bad := len(problems.Errors())
 	if strict {
 		bad = len(problems)
 	}
-	if a.format == formatTable {
-		if len(problems) > 0 {
-			fmt.Fprintln(a.std.Err, problems.Error())
-		}
-		if bad == 0 {
-			jobs := 0
-			for _, w := range cfg.Workflows {
-				jobs += len(w.Jobs)
-			}
-			fmt.Fprintf(a.std.Out, "%s is valid: %d workflows, %d jobs, %d warnings\n", cfg.Path, len(cfg.Workflows), jobs, len(problems))
-		}
-	} else if err := a.listProblems(problems); err != nil {
-		return err
+	if a.format != formatTable {
+		err = a.list(listProblems(problems))
+	} else {
+		a.tellProblems(cfg, problems, bad)
+		err = nil
 	}
-	if bad > 0 {
+	if err == nil && bad > 0 {
 		return &problemsFound{count: bad}
 	}
-	return nil
+	return err
 }
 
-func (a *app) listProblems(problems configs.Problems) error {
-	l := listing{columns: []string{"file", "line", "column", "path", "severity", "rule", "message", "hint"}, data: problems}
-	if problems == nil {
-		l.data = []configs.Problem{}
-	}
+func (a *app) tellProblems(cfg *configs.Config, problems configs.Problems, bad int) {
 	for _, p := range problems {
+		fmt.Fprintln(a.std.Err, paragraph(p.String()))
+	}
+	warnings := len(problems.Warnings())
+	if bad > 0 {
+		fmt.Fprintf(a.std.Err, "%s, %s\n", count(len(problems.Errors()), "error"), count(warnings, "warning"))
+		return
+	}
+	jobs := 0
+	for _, w := range cfg.Workflows {
+		jobs += len(w.Jobs)
+	}
+	fmt.Fprintf(a.std.Out, "%s is valid: %s, %s, %s\n", cfg.Path, count(len(cfg.Workflows), "workflow"), count(jobs, "job"), count(warnings, "warning"))
+}
+
+func listProblems(problems configs.Problems) listing {
+	views := []problemView{}
+	l := listing{columns: []string{"file", "line", "column", "path", "severity", "rule", "message", "hint"}}
+	for _, p := range problems {
+		views = append(views, problemView{
+			File: p.File, Line: p.Line, Column: p.Col, Path: p.Path, Severity: p.Severity, Rule: p.Rule,
+			Message: p.Message, Hint: p.Hint, Source: p.Source,
+		})
 		l.rows = append(l.rows, []string{p.File, strconv.Itoa(p.Line), strconv.Itoa(p.Col), p.Path, string(p.Severity), p.Rule, p.Message, p.Hint})
 	}
-	return a.list(l)
+	l.data = views
+	return l
 }
 
 // preflight asks every job whether it could run. What a job lacks now may be

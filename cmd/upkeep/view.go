@@ -14,8 +14,8 @@ type runView struct {
 	ID              runner.RunID       `json:"id"`
 	Workflow        string             `json:"workflow"`
 	State           runner.State       `json:"state"`
-	Reason          runner.Reason      `json:"reason,omitempty"`
-	Message         string             `json:"message,omitempty"`
+	Reason          runner.Reason      `json:"reason"`
+	Message         string             `json:"message"`
 	Trigger         runner.Trigger     `json:"trigger"`
 	Slot            time.Time          `json:"slot"`
 	QueuedAt        time.Time          `json:"queued_at"`
@@ -23,11 +23,13 @@ type runView struct {
 	FinishedAt      *time.Time         `json:"finished_at"`
 	DurationSeconds float64            `json:"duration_seconds"`
 	Node            string             `json:"node"`
-	By              string             `json:"by,omitempty"`
-	CanceledBy      string             `json:"canceled_by,omitempty"`
+	By              string             `json:"by"`
+	CanceledBy      string             `json:"canceled_by"`
+	ReopenedBy      string             `json:"reopened_by"`
+	Interrupted     bool               `json:"interrupted"`
 	DryRun          bool               `json:"dry_run"`
 	Epoch           int64              `json:"epoch"`
-	Params          map[string]string  `json:"params,omitempty"`
+	Params          map[string]string  `json:"params"`
 	Jobs            map[string]jobView `json:"jobs"`
 }
 
@@ -35,12 +37,12 @@ type runView struct {
 type jobView struct {
 	Kind            string             `json:"kind"`
 	State           runner.State       `json:"state"`
-	Reason          runner.Reason      `json:"reason,omitempty"`
+	Reason          runner.Reason      `json:"reason"`
 	Attempts        int                `json:"attempts"`
 	DurationSeconds float64            `json:"duration_seconds"`
-	Summary         string             `json:"summary,omitempty"`
-	Error           string             `json:"error,omitempty"`
-	Hint            string             `json:"hint,omitempty"`
+	Summary         string             `json:"summary"`
+	Error           string             `json:"error"`
+	Hint            string             `json:"hint"`
 	Values          map[string]float64 `json:"values"`
 }
 
@@ -50,36 +52,45 @@ type attemptView struct {
 	Kind            string             `json:"kind"`
 	Number          int                `json:"number"`
 	State           runner.State       `json:"state"`
-	Reason          runner.Reason      `json:"reason,omitempty"`
-	Error           string             `json:"error,omitempty"`
-	Hint            string             `json:"hint,omitempty"`
+	Reason          runner.Reason      `json:"reason"`
+	Error           string             `json:"error"`
+	Hint            string             `json:"hint"`
 	ExitCode        *int               `json:"exit_code"`
 	StartedAt       *time.Time         `json:"started_at"`
 	FinishedAt      *time.Time         `json:"finished_at"`
 	DurationSeconds float64            `json:"duration_seconds"`
 	Superseded      bool               `json:"superseded"`
-	Summary         string             `json:"summary,omitempty"`
+	Summary         string             `json:"summary"`
 	Values          map[string]float64 `json:"values"`
-	Outputs         map[string]string  `json:"outputs,omitempty"`
+	Outputs         map[string]string  `json:"outputs"`
 	Findings        []jobs.Finding     `json:"findings"`
 	Artifacts       []object.Info      `json:"artifacts"`
 	OutputBytes     int64              `json:"output_bytes"`
 	OutputCut       int64              `json:"output_cut"`
 }
 
-func viewRun(r runner.Run, attempts []runner.Attempt) runView {
+// viewRun makes the JSON form of a run; orphaned tells that nobody works on it
+// though it has not ended.
+func viewRun(r runner.Run, attempts []runner.Attempt, orphaned bool) runView {
 	v := runView{
 		ID: r.ID, Workflow: r.Spec.Workflow, State: r.State, Reason: r.Reason, Message: r.Message,
 		Trigger: r.Trigger, Slot: r.Slot, QueuedAt: r.QueuedAt,
 		StartedAt: instant(r.StartedAt), FinishedAt: instant(r.FinishedAt),
 		DurationSeconds: seconds(r.StartedAt, r.FinishedAt),
-		Node:            r.Node, By: r.By, CanceledBy: r.CanceledBy, DryRun: r.DryRun, Epoch: r.Epoch,
+		Node:            r.Node, By: r.By, CanceledBy: r.CanceledBy, ReopenedBy: r.ReopenedBy,
+		Interrupted: orphaned, DryRun: r.DryRun, Epoch: r.Epoch,
 		Params: r.Params, Jobs: map[string]jobView{},
 	}
+	if v.Params == nil {
+		v.Params = map[string]string{}
+	}
 	for _, a := range attempts {
-		j := v.Jobs[a.Job]
+		tries := v.Jobs[a.Job].Attempts
+		if began(a) {
+			tries++
+		}
 		v.Jobs[a.Job] = jobView{
-			Kind: a.Kind, State: a.State, Reason: a.Reason, Attempts: j.Attempts + 1,
+			Kind: a.Kind, State: a.State, Reason: a.Reason, Attempts: tries,
 			DurationSeconds: seconds(a.StartedAt, a.FinishedAt),
 			Summary:         a.Result.Summary, Error: a.Error, Hint: a.Hint, Values: values(a),
 		}
@@ -100,6 +111,9 @@ func viewAttempt(a runner.Attempt) attemptView {
 	if a.ExitCode >= 0 {
 		v.ExitCode = &a.ExitCode
 	}
+	if v.Outputs == nil {
+		v.Outputs = map[string]string{}
+	}
 	if v.Findings == nil {
 		v.Findings = []jobs.Finding{}
 	}
@@ -119,13 +133,11 @@ func byRun(attempts []runner.Attempt) map[runner.RunID][]runner.Attempt {
 }
 
 // latestPerJob returns the last attempt of each job in the order in which the
-// jobs first appear, and how many attempts each had.
-func latestPerJob(attempts []runner.Attempt) ([]runner.Attempt, map[string]int) {
-	counts := map[string]int{}
+// jobs first appear.
+func latestPerJob(attempts []runner.Attempt) []runner.Attempt {
 	place := map[string]int{}
 	var out []runner.Attempt
 	for _, a := range attempts {
-		counts[a.Job]++
 		if i, ok := place[a.Job]; ok {
 			out[i] = a
 			continue
@@ -133,8 +145,11 @@ func latestPerJob(attempts []runner.Attempt) ([]runner.Attempt, map[string]int) 
 		place[a.Job] = len(out)
 		out = append(out, a)
 	}
-	return out, counts
+	return out
 }
+
+// began tells whether an attempt was more than the note that a job is left out.
+func began(a runner.Attempt) bool { return a.State != runner.Skipped }
 
 func values(a runner.Attempt) map[string]float64 {
 	if a.Result.Values == nil {

@@ -8,17 +8,13 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"sync"
-	"time"
-
-	"github.com/spf13/cobra"
+	"slices"
 
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/secret"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/executor"
-	"github.com/ghosteam/upkeep/runner/queue/local"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/object"
 	objectall "github.com/ghosteam/upkeep/storage/object/all"
@@ -50,43 +46,72 @@ func (a *app) config() (*configs.Config, error) {
 	return cfg, nil
 }
 
-// log is where the program itself speaks to its operator.
-func (a *app) log() *slog.Logger {
-	return slog.New(slog.NewTextHandler(a.std.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+// loadForReading reads a configuration for what only looks at it or at the
+// ledger: references without a value, such as a variable that only the service
+// has, do not keep anyone from that.
+func (a *app) loadForReading() (*configs.Config, error) {
+	cfg, err := a.load()
+	if cfg == nil {
+		return nil, err
+	}
+	return cfg, nil
 }
 
-// closingReader is the read side of a ledger together with its end.
-type closingReader struct {
+// log is where the program itself speaks to the person at the keyboard.
+func (a *app) log() *slog.Logger { return slog.New(&noteHandler{w: a.std.Err}) }
+
+// history is the read side of a ledger together with its end.
+type history struct {
 	runner.Reader
 
+	nodes func(ctx context.Context) ([]ledger.Node, error)
 	close func() error
 	log   *slog.Logger
 }
 
-// Close ends the reader. What was read has been shown by then, so a failure is
+// Close ends the reading. What was read has been shown by then, so a failure is
 // only logged.
-func (r closingReader) Close() {
-	if err := r.close(); err != nil {
-		r.log.Warn("close the ledger", "error", err)
+func (h history) Close() {
+	if err := h.close(); err != nil {
+		h.log.Warn("close the ledger", "error", err)
 	}
 }
 
-// openReader opens the ledger for reading. A ledger that does not exist yet
-// reads as empty. Unset references elsewhere in the configuration do not keep
-// anyone from reading what happened.
-func (a *app) openReader(ctx context.Context) (closingReader, error) {
-	cfg, err := a.load()
-	if cfg == nil {
-		return closingReader{}, err
+// orphaned tells whether nobody works on an open run: it was cut short by a
+// crash or a stop, and can be continued.
+func (h history) orphaned(ctx context.Context, run runner.Run) (bool, error) {
+	if run.State.Final() {
+		return false, nil
 	}
+	nodes, err := h.nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(nodes, func(n ledger.Node) bool { return n.Alive && n.Instance == run.Owner }), nil
+}
+
+// openReader opens the ledger for reading. A ledger that does not exist yet
+// reads as empty.
+func (a *app) openReader(ctx context.Context) (history, error) {
+	cfg, err := a.loadForReading()
+	if err != nil {
+		return history{}, err
+	}
+	return a.openHistory(ctx, cfg)
+}
+
+func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, error) {
 	reader, err := ledger.OpenReader(ctx, a.ledgerOptions(cfg))
 	if errors.Is(err, ledger.ErrMissing) {
-		return closingReader{Reader: emptyLedger{}, close: func() error { return nil }, log: a.log()}, nil
+		return history{
+			Reader: emptyLedger{}, close: func() error { return nil }, log: a.log(),
+			nodes: func(context.Context) ([]ledger.Node, error) { return nil, nil },
+		}, nil
 	}
 	if err != nil {
-		return closingReader{}, err
+		return history{}, err
 	}
-	return closingReader{Reader: reader, close: reader.Close, log: a.log()}, nil
+	return history{Reader: reader, nodes: reader.Nodes, close: reader.Close, log: a.log()}, nil
 }
 
 // ledgerOptions are the options that all ways of opening the ledger share.
@@ -113,85 +138,6 @@ func stateDir(cfg *configs.Config) string {
 	return filepath.Join(cfg.Root, "var")
 }
 
-// engine is what executes runs in this process.
-type engine struct {
-	cfg    *configs.Config
-	ledger *ledger.Ledger
-	queue  *local.Queue
-	stop   context.CancelCauseFunc
-	handle func(ctx context.Context, id runner.RunID)
-
-	beating sync.WaitGroup
-}
-
-// openEngine takes the ledger for this process alone and makes an engine. The
-// caller closes it.
-func (a *app) openEngine(ctx context.Context, cfg *configs.Config, command string, observer runner.Observer) (*engine, error) {
-	o := a.ledgerOptions(cfg)
-	o.Exclusive, o.Command = true, command
-	l, err := ledger.Open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.Register(ctx); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	// Runs outlive the command's context: the first signal cancels them in
-	// good order, only the second stops them.
-	hard, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	x := executor.New(executor.Options{
-		Ledger: l, Compiler: cfg, Observer: observer, Node: cfg.Node, Version: version,
-		LiveDir: l.LiveDir(), WorkDir: filepath.Join(stateDir(cfg), "work"), Stop: hard, Log: a.log(),
-	})
-	e := &engine{
-		cfg: cfg, ledger: l, stop: stop, handle: x.Handle,
-		queue: local.New(local.Options{Backlog: onlyWhatIsAsked{}, Slots: cfg.MaxRunning, Base: hard, Log: a.log()}),
-	}
-	e.beating.Go(func() { e.beat(hard, a.log()) })
-	return e, nil
-}
-
-// beat proves to the other nodes that this one is alive, until the engine
-// stops. When it cannot, others may take over what runs here, so everything
-// here ends.
-func (e *engine) beat(ctx context.Context, log *slog.Logger) {
-	if e.cfg.Ledger.Dialect == "sqlite" {
-		return
-	}
-	tick := time.NewTicker(ledger.HeartbeatEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		switch err := e.ledger.Heartbeat(ctx); {
-		case errors.Is(err, runner.ErrLeaseLost):
-			log.ErrorContext(ctx, "this node lost its lease and gives up its runs", "error", err)
-			e.stop(runner.ErrSuperseded)
-		case err != nil && ctx.Err() == nil:
-			log.WarnContext(ctx, "the lease could not be renewed yet", "error", err)
-		}
-	}
-}
-
-// onlyWhatIsAsked is the backlog of a command that executes one run: other
-// runs that a crash left behind wait for the daemon or for a retry.
-type onlyWhatIsAsked struct{}
-
-// Pending returns none.
-func (onlyWhatIsAsked) Pending(context.Context, runner.RunID, int) ([]runner.RunID, error) {
-	return nil, nil
-}
-
-// Close gives the ledger back.
-func (e *engine) Close() error {
-	e.stop(runner.ErrShutdown)
-	e.beating.Wait()
-	return e.ledger.Close()
-}
-
 // whoAmI names the person at the keyboard for the record.
 func whoAmI() string {
 	name := "unknown"
@@ -203,68 +149,4 @@ func whoAmI() string {
 		host = "unknown"
 	}
 	return fmt.Sprintf("%s@%s (cli)", name, host)
-}
-
-// completeWorkflows offers the names of workflows for a flag.
-func (a *app) completeWorkflows(cmd *cobra.Command, flag string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return a.workflowNames(false), cobra.ShellCompDirectiveNoFileComp
-	})
-	if err != nil {
-		panic(fmt.Sprintf("completion of --%s: %v", flag, err))
-	}
-}
-
-// workflowNames lists workflows, and with jobs also WORKFLOW.JOB, for
-// completion; a configuration that does not load completes to nothing.
-func (a *app) workflowNames(jobs bool) []string {
-	cfg, err := a.load()
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, w := range cfg.Workflows {
-		names = append(names, w.Name)
-		for _, j := range w.Jobs {
-			if jobs {
-				names = append(names, w.Name+"."+j.Name)
-			}
-		}
-	}
-	return names
-}
-
-// completeRuns offers recent runs and workflows for the argument RUN, and the
-// run's jobs for the argument after it.
-func (a *app) completeRuns(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
-	reader, err := a.openReader(cmd.Context())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer reader.Close()
-	if len(given) > 0 {
-		run, err := resolveRun(cmd.Context(), reader, given[0])
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		attempts, err := reader.Attempts(cmd.Context(), run.ID)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		latest, _ := latestPerJob(attempts)
-		var names []string
-		for _, at := range latest {
-			names = append(names, at.Job+"\t"+string(at.State))
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
-	runs, err := reader.Runs(cmd.Context(), runner.Filter{Limit: 20})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	names := []string{"last"}
-	for _, r := range runs {
-		names = append(names, fmt.Sprintf("%s\t%s %s %s", r.ID, r.Spec.Workflow, r.State, stamp(r.QueuedAt)))
-	}
-	return append(names, a.workflowNames(false)...), cobra.ShellCompDirectiveNoFileComp
 }

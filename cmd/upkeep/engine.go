@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/executor"
+	"github.com/ghosteam/upkeep/runner/queue/local"
+	"github.com/ghosteam/upkeep/storage/ledger"
+)
+
+// engine is what executes runs in this process.
+type engine struct {
+	cfg    *configs.Config
+	ledger *ledger.Ledger
+	queue  *local.Queue
+	stop   context.CancelCauseFunc
+	handle func(ctx context.Context, id runner.RunID)
+
+	beating sync.WaitGroup
+}
+
+// openEngine takes the ledger for this process alone and makes an engine. The
+// caller closes it.
+func (a *app) openEngine(ctx context.Context, cfg *configs.Config, command string, observer runner.Observer) (*engine, error) {
+	o := a.ledgerOptions(cfg)
+	o.Exclusive, o.Command = true, command
+	l, err := ledger.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Register(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	// Runs outlive the command's context: the first signal cancels them in
+	// good order, only the second stops them.
+	hard, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	x := executor.New(executor.Options{
+		Ledger: l, Compiler: cfg, Observer: observer, Node: cfg.Node, Version: version,
+		LiveDir: l.LiveDir(), WorkDir: filepath.Join(stateDir(cfg), "work"), Stop: hard, Log: a.log(),
+	})
+	e := &engine{
+		cfg: cfg, ledger: l, stop: stop, handle: x.Handle,
+		queue: local.New(local.Options{Backlog: onlyWhatIsAsked{}, Slots: cfg.MaxRunning, Base: hard, Log: a.log()}),
+	}
+	e.beating.Go(func() { e.beat(hard, a.log()) })
+	return e, nil
+}
+
+// beat proves to the other nodes that this one is alive, until the engine
+// stops. When it cannot, others may take over what runs here, so everything
+// here ends.
+func (e *engine) beat(ctx context.Context, log *slog.Logger) {
+	if e.cfg.Ledger.Dialect == "sqlite" {
+		return
+	}
+	tick := time.NewTicker(ledger.HeartbeatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		switch err := e.ledger.Heartbeat(ctx); {
+		case errors.Is(err, runner.ErrLeaseLost):
+			log.ErrorContext(ctx, "this node lost its lease and gives up its runs", "error", err)
+			e.stop(runner.ErrSuperseded)
+		case err != nil && ctx.Err() == nil:
+			log.WarnContext(ctx, "the lease could not be renewed yet", "error", err)
+		}
+	}
+}
+
+// onlyWhatIsAsked is the backlog of a command that executes one run: other
+// runs that a crash left behind wait for the daemon or for a retry.
+type onlyWhatIsAsked struct{}
+
+// Pending returns none.
+func (onlyWhatIsAsked) Pending(context.Context, runner.RunID, int) ([]runner.RunID, error) {
+	return nil, nil
+}
+
+// worksOn tells whether a living process works on an open run.
+func (e *engine) worksOn(ctx context.Context, run runner.Run) bool {
+	orphaned, err := history{nodes: e.ledger.Nodes}.orphaned(ctx, run)
+	return err == nil && !orphaned
+}
+
+// Close gives the ledger back.
+func (e *engine) Close() error {
+	e.stop(runner.ErrShutdown)
+	e.beating.Wait()
+	return e.ledger.Close()
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// summarize writes how a run ended, what a person should know, and where to
+// look next.
+func (a *app) summarize(w io.Writer, run runner.Run, attempts []runner.Attempt) {
+	p := a.painter(w)
+	latest := latestPerJob(attempts)
+	fmt.Fprintln(w)
+	for _, at := range latest {
+		for _, f := range at.Result.Findings {
+			if f.Severity != jobs.Info {
+				fmt.Fprintf(w, "  %s %s: %s\n", p.yellow("!"), at.Job, oneLine(f.Text, 0))
+			}
+		}
+	}
+	for _, at := range latest {
+		if at.Error == "" {
+			continue
+		}
+		fmt.Fprintf(w, "  %s %s: %s\n", p.red(stateGlyph(at.State)), at.Job, indent(at.Error, "    "))
+		if at.Hint != "" {
+			fmt.Fprintf(w, "    hint: %s\n", indent(at.Hint, "    "))
+		}
+	}
+	fmt.Fprintf(w, "%s %s %s%s  run %s\n", stateGlyph(run.State), p.bold(run.Spec.Workflow), stateWords(p, run), tookWords(run), run.ID)
+	// The message repeats the worst job, which stands above already.
+	if run.Message != "" && len(latest) == 0 {
+		fmt.Fprintf(w, "  %s\n", oneLine(run.Message, 0))
+	}
+	next := func(label, command string) {
+		fmt.Fprintf(w, "  %s %s\n", p.faint(label), a.again(command+" "+string(run.ID)))
+	}
+	next("what happened:", "show")
+	next("what it wrote:", "logs")
+	switch {
+	case !run.State.Final():
+		next("continue it:  ", "retry")
+	case run.State == runner.Failed || run.State == runner.Canceled:
+		next("try it again: ", "retry")
+	}
+}
+
+// mostEffects is how many effects of one job a dry run lists; `upkeep logs` has
+// all that were captured.
+const mostEffects = 20
+
+// tellEffects lists what the jobs of a dry run would have changed.
+func tellEffects(ctx context.Context, w io.Writer, reader runner.Reader, attempts []runner.Attempt) error {
+	for _, at := range latestPerJob(attempts) {
+		out, err := reader.Output(ctx, at.Key())
+		if errors.Is(err, runner.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		listed, more := 0, 0
+		for line := range strings.Lines(string(out.Head) + "\n" + string(out.Tail)) {
+			switch {
+			case !strings.HasPrefix(line, "would "): // the words of jobs.Env.Effect
+			case listed == mostEffects:
+				more++
+			default:
+				if listed == 0 {
+					fmt.Fprintf(w, "\n%s\n", at.Job)
+				}
+				listed++
+				fmt.Fprintf(w, "  %s\n", oneLine(line, 0))
+			}
+		}
+		if more > 0 {
+			fmt.Fprintf(w, "  … and %s more\n", count(more, "effect"))
+		}
+	}
+	return nil
+}
+
+// stateWords tells the state of a run in words for people.
+func stateWords(p painter, run runner.Run) string {
+	words := p.state(run.State)
+	switch {
+	case run.State == runner.Warned:
+		words = p.yellow("succeeded with warnings")
+	case run.State == runner.Queued && run.Epoch > 0:
+		words = p.yellow("stopped") + " before it had ended"
+	case run.State.Final() && run.Reason != "" && run.Reason != runner.ReasonError:
+		words += " (" + string(run.Reason) + ")"
+	}
+	if run.DryRun {
+		words += ", dry run: nothing was changed"
+	}
+	return words
+}
+
+func tookWords(run runner.Run) string {
+	if run.StartedAt.IsZero() || run.FinishedAt.IsZero() {
+		return ""
+	}
+	return " in " + took(run.FinishedAt.Sub(run.StartedAt))
+}
+
+// again is how the user would call upkeep with the same configuration.
+func (a *app) again(command string) string {
+	if a.configPath == "" {
+		return "upkeep " + command
+	}
+	return "upkeep -c " + shellWord(a.configPath) + " " + command
+}
