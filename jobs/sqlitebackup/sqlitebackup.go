@@ -96,5 +96,6 @@ func New(o Options, deps jobs.Deps) (jobs.Job, error) {
 	return &Job{options: o, publisher: publisher, history: history}, nil
 }
 
-// LockKeys keeps two backups of the same file from running at once.
-func (j *Job) LockKeys() []string { return []string{"sqlite/" + j.options.Path.String()} }
+// LockKeys keeps two backups of the same file, whose absolute path begins with
+// a slash, from running at once.
+func (j *Job) LockKeys() []string { return []string{"sqlite" + j.options.Path.String()} }

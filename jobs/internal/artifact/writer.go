@@ -49,7 +49,7 @@ func (w *Writer) Stream(name string) (*Stream, error) {
 	s := &Stream{w: w, name: name, part: name + w.codec.Suffix(), plain: sha256.New()}
 	s.fan = newFan(w.ctx, w.targets, s.part)
 	var err error
-	s.pack, err = frame.NewWriter(s.fan, w.codec, w.level, runtime.GOMAXPROCS(0))
+	s.pack, err = frame.NewWriter(s.fan, s.plain, w.codec, w.level, runtime.GOMAXPROCS(0))
 	if err != nil {
 		s.fan.close(err)
 		return nil, err
@@ -64,7 +64,6 @@ func (w *Writer) Stream(name string) (*Stream, error) {
 
 // Write takes plain bytes.
 func (s *Stream) Write(p []byte) (int, error) {
-	s.plain.Write(p)
 	s.bytes += int64(len(p))
 	return s.pack.Write(p)
 }
@@ -178,9 +177,9 @@ func (f *fan) Write(p []byte) (int, error) {
 			}
 		})
 	}
-	wg.Wait()
 	f.stored.Write(p)
 	f.bytes += int64(len(p))
+	wg.Wait()
 	if err := allFailed(f.targets); err != nil {
 		return 0, err
 	}

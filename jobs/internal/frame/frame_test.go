@@ -31,8 +31,8 @@ func text(size int) []byte {
 
 func compress(t *testing.T, codec frame.Codec, level, workers, chunk int, plain []byte) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	w, err := frame.NewWriter(&out, codec, level, workers)
+	var out, passed bytes.Buffer
+	w, err := frame.NewWriter(&out, &passed, codec, level, workers)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +45,9 @@ func compress(t *testing.T, codec frame.Codec, level, workers, chunk int, plain 
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if !bytes.Equal(passed.Bytes(), plain) {
+		t.Errorf("%d other bytes were passed on uncompressed", passed.Len())
 	}
 	return out.Bytes()
 }
@@ -121,7 +124,7 @@ func TestCutAndChangedStreams(t *testing.T) {
 func TestFailingWriter(t *testing.T) {
 	t.Parallel()
 	full := errors.New("disk full")
-	w, err := frame.NewWriter(&limited{left: 100_000, err: full}, frame.Zstd, 1, 2)
+	w, err := frame.NewWriter(&limited{left: 100_000, err: full}, nil, frame.Zstd, 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,10 +144,25 @@ func TestFailingWriter(t *testing.T) {
 	}
 }
 
+func TestFailingPlainWriter(t *testing.T) {
+	t.Parallel()
+	full := errors.New("disk full")
+	w, err := frame.NewWriter(io.Discard, &limited{left: 100_000, err: full}, frame.Zstd, 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(text(1 << 20)); err != nil {
+		t.Errorf("Write: %v", err)
+	}
+	if err := w.Close(); !errors.Is(err, full) {
+		t.Errorf("Close: %v, want the writer's error", err)
+	}
+}
+
 func TestAbort(t *testing.T) {
 	t.Parallel()
 	var written atomic.Int64
-	w, err := frame.NewWriter(counting{&written}, frame.Zstd, 1, 2)
+	w, err := frame.NewWriter(counting{&written}, nil, frame.Zstd, 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,10 +179,10 @@ func TestAbort(t *testing.T) {
 
 func TestUnknown(t *testing.T) {
 	t.Parallel()
-	if _, err := frame.NewWriter(io.Discard, "lzma", 1, 1); err == nil || !strings.Contains(err.Error(), "lzma") {
+	if _, err := frame.NewWriter(io.Discard, nil, "lzma", 1, 1); err == nil || !strings.Contains(err.Error(), "lzma") {
 		t.Errorf("NewWriter: %v", err)
 	}
-	if _, err := frame.NewWriter(io.Discard, frame.Gzip, 77, 1); err == nil {
+	if _, err := frame.NewWriter(io.Discard, nil, frame.Gzip, 77, 1); err == nil {
 		t.Error("gzip level 77 was accepted")
 	}
 	if _, err := frame.NewReader(strings.NewReader(""), "lzma"); err == nil {
@@ -203,7 +221,7 @@ func BenchmarkWriter(b *testing.B) {
 		b.Run(fmt.Sprintf("zstd workers=%d", workers), func(b *testing.B) {
 			b.SetBytes(int64(len(plain)))
 			for b.Loop() {
-				w, err := frame.NewWriter(io.Discard, frame.Zstd, 1, workers)
+				w, err := frame.NewWriter(io.Discard, nil, frame.Zstd, 1, workers)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"sync"
@@ -38,8 +39,10 @@ var ErrAborted = errors.New("compression aborted")
 
 // NewWriter returns a Writer that compresses to w with so many workers, at
 // least one. It holds about (workers+2) times 8 MiB at most, less for short
-// streams.
-func NewWriter(w io.Writer, codec Codec, level, workers int) (*Writer, error) {
+// streams. When plain is not nil, the uncompressed bytes are written to it in
+// their order, beside the work of the caller; it is complete once Close has
+// returned.
+func NewWriter(w, plain io.Writer, codec Codec, level, workers int) (*Writer, error) {
 	workers = max(1, workers)
 	if codec == None {
 		workers = 1
@@ -68,16 +71,20 @@ func NewWriter(w io.Writer, codec Codec, level, workers int) (*Writer, error) {
 			}
 		})
 	}
-	f.ended.Go(func() { f.emit(w) })
+	f.ended.Go(func() { f.emit(w, plain) })
 	return f, nil
 }
 
 // emit writes the frames in their order. After the first failure it only hands
 // the pieces back, so that nobody waits for ever.
-func (f *Writer) emit(w io.Writer) {
+func (f *Writer) emit(w, plain io.Writer) {
 	for p := range f.order {
+		var err error
+		if plain != nil && f.failed() == nil {
+			_, err = plain.Write(p.plain)
+		}
 		<-p.ready
-		err := p.err
+		err = cmp.Or(err, p.err)
 		if err == nil && f.failed() == nil {
 			_, err = w.Write(p.frame)
 		}

@@ -78,7 +78,7 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, o object.PutOp
 		}
 	}()
 	sum := sha256.New()
-	bytes, err := copyAll(ctx, io.MultiWriter(temp.file, sum), r)
+	bytes, err := copyAll(ctx, io.MultiWriter(&early{file: temp.file}, sum), r)
 	if err != nil {
 		return object.Info{}, err
 	}
@@ -99,6 +99,29 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, o object.PutOp
 		Store: s.name, Key: key, Bytes: bytes, SHA256: hex.EncodeToString(sum.Sum(nil)),
 		Modified: modified,
 	}, nil
+}
+
+// earlyBytes is how much is written before the kernel is asked to begin
+// putting it on the disk.
+const earlyBytes = 8 << 20
+
+// early writes to a file and lets the disk work while more is produced, so that
+// the sync at the end, which decides, has little left to wait for.
+type early struct {
+	file         *os.File
+	written, out int64
+}
+
+// Write implements io.Writer.
+func (e *early) Write(p []byte) (int, error) {
+	n, err := e.file.Write(p)
+	e.written += int64(n)
+	if e.written-e.out >= earlyBytes {
+		// Advice only: what fails here, the sync at the end reports.
+		_ = unix.SyncFileRange(int(e.file.Fd()), e.out, e.written-e.out, unix.SYNC_FILE_RANGE_WRITE)
+		e.out = e.written
+	}
+	return n, err
 }
 
 // copyAll copies r to its end, looking at ctx before every read.
