@@ -27,7 +27,7 @@ func TestPlans(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := ledgertest.Open(t, dialect.dsn(t), nil)
-			const n = 50_000
+			const n = 20_000
 			fill(t, l, n)
 			for _, q := range questions(t, l, n) {
 				rows := 0

@@ -148,19 +148,17 @@ func (l *Ledger) upgradeSQLite(ctx context.Context, s session, path string) erro
 }
 
 // checkOwnership refuses a database that is not a ledger, such as the one of
-// the application that upkeep looks after.
+// the application that upkeep looks after. It looks once, because another
+// process may be setting the ledger up; what the migrator and SQLite make for
+// themselves does not count.
 func checkOwnership(ctx context.Context, s session) error {
 	var id, tables int64
-	if err := s.row(ctx, "PRAGMA application_id").Scan(&id); err != nil {
+	const query = `SELECT (SELECT application_id FROM pragma_application_id),
+		(SELECT COUNT(*) FROM sqlite_schema WHERE tbl_name <> ? AND name NOT LIKE 'sqlite@_%' ESCAPE '@')`
+	if err := s.row(ctx, query, versionTable).Scan(&id, &tables); err != nil {
 		return err
 	}
-	if id == applicationID {
-		return nil
-	}
-	if err := s.row(ctx, "SELECT COUNT(*) FROM sqlite_schema WHERE name <> ?", versionTable).Scan(&tables); err != nil {
-		return err
-	}
-	if tables > 0 {
+	if id != applicationID && tables > 0 {
 		return jobs.WithHint(errors.New("the file is an SQLite database of another program"),
 			"give the ledger a file of its own, such as sqlite:var/upkeep.db")
 	}

@@ -18,7 +18,7 @@ import (
 // childSleeper claims a run, keeps its lease, and when it is asked tries every
 // write that its claim allows.
 func childSleeper(ctx context.Context, o order) error {
-	const ttl = 400 * time.Millisecond
+	const ttl = 2 * time.Second
 	l, err := ledger.Open(ctx, ledger.Options{DSN: secret.New(o.DSN), Node: "sleeper", LeaseTTL: ttl})
 	if err != nil {
 		return err

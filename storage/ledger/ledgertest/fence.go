@@ -107,7 +107,7 @@ func testFencing(t *testing.T, dsn secret.String) {
 // testStaleOwner is the life of a process that is stopped, declared dead and
 // woken again: its heartbeats stop, another takes over, its writes come late.
 func testStaleOwner(t *testing.T, dsn secret.String) {
-	asleep, awake := join(t, dsn, "asleep", 300*time.Millisecond), join(t, dsn, "awake", longLease)
+	asleep, awake := join(t, dsn, "asleep", shortLease), join(t, dsn, "awake", longLease)
 	c := asleep.running()
 	asleep.begin(c, Attempt("x", 1), "held")
 	if _, _, err := awake.Claim(awake.ctx, c.Run); !errors.Is(err, runner.ErrNotClaimable) {

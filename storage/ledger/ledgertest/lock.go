@@ -85,7 +85,7 @@ func testLocksAllOrNone(t *testing.T, dsn secret.String) {
 }
 
 func testLocksStale(t *testing.T, dsn secret.String) {
-	dying, s := join(t, dsn, "dying", 300*time.Millisecond), join(t, dsn, "b", longLease)
+	dying, s := join(t, dsn, "dying", shortLease), join(t, dsn, "b", longLease)
 	dead := dying.running()
 	dying.begin(dead, Attempt("x", 1), "of-the-dead")
 	c := s.running()

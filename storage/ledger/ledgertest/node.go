@@ -11,11 +11,11 @@ import (
 )
 
 func testLease(t *testing.T, dsn secret.String) {
-	const ttl = time.Second
+	const ttl = shortLease
 	s, other := join(t, dsn, "a", ttl), join(t, dsn, "b", longLease)
 	c := s.running()
 	// Kept alive well beyond its first lease.
-	for end := time.Now().Add(3 * ttl / 2); time.Now().Before(end); time.Sleep(ttl / 10) {
+	for end := time.Now().Add(5 * ttl / 4); time.Now().Before(end); time.Sleep(ttl / 10) {
 		if err := s.Heartbeat(s.ctx); err != nil {
 			t.Fatalf("Heartbeat: %v", err)
 		}

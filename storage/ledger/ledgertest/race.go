@@ -25,7 +25,7 @@ func slots(n int) []runner.Request {
 
 // testRaces: several nodes submit the same slots and claim the same runs.
 func testRaces(t *testing.T, dsn secret.String) {
-	const nodes, perNode, count = 3, 3, 200
+	const nodes, perNode, count = 2, 3, 200
 	var sites []*site
 	for i := range nodes {
 		sites = append(sites, join(t, dsn, fmt.Sprintf("node-%d", i), longLease))
@@ -99,7 +99,7 @@ func testDeadlocks(t *testing.T, dsn secret.String) {
 		return s
 	}
 	play := func(s *site, c runner.Claim, requests []runner.Request, locks []string) {
-		for round := range 20 {
+		for round := range 10 {
 			moved := slices.Clone(requests)
 			for i := range moved {
 				moved[i].Slot = moved[i].Slot.AddDate(round, 0, 0)
