@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -37,18 +38,53 @@ func rowValues(tables []Table) map[string]float64 {
 	return values
 }
 
-// drops compares the tables with the last run and returns what fell too far,
+const (
+	// droppedPrefix begins the id of a finding about a table.
+	droppedPrefix = "rows-dropped:"
+	// doubtRuns and doubtTime are how many runs, and how long, all must have
+	// been suspect before what they found is taken for the new normal.
+	doubtRuns = 3
+	doubtTime = 7 * 24 * time.Hour
+	// pastLimit bounds how far back a good run is looked for.
+	pastLimit = 2500
+)
+
+// lastGood returns the run to compare with: the newest that was not suspect
+// itself, because else the second run after a loss would find nothing odd and
+// let retention remove the last backup from before it. When all runs have been
+// suspect for long enough, there is nothing to compare with any more.
+func (j *Job) lastGood(ctx context.Context) (jobs.Past, bool, error) {
+	for _, limit := range []int{1, pastLimit} { // usually the newest will do
+		past, err := j.history.Past(ctx, limit)
+		if err != nil {
+			return jobs.Past{}, false, fmt.Errorf("read what the last runs counted: %w", err)
+		}
+		if len(past) == 0 {
+			return jobs.Past{}, false, nil
+		}
+		good := slices.IndexFunc(past, func(p jobs.Past) bool { return !suspect(p.Result) })
+		if good >= 0 {
+			old := good >= doubtRuns && time.Since(past[good].Finished) > doubtTime
+			return past[good], !old, nil
+		}
+	}
+	return jobs.Past{}, false, nil
+}
+
+// suspect tells whether a run found that rows were lost.
+func suspect(r jobs.Result) bool {
+	return slices.ContainsFunc(r.Findings, func(f jobs.Finding) bool { return strings.HasPrefix(f.ID, droppedPrefix) })
+}
+
+// drops compares the tables with the last good run and returns what fell too far,
 // the worst first.
 func (j *Job) drops(ctx context.Context, tables []Table) ([]jobs.Finding, error) {
 	if j.options.MaxDrop >= 100 {
 		return nil, nil
 	}
-	past, err := j.history.Past(ctx, 1)
-	if err != nil {
-		return nil, fmt.Errorf("read what the last run counted: %w", err)
-	}
-	if len(past) == 0 {
-		return nil, nil
+	last, ok, err := j.lastGood(ctx)
+	if err != nil || !ok {
+		return nil, err
 	}
 	now := map[string]int64{}
 	for _, t := range tables {
@@ -60,9 +96,9 @@ func (j *Job) drops(ctx context.Context, tables []Table) ([]jobs.Finding, error)
 		text  string
 	}
 	var found []drop
-	for _, name := range slices.Sorted(maps.Keys(past[0].Result.Values)) {
+	for _, name := range slices.Sorted(maps.Keys(last.Result.Values)) {
 		table, ok := strings.CutPrefix(name, rowsPrefix)
-		before := past[0].Result.Values[name]
+		before := last.Result.Values[name]
 		if !ok || before < float64(max(1, j.options.MinRows)) {
 			continue
 		}
@@ -71,17 +107,17 @@ func (j *Job) drops(ctx context.Context, tables []Table) ([]jobs.Finding, error)
 		if share <= float64(j.options.MaxDrop) {
 			continue
 		}
-		text := fmt.Sprintf("%s lost %.0f%% of its rows since the last run (%s -> %s), limit %s", table, share,
+		text := fmt.Sprintf("%s lost %.0f%% of its rows since the last good run (%s -> %s), limit %s", table, share,
 			humanize.Comma(int64(before)), humanize.Comma(rows), j.options.MaxDrop)
 		if !exists {
-			text = fmt.Sprintf("%s is gone, which held %s rows in the last run", table, humanize.Comma(int64(before)))
+			text = fmt.Sprintf("%s is gone, which held %s rows in the last good run", table, humanize.Comma(int64(before)))
 		}
 		found = append(found, drop{table, share, text})
 	}
 	slices.SortStableFunc(found, func(a, b drop) int { return cmp.Compare(b.share, a.share) })
 	var findings []jobs.Finding
 	for _, d := range found {
-		findings = append(findings, jobs.Finding{ID: "rows-dropped:" + d.name, Severity: jobs.Warning, Text: d.text})
+		findings = append(findings, jobs.Finding{ID: droppedPrefix + d.name, Severity: jobs.Warning, Text: d.text})
 	}
 	return findings, nil
 }

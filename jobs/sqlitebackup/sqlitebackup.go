@@ -23,8 +23,10 @@ sound database with the same rows gets a manifest, without which no backup exist
 API): writers go on in WAL mode and wait in the other journal modes. ` + "`vacuum`" + ` writes a compact copy
 (VACUUM INTO): it leaves out free pages and needs more CPU.
 
-**max_drop** compares each table with the last run: a table that lost a larger share of its rows is
-reported, and the backup is kept but marked as suspect, so that it does not push out older ones.
+**max_drop** compares each table with the last good run: a table that lost a larger share of its rows
+is reported, and the backup is kept but marked as suspect: no older backup is removed on its account.
+If the loss was intended, it is taken for normal after three runs and seven days; raising max_drop for
+one run does so at once.
 
 The working directory needs as much free space as the database takes, for the copy and once more for
 the proof. The user that runs upkeep must be able to read the database and, in WAL mode, to write to
@@ -39,8 +41,8 @@ type Options struct {
 	Method string    `yaml:"method" enum:"backup,vacuum" doc:"How the consistent copy is made."`
 	// The options of every kind that publishes artifacts.
 	artifact.Options `yaml:",inline"`
-	MaxDrop          unit.Share    `yaml:"max_drop" doc:"The largest share of its rows that a table may lose from one run to the next without being reported; 100% turns it off." example:"30%"`
-	MinRows          int64         `yaml:"min_rows" doc:"Tables that had fewer rows are not compared with the last run."`
+	MaxDrop          unit.Share    `yaml:"max_drop" doc:"The largest share of its rows that a table may lose since the last good run without being reported; 100% turns it off." example:"30%"`
+	MinRows          int64         `yaml:"min_rows" doc:"Tables that had fewer rows are not compared with the last good run."`
 	Wait             unit.Duration `yaml:"wait" doc:"How long to wait for a program that has locked the database."`
 	AllowEmpty       bool          `yaml:"allow_empty" doc:"Accept a database without tables."`
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -394,20 +395,35 @@ func TestForeignKeys(t *testing.T) {
 func TestDrops(t *testing.T) {
 	t.Parallel()
 	past := func(values map[string]float64) []jobs.Past { return []jobs.Past{{Result: jobs.Result{Values: values}}} }
+	good := func(age time.Duration) jobs.Past {
+		return jobs.Past{Finished: time.Now().Add(-age), Result: jobs.Result{Values: map[string]float64{"rows.orders": 10000}}}
+	}
+	bad := func(age time.Duration) jobs.Past {
+		return jobs.Past{Finished: time.Now().Add(-age), Result: jobs.Result{
+			Values: map[string]float64{"rows.orders": 1000}, Findings: []jobs.Finding{{ID: "rows-dropped:orders", Severity: jobs.Warning}},
+		}}
+	}
+	const lost = "orders lost 90% of its rows since the last good run (10,000 -> 1,000), limit 50%"
 	for name, tt := range map[string]struct {
 		past  []jobs.Past
 		limit unit.Share
 		want  []string
 	}{
-		"no history":  {nil, 50, nil},
-		"as before":   {past(map[string]float64{"rows.orders": 1000, "rows.users": 50, "bytes": 1}), 50, nil},
-		"grew":        {past(map[string]float64{"rows.orders": 500}), 50, nil},
-		"at limit":    {past(map[string]float64{"rows.orders": 2000}), 50, nil},
-		"beyond":      {past(map[string]float64{"rows.orders": 12500}), 50, []string{"orders lost 92% of its rows since the last run (12,500 -> 1,000), limit 50%"}},
-		"gone":        {past(map[string]float64{"rows.audit": 500}), 50, []string{"audit is gone, which held 500 rows in the last run"}},
-		"small":       {past(map[string]float64{"rows.audit": 99}), 50, nil},
-		"turned off":  {past(map[string]float64{"rows.orders": 1e9, "rows.audit": 500}), 100, nil},
-		"worst first": {past(map[string]float64{"rows.orders": 4000, "rows.audit": 500}), 10, []string{"audit is gone, which held 500 rows in the last run", "orders lost 75% of its rows since the last run (4,000 -> 1,000), limit 10%"}},
+		"no history":               {nil, 50, nil},
+		"as before":                {past(map[string]float64{"rows.orders": 1000, "rows.users": 50, "bytes": 1}), 50, nil},
+		"grew":                     {past(map[string]float64{"rows.orders": 500}), 50, nil},
+		"at limit":                 {past(map[string]float64{"rows.orders": 2000}), 50, nil},
+		"beyond":                   {past(map[string]float64{"rows.orders": 12500}), 50, []string{"orders lost 92% of its rows since the last good run (12,500 -> 1,000), limit 50%"}},
+		"gone":                     {past(map[string]float64{"rows.audit": 500}), 50, []string{"audit is gone, which held 500 rows in the last good run"}},
+		"small":                    {past(map[string]float64{"rows.audit": 99}), 50, nil},
+		"turned off":               {past(map[string]float64{"rows.orders": 1e9, "rows.audit": 500}), 100, nil},
+		"the last run was suspect": {[]jobs.Past{bad(time.Hour), bad(2 * time.Hour), good(3 * time.Hour)}, 50, []string{lost}},
+		"suspect for long":         {[]jobs.Past{bad(time.Hour), bad(100 * time.Hour), good(500 * time.Hour)}, 50, []string{lost}},
+		"suspect often":            {[]jobs.Past{bad(1), bad(2), bad(3), bad(4), good(time.Hour)}, 50, []string{lost}},
+		"the new normal":           {[]jobs.Past{bad(time.Hour), bad(2), bad(3), good(169 * time.Hour)}, 50, nil},
+		"weekly":                   {[]jobs.Past{good(1000 * time.Hour)}, 50, []string{lost}},
+		"never good":               {[]jobs.Past{bad(time.Hour), bad(2 * time.Hour)}, 50, nil},
+		"worst first":              {past(map[string]float64{"rows.orders": 4000, "rows.audit": 500}), 10, []string{"audit is gone, which held 500 rows in the last good run", "orders lost 75% of its rows since the last good run (4,000 -> 1,000), limit 10%"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -490,5 +506,31 @@ func TestIntegrityCheckSpeaks(t *testing.T) {
 	_, err := b.run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "the database is corrupt: NULL value in strictly.a (and 1 more)") || !strings.Contains(jobs.HintOf(err), ".recover") {
 		t.Errorf("error %v, hint %q", err, jobs.HintOf(err))
+	}
+}
+
+func TestLossDoesNotEatGoodBackups(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "delete")
+	b.options.Keep.Last = 1
+	run := func() *object.Artifact {
+		r, a := b.saved()
+		b.past = append([]jobs.Past{{Finished: time.Now(), Result: r}}, b.past...)
+		return a
+	}
+	run()
+	before := run()
+	exec(t, connect(t, b.path, ""), "DELETE FROM orders WHERE id > 50")
+	for i := range 4 {
+		if a := run(); a.Manifest.Suspect == "" {
+			t.Errorf("run %d after the loss is not suspect", i+1)
+		}
+	}
+	found, err := object.Find(t.Context(), b.store, before.Manifest.ID)
+	if err != nil {
+		t.Fatalf("the last backup from before the loss is gone: %v", err)
+	}
+	if d, err := sqlitebackup.DetailsOf(found.Manifest); err != nil || d.Rows() < 2000 {
+		t.Errorf("%d rows, %v", d.Rows(), err)
 	}
 }
