@@ -42,9 +42,7 @@ type Env struct {
 	// safe from several goroutines.
 	Out io.Writer
 
-	dryRun   bool
-	progress func(done, total int64, unit string)
-	beat     func(what string)
+	hooks Hooks
 }
 
 // Hooks are the parts of an Env that only its maker sets.
@@ -56,11 +54,17 @@ type Hooks struct {
 	// Effect receives the description of each effect before it happens; nil
 	// for nobody.
 	Effect func(what string)
+	// Effected receives the same description after the effect, and its error;
+	// nil for nobody.
+	Effected func(what string, err error)
+	// Scrub takes the secrets that the attempt was given out of a text; nil
+	// when there are none.
+	Scrub func(text string) string
 }
 
 // NewEnv completes e with hooks. The executor and the test harness call it.
 func NewEnv(e Env, h Hooks) *Env {
-	e.dryRun, e.progress, e.beat = h.DryRun, h.Progress, h.Effect
+	e.hooks = h
 	if e.Out == nil {
 		e.Out = io.Discard
 	}
@@ -73,36 +77,53 @@ func NewEnv(e Env, h Hooks) *Env {
 // Effect is the one gate through which a job changes the world. In a dry run
 // it writes "would <what>" to Out and returns nil without calling do.
 // Otherwise it refuses to start when ctx has ended, tells its observers what is
-// about to happen, and returns what do returns. what is an imperative phrase
+// about to happen and that it has, and returns what do returns. what is an imperative phrase
 // without secrets, such as "delete logs/app.log (12 kB, 9d old)".
 func (e *Env) Effect(ctx context.Context, what string, do func(context.Context) error) error {
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("not started: %s: %w", what, err)
 	}
-	if e.dryRun {
+	if e.hooks.DryRun {
 		if _, err := fmt.Fprintf(e.Out, "would %s\n", what); err != nil {
 			return fmt.Errorf("describe effect: %w", err)
 		}
 		return nil
 	}
-	if e.beat != nil {
-		e.beat(what)
+	if e.hooks.Effect != nil {
+		e.hooks.Effect(what)
 	}
-	return do(ctx)
+	err := do(ctx)
+	if e.hooks.Effected != nil {
+		e.hooks.Effected(what, err)
+	}
+	return err
 }
 
 // DryRun tells whether Effect only describes. It serves the wording of
 // summaries; what must not happen in a dry run belongs into Effect.
-func (e *Env) DryRun() bool { return e.dryRun }
+func (e *Env) DryRun() bool { return e.hooks.DryRun }
 
 // Progress reports that done of total units are finished; total is 0 when it
 // is unknown. unit is a plural noun or "bytes". It may be called often and
 // never blocks for long.
 func (e *Env) Progress(done, total int64, unit string) {
-	if e.progress != nil {
-		e.progress(done, total, unit)
+	if e.hooks.Progress != nil {
+		e.hooks.Progress(done, total, unit)
 	}
 }
+
+// Scrub returns text without the secrets that the attempt was given. What a
+// job returns is scrubbed once more by its caller, but only whole secrets are
+// recognized, so a job calls this before it cuts or changes foreign text.
+func (e *Env) Scrub(text string) string {
+	if e.hooks.Scrub == nil {
+		return text
+	}
+	return e.hooks.Scrub(text)
+}
+
+// OneLine is the function OneLine for text that may hold secrets.
+func (e *Env) OneLine(text string) string { return OneLine(e.Scrub(text)) }
 
 // Printf writes one formatted line to Out.
 func (e *Env) Printf(format string, args ...any) {

@@ -30,11 +30,11 @@ func (e *Env) Marks() []string {
 // harmless part of upkeep's own, and who the attempt is.
 func (e *Env) Environ() []string {
 	out := []string{"SHELL=/bin/sh"}
-	if _, ok := os.LookupEnv("PATH"); !ok {
+	if os.Getenv("PATH") == "" {
 		out = append(out, "PATH="+defaultPath)
 	}
 	for _, name := range inherited {
-		if value, ok := os.LookupEnv(name); ok {
+		if value := os.Getenv(name); value != "" {
 			out = append(out, name+"="+value)
 		}
 	}

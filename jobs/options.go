@@ -13,10 +13,11 @@ import (
 // Option describes one field of a kind's options, for help texts and
 // generated documentation.
 type Option struct {
-	// Path is the dotted name inside `with:`, such as "limits.memory".
+	// Path is the dotted name inside `with:`, such as "limits.memory"; "[]"
+	// stands for an entry of a list and "*" for a key of a map.
 	Path string
 	// Type is a word for people: text, number, true or false, duration, size,
-	// share, path, secret, list of …, map of …, group.
+	// share, path, secret, list of …, text or list of text, map of …, group.
 	Type string
 	// Default is the text form of the default; empty when there is none.
 	Default string
@@ -64,30 +65,33 @@ func describe(prefix string, v reflect.Value) []Option {
 			option.Enum = strings.Split(enum, ",")
 		}
 		out = append(out, option)
-		if inner, ok := group(v.Field(i)); ok {
-			out = append(out, describe(option.Path+".", inner)...)
+		if inner, path, ok := members(v.Field(i), option.Path); ok {
+			out = append(out, describe(path+".", inner)...)
 		}
 	}
 	return out
 }
 
-// group returns the struct whose members an option consists of, if it is one.
-func group(v reflect.Value) (reflect.Value, bool) {
+// members returns the struct whose fields an option consists of, and its path:
+// that of the option itself, or of one entry of a list ("paths[]") or of a map
+// ("thresholds.*").
+func members(v reflect.Value, path string) (inner reflect.Value, at string, ok bool) {
 	t := v.Type()
-	suffix := t
-	if t.Kind() == reflect.Pointer {
-		suffix = t.Elem()
+	switch {
+	case isText(t):
+		return reflect.Value{}, "", false
+	case t.Kind() == reflect.Struct:
+		return v, path, true
+	case t.Kind() == reflect.Pointer && !v.IsNil():
+		return members(v.Elem(), path)
+	case t.Kind() == reflect.Pointer:
+		return members(reflect.New(t.Elem()).Elem(), path)
+	case t.Kind() == reflect.Slice, t.Kind() == reflect.Array:
+		return members(reflect.New(t.Elem()).Elem(), path+"[]")
+	case t.Kind() == reflect.Map:
+		return members(reflect.New(t.Elem()).Elem(), path+".*")
 	}
-	if suffix.Kind() != reflect.Struct || isText(suffix) {
-		return reflect.Value{}, false
-	}
-	if t.Kind() != reflect.Pointer {
-		return v, true
-	}
-	if v.IsNil() {
-		return reflect.New(suffix).Elem(), true
-	}
-	return v.Elem(), true
+	return reflect.Value{}, "", false
 }
 
 func isText(t reflect.Type) bool {
@@ -111,19 +115,31 @@ func typeWord(t reflect.Type) string {
 	case reflect.Pointer:
 		return typeWord(t.Elem())
 	case reflect.Slice, reflect.Array:
-		return "list of " + typeWord(t.Elem())
+		if isText(t) { // one or several, as in unit.Names
+			return typeWord(t.Elem()) + " or list of " + typeWord(t.Elem())
+		}
+		return "list of " + plural(typeWord(t.Elem()))
 	case reflect.Map:
-		return "map of " + typeWord(t.Elem())
+		return "map of " + plural(typeWord(t.Elem()))
 	case reflect.Bool:
 		return "true or false"
-	case reflect.Int, reflect.Int64, reflect.Uint64, reflect.Float64, reflect.Uint32, reflect.Int32:
-		return "number"
 	case reflect.Struct:
 		if !isText(t) {
 			return "group"
 		}
+	default:
+		if t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 && !isText(t) {
+			return "number"
+		}
 	}
 	return "text"
+}
+
+func plural(word string) string {
+	if word == "group" {
+		return "groups"
+	}
+	return word
 }
 
 func defaultText(v reflect.Value) string {

@@ -16,12 +16,11 @@ const ResultSchema = 1
 type Result struct {
 	// Summary is one line for people, without a final full stop.
 	Summary string `json:"summary,omitempty"`
-	// Values are measurements by name ([a-z0-9][a-z0-9_.-]*), finite numbers
-	// in the unit that the name ends in (_bytes, _seconds, _percent) or a
-	// plain count.
+	// Values are measurements by name (ValidName), finite numbers in the unit
+	// that the name ends in (_bytes, _seconds, _percent) or a plain count.
 	Values map[string]float64 `json:"values,omitempty"`
-	// Outputs are short facts by name (at most 4 KiB each) that later jobs of
-	// the run may test in `if:` and later runs of the job may read back.
+	// Outputs are short facts by name (ValidName; at most 4 KiB each) that later
+	// jobs of the run may test in `if:` and later runs of the job may read back.
 	Outputs map[string]string `json:"outputs,omitempty"`
 	// Findings are what a person should know about. They never stand for a
 	// crash: a job that could not do its work returns an error.
@@ -33,8 +32,8 @@ type Result struct {
 
 // Finding is one observation with a severity.
 type Finding struct {
-	// ID is stable across runs ([a-z0-9][a-z0-9_.:/-]*), so that the same
-	// trouble can be recognized tomorrow.
+	// ID is stable across runs (ValidFindingID), so that the same trouble can
+	// be recognized tomorrow.
 	ID string `json:"id"`
 	// Severity says how bad it is.
 	Severity Severity `json:"severity"`

@@ -177,6 +177,7 @@ func (a *attempt) environment(dir string) *jobs.Env {
 		DryRun:   r.record.DryRun,
 		Progress: a.progress(),
 		Effect:   func(what string) { a.log.Info("effect", "what", what) },
+		Scrub:    a.redactor.Scrub,
 	})
 }
 
