@@ -145,5 +145,8 @@ func age(d time.Duration) string {
 	if d >= 48*time.Hour {
 		return strconv.Itoa(int(d.Hours()/24)) + "d"
 	}
+	if d < time.Minute {
+		return d.Truncate(time.Second).String()
+	}
 	return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
 }
