@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -389,148 +387,5 @@ func TestForeignKeys(t *testing.T) {
 	r, _ = b.saved()
 	if len(r.Findings) != 1 || !strings.Contains(r.Findings[0].Text, "cannot be checked") {
 		t.Errorf("with a mismatched schema: %+v", r.Findings)
-	}
-}
-
-func TestDrops(t *testing.T) {
-	t.Parallel()
-	past := func(values map[string]float64) []jobs.Past { return []jobs.Past{{Result: jobs.Result{Values: values}}} }
-	good := func(age time.Duration) jobs.Past {
-		return jobs.Past{Finished: time.Now().Add(-age), Result: jobs.Result{Values: map[string]float64{"rows.orders": 10000}}}
-	}
-	bad := func(age time.Duration) jobs.Past {
-		return jobs.Past{Finished: time.Now().Add(-age), Result: jobs.Result{
-			Values: map[string]float64{"rows.orders": 1000}, Findings: []jobs.Finding{{ID: "rows-dropped:orders", Severity: jobs.Warning}},
-		}}
-	}
-	const lost = "orders lost 90% of its rows since the last good run (10,000 -> 1,000), limit 50%"
-	for name, tt := range map[string]struct {
-		past  []jobs.Past
-		limit unit.Share
-		want  []string
-	}{
-		"no history":               {nil, 50, nil},
-		"as before":                {past(map[string]float64{"rows.orders": 1000, "rows.users": 50, "bytes": 1}), 50, nil},
-		"grew":                     {past(map[string]float64{"rows.orders": 500}), 50, nil},
-		"at limit":                 {past(map[string]float64{"rows.orders": 2000}), 50, nil},
-		"beyond":                   {past(map[string]float64{"rows.orders": 12500}), 50, []string{"orders lost 92% of its rows since the last good run (12,500 -> 1,000), limit 50%"}},
-		"gone":                     {past(map[string]float64{"rows.audit": 500}), 50, []string{"audit is gone, which held 500 rows in the last good run"}},
-		"small":                    {past(map[string]float64{"rows.audit": 99}), 50, nil},
-		"turned off":               {past(map[string]float64{"rows.orders": 1e9, "rows.audit": 500}), 100, nil},
-		"the last run was suspect": {[]jobs.Past{bad(time.Hour), bad(2 * time.Hour), good(3 * time.Hour)}, 50, []string{lost}},
-		"suspect for long":         {[]jobs.Past{bad(time.Hour), bad(100 * time.Hour), good(500 * time.Hour)}, 50, []string{lost}},
-		"suspect often":            {[]jobs.Past{bad(1), bad(2), bad(3), bad(4), good(time.Hour)}, 50, []string{lost}},
-		"the new normal":           {[]jobs.Past{bad(time.Hour), bad(2), bad(3), good(169 * time.Hour)}, 50, nil},
-		"weekly":                   {[]jobs.Past{good(1000 * time.Hour)}, 50, []string{lost}},
-		"never good":               {[]jobs.Past{bad(time.Hour), bad(2 * time.Hour)}, 50, nil},
-		"worst first":              {past(map[string]float64{"rows.orders": 4000, "rows.audit": 500}), 10, []string{"audit is gone, which held 500 rows in the last good run", "orders lost 75% of its rows since the last good run (4,000 -> 1,000), limit 10%"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t, "delete")
-			b.past, b.options.MaxDrop = tt.past, tt.limit
-			r, a := b.saved()
-			var got []string
-			for _, f := range r.Findings {
-				got = append(got, f.Text)
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("findings (-want +got):\n%s", diff)
-			}
-			if (a.Manifest.Suspect != "") != (len(tt.want) > 0) {
-				t.Errorf("suspect: %q", a.Manifest.Suspect)
-			}
-		})
-	}
-}
-
-func TestManyTables(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, "delete")
-	db := connect(t, b.path, "")
-	for i := range 300 {
-		exec(t, db, fmt.Sprintf("CREATE TABLE extra_%d (x)", i))
-	}
-	r, a := b.saved()
-	rows := 0
-	for name := range r.Values {
-		if strings.HasPrefix(name, "rows.") {
-			rows++
-		}
-	}
-	d, err := sqlitebackup.DetailsOf(a.Manifest)
-	if err != nil || rows != 200 || r.Values["rows.orders"] != 1000 || len(d.Tables) < 300 {
-		t.Errorf("%d values, %d tables in the manifest, %v", rows, len(d.Tables), err)
-	}
-}
-
-func TestRestoreRefuses(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, "wal")
-	_, a := b.saved()
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-		dir := t.TempDir()
-		target := filepath.Join(dir, "r.db")
-		if err := os.WriteFile(target+suffix, []byte("precious"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := sqlitebackup.Restore(t.Context(), a, target)
-		if _, ok := errors.AsType[*jobs.RefusedError](err); !ok || jobs.HintOf(err) == "" {
-			t.Errorf("with %q there: %v, want a refusal with a hint", suffix, err)
-		}
-		if body, err := os.ReadFile(target + suffix); err != nil || string(body) != "precious" {
-			t.Errorf("%q was changed: %q, %v", suffix, body, err)
-		}
-	}
-	if err := sqlitebackup.Restore(t.Context(), a, filepath.Join(t.TempDir(), "no", "such", "dir")); err == nil {
-		t.Error("restored into a directory that does not exist")
-	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	stop := errors.New("stop")
-	cancel(stop)
-	dir := t.TempDir()
-	if err := sqlitebackup.Restore(ctx, a, filepath.Join(dir, "r.db")); !errors.Is(err, stop) {
-		t.Errorf("canceled: %v, want the cause", err)
-	}
-	if left := jobstest.Tree(t, dir); len(left) != 1 {
-		t.Errorf("a canceled restore left %v", left)
-	}
-}
-
-func TestIntegrityCheckSpeaks(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, "delete")
-	db := connect(t, b.path, "")
-	exec(t, db, "CREATE TABLE strictly (a)", "INSERT INTO strictly VALUES (NULL), (NULL)", "PRAGMA writable_schema = on",
-		"UPDATE sqlite_schema SET sql = 'CREATE TABLE strictly (a NOT NULL)' WHERE name = 'strictly'", "PRAGMA writable_schema = reset")
-	_, err := b.run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "the database is corrupt: NULL value in strictly.a (and 1 more)") || !strings.Contains(jobs.HintOf(err), ".recover") {
-		t.Errorf("error %v, hint %q", err, jobs.HintOf(err))
-	}
-}
-
-func TestLossDoesNotEatGoodBackups(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, "delete")
-	b.options.Keep.Last = 1
-	run := func() *object.Artifact {
-		r, a := b.saved()
-		b.past = append([]jobs.Past{{Finished: time.Now(), Result: r}}, b.past...)
-		return a
-	}
-	run()
-	before := run()
-	exec(t, connect(t, b.path, ""), "DELETE FROM orders WHERE id > 50")
-	for i := range 4 {
-		if a := run(); a.Manifest.Suspect == "" {
-			t.Errorf("run %d after the loss is not suspect", i+1)
-		}
-	}
-	found, err := object.Find(t.Context(), b.store, before.Manifest.ID)
-	if err != nil {
-		t.Fatalf("the last backup from before the loss is gone: %v", err)
-	}
-	if d, err := sqlitebackup.DetailsOf(found.Manifest); err != nil || d.Rows() < 2000 {
-		t.Errorf("%d rows, %v", d.Rows(), err)
 	}
 }
