@@ -70,7 +70,13 @@ cover: deps-test install-tools ## Measure test coverage into coverage/
 
 .PHONY: bench
 bench: deps-test install-tools build ## Measure overhead, start-up, memory and the ledger
-	$(DEV)/servers.sh run -- go run ./scripts/dev/bench $(ARGS)
+	go run ./scripts/dev/bench $(ARGS)
+	@printf '\n## a recorded run inside the process, beside a bare fork and exec\n\n'
+	go test -run '^$$' -bench '^BenchmarkRun$$' ./runner/executor
+	@printf '\n## the ledger with %s runs (UPKEEP_BENCH_ROWS)\n\n' "$${UPKEEP_BENCH_ROWS:-1000000}"
+	UPKEEP_BENCH_ROWS=$${UPKEEP_BENCH_ROWS:-1000000} $(DEV)/servers.sh run -- go test -run '^$$' -bench '^Benchmark(Read|Run|Open)$$' -timeout 60m ./storage/ledger
+	@printf '\n## archives and pruning beside plain tools\n\n'
+	go test -run '^$$' -bench '^Benchmark(Archive|Prune)$$' -benchtime 3x ./jobs/archive ./jobs/prune
 
 .PHONY: soak
 soak: deps-test install-tools ## Run the long suites whole (chaos, kill, a million rows)
