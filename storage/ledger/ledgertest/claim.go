@@ -171,6 +171,35 @@ func testAttemptNumbers(t *testing.T, dsn secret.String) {
 	}
 }
 
+// testLostOutput: the next owner finds what the attempt of a dead process had
+// written, and adds it, perhaps after it has begun another attempt.
+func testLostOutput(t *testing.T, dsn secret.String) {
+	dead, s := join(t, dsn, "dead", longLease), join(t, dsn, "b", longLease)
+	old := dead.running()
+	dead.begin(old, Attempt("x", 1), "database")
+	if err := dead.Leave(dead.ctx); err != nil {
+		t.Fatalf("Leave: %v", err)
+	}
+	c := s.claim(old.Run)
+	s.begin(c, Attempt("x", 2), "database")
+	lost := s.attempts(c.Run)[0]
+	s.advance(c, runner.Step{Ended: []runner.End{{Attempt: lost, Output: runner.Output{Head: []byte("last words")}}}})
+	out, err := s.Output(s.ctx, lost.Key())
+	if err != nil || string(out.Head) != "last words" {
+		t.Errorf("the output of the lost attempt is %q, %v", out.Head, err)
+	}
+	lost.OutputBytes = int64(len("last words"))
+	same(t, "the lost attempt", lost, s.attempts(c.Run)[0])
+	same(t, "locks", map[string]runner.RunID{"database": c.Run}, s.held())
+	for _, state := range []runner.State{runner.Succeeded, runner.Failed} {
+		revived := lost
+		revived.State = state
+		if _, err := s.Advance(s.ctx, c, runner.Step{Ended: []runner.End{{Attempt: revived}}}); err == nil {
+			t.Errorf("a lost attempt became %s", state)
+		}
+	}
+}
+
 func testRelease(t *testing.T, dsn secret.String) {
 	s := join(t, dsn, "a", longLease)
 	c := s.running()

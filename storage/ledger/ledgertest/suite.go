@@ -35,6 +35,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"ClaimAfterLostAnswer", testClaimAfterLostAnswer},
 		{"Repeat", testRepeat},
 		{"AttemptNumbers", testAttemptNumbers},
+		{"LostOutput", testLostOutput},
 		{"Release", testRelease},
 		{"Cancel", testCancel},
 		{"Reopen", testReopen},
