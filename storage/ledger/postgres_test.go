@@ -155,7 +155,7 @@ func TestPostgres_Refuses(t *testing.T) {
 	}{
 		{"no server", with(t, dsn, func(u *url.URL, _ url.Values) { u.Host, u.User = "127.0.0.1:1", url.UserPassword("u", password) }), "connection refused", "check that the database server runs"},
 		{"no database", with(t, dsn, func(u *url.URL, _ url.Values) {
-			u.Path, u.User = "/none", url.UserPassword(u.User.Username(), password)
+			u.Path = "/none"
 		}), "does not exist", "check user, password and database"},
 		{"encoding", with(t, dsn, func(u *url.URL, _ url.Values) { u.Path = "/" + latin }), "encoding is SQL_ASCII", "ENCODING 'UTF8'"},
 		{"no right to create", with(t, dsn, func(u *url.URL, q url.Values) { u.User = url.UserPassword(poor, "x"); q.Set("search_path", "other") }), "create the schema other", "CREATE SCHEMA other"},
