@@ -16,11 +16,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 )
 
-var (
-	valueName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
-	findingID = regexp.MustCompile(`^[a-z0-9][a-z0-9_.:/-]*$`)
-	kindName  = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
-)
+var kindName = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
 // checkDocumented wants a sentence for the kind and one for every option.
 func checkDocumented(t *testing.T, kind jobs.Kind) {
@@ -52,17 +48,17 @@ func checkResult(t *testing.T, r jobs.Result) {
 		t.Errorf("the summary ends in a full stop: %q", r.Summary)
 	}
 	for name, v := range r.Values {
-		if !valueName.MatchString(name) || math.IsNaN(v) || math.IsInf(v, 0) {
+		if !jobs.ValidName(name) || math.IsNaN(v) || math.IsInf(v, 0) {
 			t.Errorf("value %q = %v has a bad name or is not finite", name, v)
 		}
 	}
 	for name, text := range r.Outputs {
-		if !valueName.MatchString(name) || len(text) > 4096 {
+		if !jobs.ValidName(name) || len(text) > 4096 {
 			t.Errorf("output %q has a bad name or %d bytes", name, len(text))
 		}
 	}
 	for _, f := range r.Findings {
-		if !findingID.MatchString(f.ID) || f.Severity.Rank() < 0 || f.Text == "" || strings.Contains(f.Text, "\n") {
+		if !jobs.ValidFindingID(f.ID) || f.Severity.Rank() < 0 || f.Text == "" || strings.Contains(f.Text, "\n") {
 			t.Errorf("bad finding: %+v", f)
 		}
 	}
@@ -81,39 +77,48 @@ func encode(t *testing.T, r jobs.Result) string {
 // Tree describes every file below root: its mode, size, modification time,
 // target or content hash by relative path. Comparing two trees shows any
 // change.
-func Tree(t *testing.T, root string) map[string]string {
+func Tree(t testing.TB, root string) map[string]string {
 	t.Helper()
-	tree := map[string]string{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil && !os.IsPermission(err) {
-			return err
-		}
-		info, err := os.Lstat(path)
-		if err != nil {
-			return err
-		}
-		text := fmt.Sprintf("%s %d %s", info.Mode(), info.Size(), info.ModTime().UTC().Format("2006-01-02T15:04:05.000000000"))
-		switch {
-		case info.Mode().IsRegular():
-			content, err := os.ReadFile(path)
-			if err != nil && !os.IsPermission(err) {
-				return err
-			}
-			sum := sha256.Sum256(content)
-			text += " " + hex.EncodeToString(sum[:8])
-		case info.Mode()&fs.ModeSymlink != 0:
-			target, err := os.Readlink(path)
-			if err != nil {
-				return err
-			}
-			text += " -> " + target
-		}
-		relative, err := filepath.Rel(root, path)
-		tree[relative] = text
-		return err
-	})
+	files, err := tree(root)
 	if err != nil {
 		t.Fatalf("describe %s: %v", root, err)
 	}
-	return tree
+	return files
+}
+
+func tree(root string) (map[string]string, error) {
+	files := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil && !os.IsPermission(err) {
+			return err
+		}
+		relative, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		files[relative], err = describeFile(path)
+		return err
+	})
+	return files, err
+}
+
+func describeFile(path string) (string, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("%s %d %s", info.Mode(), info.Size(), info.ModTime().UTC().Format("2006-01-02T15:04:05.000000000"))
+	switch {
+	case info.Mode().IsRegular():
+		content, err := os.ReadFile(path)
+		if err != nil && !os.IsPermission(err) {
+			return "", err
+		}
+		sum := sha256.Sum256(content)
+		return text + " " + hex.EncodeToString(sum[:8]), nil
+	case info.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(path)
+		return text + " -> " + target, err
+	}
+	return text, nil
 }

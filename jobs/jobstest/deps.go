@@ -17,8 +17,6 @@ import (
 
 // Deps is a jobs.Deps whose contents a test arranges.
 type Deps struct {
-	t *testing.T
-
 	mu        sync.Mutex
 	stores    map[string]object.Store
 	databases map[string]jobs.Database
@@ -27,8 +25,8 @@ type Deps struct {
 }
 
 // NewDeps returns Deps without anything in it.
-func NewDeps(t *testing.T) *Deps {
-	return &Deps{t: t, stores: map[string]object.Store{}, databases: map[string]jobs.Database{}, past: map[string][]jobs.Past{}}
+func NewDeps(testing.TB) *Deps {
+	return &Deps{stores: map[string]object.Store{}, databases: map[string]jobs.Database{}, past: map[string][]jobs.Past{}}
 }
 
 // AddStore makes a store known under name.
@@ -124,27 +122,35 @@ func (p pastOf) Past(_ context.Context, limit int) ([]jobs.Past, error) {
 }
 
 // contents reads every object of every store.
-func (d *Deps) contents(t *testing.T) map[string]map[string]string {
-	t.Helper()
+func (d *Deps) contents() (map[string]map[string]string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out := map[string]map[string]string{}
 	for name, store := range d.stores {
-		out[name] = map[string]string{}
-		for info, err := range store.List(context.Background(), "") {
-			if err != nil {
-				t.Fatalf("list store %s: %v", name, err)
-			}
-			r, _, err := store.Get(context.Background(), info.Key)
-			if err != nil {
-				t.Fatalf("get %s from store %s: %v", info.Key, name, err)
-			}
-			content, err := io.ReadAll(r)
-			if err := errors.Join(err, r.Close()); err != nil {
-				t.Fatalf("read %s from store %s: %v", info.Key, name, err)
-			}
-			out[name][info.Key] = string(content)
+		objects, err := objectsOf(store)
+		if err != nil {
+			return nil, fmt.Errorf("look into store %s: %w", name, err)
 		}
+		out[name] = objects
 	}
-	return out
+	return out, nil
+}
+
+func objectsOf(store object.Store) (map[string]string, error) {
+	out := map[string]string{}
+	for info, err := range store.List(context.Background(), "") {
+		if err != nil {
+			return nil, err
+		}
+		r, _, err := store.Get(context.Background(), info.Key)
+		if err != nil {
+			return nil, err
+		}
+		content, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return nil, fmt.Errorf("read %s: %w", info.Key, err)
+		}
+		out[info.Key] = string(content)
+	}
+	return out, nil
 }
