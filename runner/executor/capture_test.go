@@ -130,6 +130,31 @@ func TestReadLive_WhileWritten(t *testing.T) {
 	}
 }
 
+// TestReadLive_Gap: a segment that vanished between two that are there is part
+// of the cut, and so is what stands before it.
+func TestReadLive_Gap(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key := runner.AttemptKey{Run: "run", Job: "a", Number: 3}
+	if _, found, err := executor.ReadLive(dir, key); found || err != nil {
+		t.Errorf("nothing there: %t, %v", found, err)
+	}
+	for name, text := range map[string]string{
+		"a.3.0": "head|", "a.3.5": "first|", "a.3.20": "later|", "a.3.26": "last",
+		"a.31.0": "another attempt", "aa.3.0": "another job", "a.3.x": "no offset",
+	} {
+		path := filepath.Join(dir, "run", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, found, err := executor.ReadLive(dir, key)
+	want := runner.Output{Head: []byte("head|"), Tail: []byte("later|last"), Cut: 15}
+	if diff := cmp.Diff(want, out); diff != "" || !found || err != nil {
+		t.Errorf("%t, %v (-want +got):\n%s", found, err, diff)
+	}
+}
+
 func TestHandle_Output(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, job("quiet", fine), job("says", func(_ context.Context, env *jobs.Env) (jobs.Result, error) {

@@ -41,8 +41,8 @@ type Options struct {
 	// its beginning and from its end; 0 means 256 KiB and 768 KiB.
 	HeadBytes, TailBytes int
 	// Stop ends all runs of the executor, also those whose own context has
-	// ended by a cancel, when the process must go; nil means never. Its cause
-	// should be runner.ErrShutdown.
+	// ended by a cancel, when the process must go: a shutdown, whatever its
+	// cause says. nil means never.
 	Stop context.Context
 	// Log is where the executor and, with their identity, attempts log; nil
 	// for nowhere.
@@ -112,18 +112,9 @@ func (e *Executor) Handle(ctx context.Context, id runner.RunID) {
 	detach := context.AfterFunc(ctx, func() { r.halt.end(context.Cause(ctx)) })
 	defer detach()
 	//nolint:contextcheck // the process may have to stop although ctx has ended already, by a cancel
-	release := context.AfterFunc(e.options.Stop, func() { r.halt.end(stopCause(e.options.Stop)) })
+	release := context.AfterFunc(e.options.Stop, func() { r.halt.end(runner.ErrShutdown) })
 	defer release()
 	r.execute() //nolint:contextcheck // the run outlives ctx; halt holds its contexts
-}
-
-// stopCause is the cause of a forced stop. It must not be mistaken for a
-// cancel, whatever the owner of the context wrote into it.
-func stopCause(stop context.Context) error {
-	if cause := context.Cause(stop); urgencyOf(cause) >= stopping {
-		return cause
-	}
-	return runner.ErrShutdown
 }
 
 // claimPolicy bounds how long a delivery waits for a ledger that is away.

@@ -23,7 +23,9 @@ const runID runner.RunID = "01930000-0000-7000-8000-000000000001"
 type memory struct {
 	onAdvance func(runner.Step) error
 	onWatch   func() error
-	onClaim   func() error
+	// hang makes Advance wait until its context ends.
+	hang    func(runner.Step) bool
+	onClaim func() error
 	// afterAdvance turns a committed step into an error: a lost answer.
 	afterAdvance func(runner.Step) error
 
@@ -83,6 +85,9 @@ func (m *memory) Advance(ctx context.Context, c runner.Claim, s runner.Step) ([]
 		if err := m.onAdvance(s); err != nil {
 			return nil, err
 		}
+	}
+	if m.hang != nil && m.hang(s) {
+		<-ctx.Done()
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -296,6 +296,7 @@ func (r *run) moved(m *move, blocked []runner.Blocked) {
 		p.number, p.last, p.next, p.blocked = start.Attempt.Number, start.Attempt, nil, nil
 		r.halt.add(a)
 		r.tell(runner.AttemptStarted{Attempt: start.Attempt})
+		r.underway++
 		go func() {
 			a.execute()
 			r.halt.remove(a)

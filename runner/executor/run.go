@@ -28,8 +28,10 @@ type run struct {
 
 	// completions brings attempts that ended; it never blocks the sender.
 	completions chan *attempt
-	// done are attempts that ended and are not on record yet.
-	done []*attempt
+	// underway counts attempts that were started and have not been received
+	// from completions; done are those that were, and are not on record yet.
+	underway int
+	done     []*attempt
 	// relics are attempts of a dead process with the output that it left.
 	relics []runner.End
 	// litter tells that the run may have live output of a dead process, which
@@ -146,7 +148,7 @@ func (r *run) loop() {
 		}
 		m := r.nextMove(level, cause)
 		if m.empty() {
-			if level == stopping && r.graph.count(running) == 0 {
+			if level == stopping && r.underway == 0 {
 				r.giveBack()
 				return
 			}
@@ -155,6 +157,7 @@ func (r *run) loop() {
 		}
 		blocked, err := r.advance(m.step)
 		if err != nil {
+			r.done = append(r.done, m.ended...)
 			r.leave(err)
 			return
 		}
@@ -177,18 +180,23 @@ func (r *run) wait() {
 	}
 	select {
 	case a := <-r.completions:
-		r.done = append(r.done, a)
+		r.receive(a)
 	case <-r.halt.bell:
 	case <-alarm:
 	}
 	for {
 		select {
 		case a := <-r.completions:
-			r.done = append(r.done, a)
+			r.receive(a)
 		default:
 			return
 		}
 	}
+}
+
+func (r *run) receive(a *attempt) {
+	r.underway--
+	r.done = append(r.done, a)
 }
 
 // nextDue returns the earliest time at which a job that only waits for a time
@@ -275,10 +283,8 @@ func (r *run) leave(err error) {
 	} else {
 		r.halt.end(errUnrecordable)
 	}
-	if r.graph != nil {
-		for range r.graph.count(running) - len(r.done) {
-			r.done = append(r.done, <-r.completions)
-		}
+	for r.underway > 0 {
+		r.receive(<-r.completions)
 	}
 	switch {
 	case lost:

@@ -56,6 +56,27 @@ func TestHandle_Cancel(t *testing.T) {
 	}
 }
 
+// TestHandle_CancelAfterShutdown: the weaker request does not undo the stronger.
+func TestHandle_CancelAfterShutdown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stop, force := context.WithCancel(t.Context())
+		b := newBench(t, job("a", func(ctx context.Context, _ *jobs.Env) (jobs.Result, error) {
+			<-ctx.Done()
+			time.Sleep(5 * time.Second)
+			return jobs.Result{}, context.Cause(ctx)
+		}), job("w", fine, when(runner.Always), needs("a")))
+		b.options.Stop = stop
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, force)
+		time.AfterFunc(2*time.Second, func() { cancel(&runner.CanceledError{By: "anna"}) })
+		b.handle(ctx)
+		if diff := cmp.Diff(map[string]string{"a": "canceled/shutdown"}, b.ledger.states()); diff != "" || b.ledger.releases != 1 {
+			t.Errorf("%d releases, jobs (-want +got):\n%s", b.ledger.releases, diff)
+		}
+	})
+}
+
 // TestHandle_CleanupWaits: what cleans up does not begin while the canceled job
 // still stops, also when only a skipped job stands between them.
 func TestHandle_CleanupWaits(t *testing.T) {
@@ -199,7 +220,7 @@ func TestHandle_Superseded(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var cause error
-				b := newBench(t, job("short", takes(12*time.Second)), job("a", func(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
+				b := newBench(t, job("short", takes(12*time.Second)), job("next", fine, needs("short")), job("a", func(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 					env.Printf("working")
 					<-ctx.Done()
 					cause = context.Cause(ctx)
@@ -522,7 +543,22 @@ func TestHandle_LedgerAway(t *testing.T) {
 			}
 		})
 	})
-	// The server hangs: it neither answers nor refuses.
+	// The server hangs until the write is given up: it neither answers nor
+	// refuses. Handle must not.
+	t.Run("HangsForGood", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, job("a", takes(time.Second)), job("b", takes(time.Hour)))
+			b.ledger.hang = func(s runner.Step) bool { return len(s.Ended) > 0 }
+			ctx, end := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Minute, func() { end(runner.ErrLeaseLost) })
+			start := time.Now()
+			b.handle(ctx)
+			if took := time.Since(start); took != time.Minute {
+				t.Errorf("took %s, want to end with the lease", took)
+			}
+		})
+	})
 	t.Run("Hangs", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
