@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -43,6 +44,7 @@ type Env struct {
 	Out io.Writer
 
 	hooks Hooks
+	own   func() map[inode]bool
 }
 
 // Hooks are the parts of an Env that only its maker sets.
@@ -60,11 +62,15 @@ type Hooks struct {
 	// Scrub takes the secrets that the attempt was given out of a text; nil
 	// when there are none.
 	Scrub func(text string) string
+	// Own are the absolute paths of upkeep's own files and folders: the
+	// ledger and what lies beside it. IsOwn knows them.
+	Own []string
 }
 
 // NewEnv completes e with hooks. The executor and the test harness call it.
 func NewEnv(e Env, h Hooks) *Env {
 	e.hooks = h
+	e.own = sync.OnceValue(func() map[inode]bool { return inodesOf(h.Own) })
 	if e.Out == nil {
 		e.Out = io.Discard
 	}

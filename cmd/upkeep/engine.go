@@ -43,7 +43,7 @@ func (a *app) openEngine(ctx context.Context, cfg *configs.Config, command strin
 	hard, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	x := executor.New(executor.Options{
 		Ledger: l, Compiler: cfg, Observer: observer, Node: cfg.Node, Version: version,
-		LiveDir: l.LiveDir(), WorkDir: filepath.Join(stateDir(cfg), "work"), Stop: hard, Log: a.log(),
+		LiveDir: l.LiveDir(), WorkDir: filepath.Join(stateDir(cfg), "work"), Own: ownFiles(cfg), Stop: hard, Log: a.log(),
 	})
 	e := &engine{
 		cfg: cfg, ledger: l, stop: stop, handle: x.Handle,
@@ -53,13 +53,20 @@ func (a *app) openEngine(ctx context.Context, cfg *configs.Config, command strin
 	return e, nil
 }
 
+// ownFiles are the files and folders that jobs must leave alone.
+func ownFiles(cfg *configs.Config) []string {
+	state := stateDir(cfg)
+	own := []string{filepath.Join(state, "live"), filepath.Join(state, "work")}
+	if path := cfg.Ledger.Path; path != "" {
+		own = append(own, path, path+"-wal", path+"-shm", path+"-journal", path+".lock")
+	}
+	return own
+}
+
 // beat proves to the other nodes that this one is alive, until the engine
 // stops. When it cannot, others may take over what runs here, so everything
 // here ends.
 func (e *engine) beat(ctx context.Context, log *slog.Logger) {
-	if e.cfg.Ledger.Dialect == "sqlite" {
-		return
-	}
 	tick := time.NewTicker(ledger.HeartbeatEvery)
 	defer tick.Stop()
 	for {
@@ -70,7 +77,7 @@ func (e *engine) beat(ctx context.Context, log *slog.Logger) {
 		}
 		switch err := e.ledger.Heartbeat(ctx); {
 		case errors.Is(err, runner.ErrLeaseLost):
-			log.ErrorContext(ctx, "this node lost its lease and gives up its runs", "error", err)
+			log.ErrorContext(ctx, "this process lost the ledger and gives up its runs", "error", err)
 			e.stop(runner.ErrSuperseded)
 		case err != nil && ctx.Err() == nil:
 			log.WarnContext(ctx, "the lease could not be renewed yet", "error", err)

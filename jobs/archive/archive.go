@@ -29,7 +29,7 @@ unpack it: ` + "`zstd -dc archive.tar.zst | tar -x`" + `.
 FIFOs and devices are left out. Names in the tar are relative to the configuration's root, or to /
 for paths outside it. A path that is itself a symbolic link is followed. Directories on other file
 systems are left out with a warning, unless follow_mounts is set; the directories of local stores
-are always left out.
+and upkeep's own ledger are always left out.
 
 **What is an error.** A path that is missing or holds no file (allow_empty), and a file or directory
 that cannot be read (unreadable). Files that vanish while the archive is made are warnings. A file

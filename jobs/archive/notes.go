@@ -47,7 +47,7 @@ func (s subject) describe() (id string, severity jobs.Severity, text string) {
 	case special:
 		return "specials-left-out", jobs.Info, "are sockets, FIFOs or devices and were left out"
 	case barred:
-		return "stores-left-out", jobs.Info, "belong to stores or to this run and were left out"
+		return "stores-left-out", jobs.Info, "belong to stores, to the ledger or to this run and were left out"
 	default:
 		panic("archive: no such subject")
 	}

@@ -39,7 +39,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, sources []source, said 
 		}
 		return nil
 	}
-	w.listed = func(dir *node, fd int, names []string) { findLiveSQLite(dir, fd, names, w.rules, said) }
+	w.listed = w.findLiveSQLite
 	w.visit = func(_ context.Context, n *node) error {
 		if n.mode() != unix.S_IFREG {
 			return nil
@@ -72,7 +72,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, sources []source, said 
 
 // walker returns a walker of this job's rules.
 func (j *Job) walker(env *jobs.Env, said *notes) *walker {
-	w := &walker{rules: parseRules(j.options.Exclude), followMounts: j.options.FollowMounts, barred: map[inode]bool{}, notes: said}
+	w := &walker{rules: parseRules(j.options.Exclude), followMounts: j.options.FollowMounts, barred: map[inode]bool{}, own: env.IsOwn, notes: said}
 	for _, dir := range append(j.publisher.Dirs(), env.WorkDir) {
 		var st unix.Stat_t
 		if dir != "" && unix.Stat(dir, &st) == nil {
@@ -95,22 +95,22 @@ func readable(n *node) error {
 }
 
 // findLiveSQLite reports databases that have a write-ahead log with content.
-func findLiveSQLite(dir *node, fd int, names []string, rules []rule, said *notes) {
+func (w *walker) findLiveSQLite(dir *node, fd int, names []string) {
 	for _, wal := range names {
 		base, ok := strings.CutSuffix(wal, "-wal")
 		if !ok {
 			continue
 		}
 		disk := filepath.Join(dir.disk, base)
-		if _, ok := slices.BinarySearch(names, base); !ok || excluded(rules, filepath.Join(dir.name, base), disk, false) {
+		if _, ok := slices.BinarySearch(names, base); !ok || excluded(w.rules, filepath.Join(dir.name, base), disk, false) {
 			continue
 		}
 		var st unix.Stat_t
-		if err := unix.Fstatat(fd, wal, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Size == 0 {
+		if err := unix.Fstatat(fd, wal, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Size == 0 || w.own(st.Dev, st.Ino) {
 			continue
 		}
 		if isSQLite(fd, base) {
-			said.add(liveSQLite, shown(disk))
+			w.notes.add(liveSQLite, shown(disk))
 		}
 	}
 }

@@ -38,8 +38,10 @@ func (n *node) mode() uint32 { return n.stat.Mode & unix.S_IFMT }
 type walker struct {
 	rules        []rule
 	followMounts bool
-	// barred are directories that are never entered.
+	// barred are directories that are never entered; own tells of files and
+	// directories that belong to upkeep itself.
 	barred map[inode]bool
+	own    func(device, number uint64) bool
 	notes  *notes
 	// visit is called for each entry, for a directory before what is in it.
 	visit func(ctx context.Context, n *node) error
@@ -81,7 +83,7 @@ func (w *walker) directory(ctx context.Context, n *node, mount uint64) error {
 	if err := unix.Fstat(fd, &n.stat); err != nil {
 		return w.unreadable(n.disk, err)
 	}
-	if w.barred[inodeOf(&n.stat)] {
+	if w.barred[inodeOf(&n.stat)] || w.own(n.stat.Dev, n.stat.Ino) {
 		w.notes.add(barred, shown(n.disk))
 		return nil
 	}
@@ -126,6 +128,9 @@ func (w *walker) child(ctx context.Context, n *node, mount uint64) error {
 		return nil
 	case dir:
 		return w.directory(ctx, n, mount)
+	case w.own(n.stat.Dev, n.stat.Ino):
+		w.notes.add(barred, shown(n.disk))
+		return nil
 	}
 	return w.visit(ctx, n)
 }

@@ -178,6 +178,7 @@ func (a *attempt) environment(dir string) *jobs.Env {
 		Progress: a.progress(),
 		Effect:   func(what string) { a.log.Info("effect", "what", what) },
 		Scrub:    a.redactor.Scrub,
+		Own:      r.Own,
 	})
 }
 

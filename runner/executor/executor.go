@@ -37,6 +37,9 @@ type Options struct {
 	// WorkDir is the folder in which attempts get their private folders; empty
 	// means the system's folder for temporary files. It is made when needed.
 	WorkDir string
+	// Own are the absolute paths of upkeep's own files, which jobs leave alone
+	// (jobs.Env.IsOwn).
+	Own []string
 	// HeadBytes and TailBytes are how much of an attempt's output is kept from
 	// its beginning and from its end; 0 means 256 KiB and 768 KiB.
 	HeadBytes, TailBytes int

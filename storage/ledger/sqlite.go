@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -44,8 +45,19 @@ func sqliteDialect() *dialect {
 	}
 }
 
+// lockByFile makes SQLite's locks on database files belong to the open file
+// instead of to the process. Otherwise any code of this process that opens and
+// closes the file, such as a job that archives its folder, would drop them
+// without a word (fcntl(2), "advisory record locking").
+func lockByFile(log *slog.Logger) {
+	if _, err := sqlite.OFDLocking(true); err != nil {
+		log.Warn("the ledger's locks do not survive jobs that open its file", "cause", err)
+	}
+}
+
 // openSQLite opens or creates the file at path.
 func (l *Ledger) openSQLite(ctx context.Context, path string) error {
+	lockByFile(l.o.Log)
 	path, err := preparePath(path, l.o)
 	if err != nil {
 		return err
@@ -167,6 +179,7 @@ func checkOwnership(ctx context.Context, s session) error {
 
 // openSQLiteReader opens the file at path without changing it.
 func openSQLiteReader(ctx context.Context, path string, o Options) (*Reader, error) {
+	lockByFile(o.Log)
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("find the ledger: %w", err)
