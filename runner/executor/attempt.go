@@ -90,9 +90,6 @@ func (a *attempt) execute() {
 	o := a.inWorkDir(ctx)
 	cause := context.Cause(ctx)
 	a.record.FinishedAt = now()
-	if panicked, ok := o.err.(*panicError); ok { //nolint:errorlint // guard returns it bare
-		_, _ = fmt.Fprintf(a.out, "\n%v\n\n%s", panicked, panicked.stack) // out never fails
-	}
 	a.conclude(o, cause)
 }
 
@@ -105,6 +102,9 @@ func (a *attempt) conclude(o outcome, cause error) {
 	a.record.ExitCode = a.judgement.exitCode
 	a.record.Result = o.result
 	scrub(&a.record, a.redactor)
+	if panicked, ok := o.err.(*panicError); ok { //nolint:errorlint // guard returns it bare
+		_, _ = fmt.Fprintf(a.out, "\n%v\n\n%s", panicked, panicked.stack) // out never fails
+	}
 	a.output, a.record.OutputBytes = a.out.close()
 	a.record.OutputCut = a.output.Cut
 }

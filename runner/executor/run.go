@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -124,6 +125,9 @@ func (r *run) refuse(err error) {
 	if level, _ := r.halt.state(); level >= stopping {
 		r.giveBack()
 		return
+	}
+	if panicked, ok := errors.AsType[*panicError](err); ok {
+		r.log.Error("the loader panicked", "value", panicked.value, "stack", panicked.stack)
 	}
 	message := err.Error()
 	if hint := jobs.HintOf(err); hint != "" {

@@ -356,7 +356,22 @@ func TestHandle_PanicsBeforeTheJob(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"a": "failed/panic", "b": "succeeded"}, b.ledger.states()); diff != "" {
 			t.Errorf("jobs (-want +got):\n%s", diff)
 		}
+		if out := b.ledger.outputs[b.ledger.latest()["a"].Key()]; !strings.Contains(string(out.Head), "stop_test.go:") {
+			t.Errorf("the output shows no stack: %s", out.Head)
+		}
+		b = newBench(t, job("a", fine))
+		b.options.Compiler = panics{}
+		b.handle(t.Context())
+		if b.ledger.verdict() != "failed/spec" || b.ledger.run.Message != "panic: while loading" {
+			t.Errorf("a loader that panics: run %s: %s", b.ledger.verdict(), b.ledger.run.Message)
+		}
 	})
+}
+
+type panics struct{}
+
+func (panics) Compile(context.Context, runner.Spec, map[string]string) (runner.Plan, error) {
+	panic("while loading")
 }
 
 func TestHandle_Locks(t *testing.T) {

@@ -48,7 +48,7 @@ func testGraphs(t *testing.T, s Subject) {
 	process.await("ready", 0)
 	for n := range graphs {
 		meet := 0
-		if n%3 != 0 {
+		if n%5 != 0 {
 			meet = 3
 		}
 		w := randomGraph(r, meet)
