@@ -87,7 +87,7 @@ func listRun(run runner.Run, attempts []runner.Attempt, orphaned bool) listing {
 
 func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, orphaned bool) error {
 	p := a.painter(w)
-	state := stateWords(p, run) + tookWords(run)
+	state := stateWords(p, run)
 	if orphaned {
 		state += ", " + interrupted
 	}

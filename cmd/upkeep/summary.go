@@ -33,7 +33,7 @@ func (a *app) summarize(w io.Writer, run runner.Run, attempts []runner.Attempt) 
 			fmt.Fprintf(w, "    hint: %s\n", indent(at.Hint, "    "))
 		}
 	}
-	fmt.Fprintf(w, "%s %s %s%s  run %s\n", stateGlyph(run.State), p.bold(run.Spec.Workflow), stateWords(p, run), tookWords(run), run.ID)
+	fmt.Fprintf(w, "%s %s %s  run %s\n", stateGlyph(run.State), p.bold(run.Spec.Workflow), stateWords(p, run), run.ID)
 	// The message repeats the worst job, which stands above already.
 	if run.Message != "" && len(latest) == 0 {
 		fmt.Fprintf(w, "  %s\n", oneLine(run.Message, 0))
@@ -80,13 +80,13 @@ func tellEffects(ctx context.Context, w io.Writer, reader runner.Reader, attempt
 			}
 		}
 		if more > 0 {
-			fmt.Fprintf(w, "  … and %s more\n", count(more, "effect"))
+			fmt.Fprintf(w, "  … and %d more\n", more)
 		}
 	}
 	return nil
 }
 
-// stateWords tells the state of a run in words for people.
+// stateWords tells how a run ended and how long it took.
 func stateWords(p painter, run runner.Run) string {
 	words := p.state(run.State)
 	switch {
@@ -97,17 +97,13 @@ func stateWords(p painter, run runner.Run) string {
 	case run.State.Final() && run.Reason != "" && run.Reason != runner.ReasonError:
 		words += " (" + string(run.Reason) + ")"
 	}
+	if !run.StartedAt.IsZero() && !run.FinishedAt.IsZero() {
+		words += " in " + took(run.FinishedAt.Sub(run.StartedAt))
+	}
 	if run.DryRun {
 		words += ", dry run: nothing was changed"
 	}
 	return words
-}
-
-func tookWords(run runner.Run) string {
-	if run.StartedAt.IsZero() || run.FinishedAt.IsZero() {
-		return ""
-	}
-	return " in " + took(run.FinishedAt.Sub(run.StartedAt))
 }
 
 // again is how the user would call upkeep with the same configuration.

@@ -108,6 +108,9 @@ func viewAttempt(a runner.Attempt) attemptView {
 		Findings: a.Result.Findings, Artifacts: a.Result.Artifacts,
 		OutputBytes: a.OutputBytes, OutputCut: a.OutputCut,
 	}
+	if !began(a) {
+		v.StartedAt = nil
+	}
 	if a.ExitCode >= 0 {
 		v.ExitCode = &a.ExitCode
 	}

@@ -1,0 +1,42 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// lookPath is exec.LookPath; the linter lets only tests use it here.
+func lookPath(name string) (string, error) { return exec.LookPath(name) }
+
+// TestScripts runs testdata/script: one file per behavior of the command line.
+// UPKEEP_TEST_UPDATE=1 writes the goldens anew.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		UpdateScripts:       os.Getenv("UPKEEP_TEST_UPDATE") != "",
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Setup:               setScene,
+		Cmds:                scriptCommands(),
+	})
+}
+
+// setScene gives a script a known environment and a place for what it starts.
+func setScene(env *testscript.Env) error {
+	env.Setenv("TZ", "UTC")
+	env.Setenv("TERM", "xterm-256color")
+	repository, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return err
+	}
+	env.Setenv("REPOSITORY", repository)
+	cast := &cast{actors: map[string]*actor{}}
+	env.Values[castKey{}] = cast
+	env.Defer(cast.end)
+	return nil
+}
