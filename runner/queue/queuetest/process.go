@@ -128,7 +128,11 @@ func (st *stage) start(change ...func(*role)) *child {
 	}
 	c := &child{st: st, role: r, err: &lockedBuffer{}, more: make(chan struct{}, 1), ended: make(chan struct{})}
 	c.cmd = exec.Command(os.Args[0])
-	c.cmd.Env = append(os.Environ(), roleVariable+"="+string(text))
+	path := filepath.Join(st.dir, "role-"+r.Node)
+	if err := writeFile(path, string(text)); err != nil {
+		st.t.Fatal(err)
+	}
+	c.cmd.Env = append(os.Environ(), roleVariable+"="+path)
 	c.cmd.Stderr = c.err
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		st.t.Fatal(err)

@@ -65,19 +65,22 @@ type Subject struct {
 	Contents func(t *testing.T, address string) []byte
 }
 
-// roleVariable hands a child process its role.
+// roleVariable tells a child process the file that holds its role.
 const roleVariable = "UPKEEP_QUEUETEST_ROLE"
 
 // Main runs the tests, or, in a process that the suite started, its role, and
 // returns the exit code. The package that calls Exercise calls it from
 // TestMain.
 func Main(m *testing.M, s Subject) int {
-	text, child := os.LookupEnv(roleVariable)
+	path, child := os.LookupEnv(roleVariable)
 	if !child {
 		return m.Run()
 	}
 	var r role
-	err := json.Unmarshal([]byte(text), &r)
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
 	if err == nil {
 		err = r.play(s)
 	}
