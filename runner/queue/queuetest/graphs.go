@@ -53,10 +53,8 @@ func testGraphs(t *testing.T, s Subject) {
 		}
 		w := randomGraph(r, meet)
 		id := st.submit(request("graph", n, w))[0]
-		for range 1 + r.IntN(5)/4 {
-			process.await(fmt.Sprintf("run %s begins", id), 0)
-			// The random moment at which the process dies.
-			time.Sleep(time.Duration(r.Int64N(int64(60 * time.Millisecond))))
+		for kill := range 1 + r.IntN(5)/4 {
+			awaitMoment(process, r, id, w, kill == 0)
 			process.kill()
 			kills++
 			if st.isRunning(id) {
@@ -79,6 +77,20 @@ func testGraphs(t *testing.T, s Subject) {
 	if met < graphs/2 {
 		t.Errorf("in %d of %d graphs three jobs ended within %s, want at least half", met, graphs, together)
 	}
+}
+
+// awaitMoment waits for the random moment at which the process dies: a while
+// after one of the jobs began, so that a busy machine moves the moment along
+// with the work. A job may be done before a later death, so only the first can
+// wait for one.
+func awaitMoment(p *child, r *rand.Rand, id runner.RunID, w workflow, first bool) {
+	marker, while := fmt.Sprintf("run %s begins", id), 40*time.Millisecond
+	if first {
+		j := w.Jobs[r.IntN(len(w.Jobs))]
+		marker, while = fmt.Sprintf("attempt %s %s 1 begins", id, j.Name), time.Duration(j.Millis)*time.Millisecond
+	}
+	p.await(marker, 0)
+	time.Sleep(time.Duration(r.Int64N(int64(while))))
 }
 
 // isRunning tells whether an attempt of the run is on record as running.
