@@ -64,7 +64,11 @@ func (a *app) init(path string, force bool) error {
 		return fmt.Errorf("fill the starter in: %w", err)
 	}
 	if err := renameio.WriteFile(path, text.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		// The error names a temporary file, which says nothing to anybody.
+		if inner, ok := errors.AsType[*fs.PathError](err); ok {
+			err = inner.Err
+		}
+		return jobs.WithHint(fmt.Errorf("write %s: %w", path, err), "the folder must exist and be writable for this user")
 	}
 	next := app{}
 	if path != "upkeep.yaml" {

@@ -30,6 +30,8 @@ func TestScripts(t *testing.T) {
 func setScene(env *testscript.Env) error {
 	env.Setenv("TZ", "UTC")
 	env.Setenv("TERM", "xterm-256color")
+	// A process with the race detector waits a second at its end by default.
+	env.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	repository, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		return err
