@@ -51,7 +51,11 @@ type liveDisplay struct {
 }
 
 func newLiveDisplay(w io.Writer, p painter) *liveDisplay {
-	d := &liveDisplay{w: w, paint: p, stop: make(chan struct{}), size: func() (int, int) { return sizeOf(w) }}
+	return startLiveDisplay(w, p, func() (int, int) { return sizeOf(w) })
+}
+
+func startLiveDisplay(w io.Writer, p painter, size func() (width, height int)) *liveDisplay {
+	d := &liveDisplay{w: w, paint: p, stop: make(chan struct{}), size: size}
 	d.done.Go(func() {
 		tick := time.NewTicker(redrawEvery)
 		defer tick.Stop()

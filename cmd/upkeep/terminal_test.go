@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,7 +76,7 @@ func onTerminal(cmd *exec.Cmd, width, height int, within time.Duration) ([]byte,
 // else, so that a hostile text cannot pass unseen.
 type screen struct {
 	width, height int
-	lines         [][]rune
+	lines         []line
 	// row and col are the place of the cursor; top is the first visible row.
 	row, col, top int
 	wrap          bool
@@ -84,8 +86,14 @@ type screen struct {
 	strange []string
 }
 
+// line is a row of the screen; it is soft when the text goes on in the next.
+type line struct {
+	text []rune
+	soft bool
+}
+
 func newScreen(width, height int) *screen {
-	return &screen{width: width, height: height, lines: [][]rune{nil}, wrap: true}
+	return &screen{width: width, height: height, lines: []line{{}}, wrap: true}
 }
 
 var sequence = regexp.MustCompile(`^\x1b\[(\??)([0-9;]*)([A-Za-z])`)
@@ -98,20 +106,24 @@ func (s *screen) write(p []byte) {
 			text = text[len(m[0]):]
 			continue
 		}
-		r := []rune(text[:min(len(text), 4)])[0]
-		size := len(string(r))
+		r, size := utf8.DecodeRuneInString(text)
 		switch {
+		case r == utf8.RuneError && size == 1:
+			s.strange = append(s.strange, strconv.Quote(text[:1]))
 		case r == '\n':
 			s.down()
 		case r == '\r':
 			s.col, s.pending = 0, false
 		case r == '\b' && s.col > 0:
 			s.col--
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == '�':
+		case r != ' ' && !unicode.IsPrint(r):
 			s.strange = append(s.strange, strconv.QuoteRune(r))
-			size = 1
+		case unicode.Is(unicode.Mn, r): // stands on the one before
 		default:
 			s.put(r)
+			if unicode.Is(unicode.Han, r) { // takes two columns
+				s.put(' ')
+			}
 		}
 		text = text[size:]
 	}
@@ -141,39 +153,66 @@ func (s *screen) control(whole, private, parameters, final string) {
 	}
 }
 
-func (s *screen) cut(row int) { s.lines[row] = s.lines[row][:min(s.col, len(s.lines[row]))] }
+func (s *screen) cut(row int) {
+	text := s.lines[row].text
+	s.lines[row] = line{text: text[:min(s.col, len(text))]}
+}
 
 // down is a line feed; the terminal driver has sent a carriage return with it.
 func (s *screen) down() {
 	s.row++
 	s.pending = false
 	for len(s.lines) <= s.row {
-		s.lines = append(s.lines, nil)
+		s.lines = append(s.lines, line{})
 	}
 	s.top = max(s.top, s.row-s.height+1)
 }
 
 func (s *screen) put(r rune) {
 	if s.pending && s.wrap {
+		s.lines[s.row].soft = true
 		s.down()
 		s.col = 0
 	}
-	line := s.lines[s.row]
-	for len(line) <= s.col {
-		line = append(line, ' ')
+	row := &s.lines[s.row]
+	for len(row.text) <= s.col {
+		row.text = append(row.text, ' ')
 	}
-	line[s.col] = r
-	s.lines[s.row] = line
+	row.text[s.col] = r
 	if s.pending = s.col == s.width-1; !s.pending {
 		s.col++
 	}
 }
 
+// reflow breaks the lines anew, as most terminals do when their width changes.
+// The cursor, in the first column, keeps its place in the text.
+func (s *screen) reflow(width, height int) {
+	var lines []line
+	row, joined := 0, []rune(nil)
+	for i, l := range s.lines {
+		if i == s.row {
+			row = len(lines)
+		}
+		joined = append(joined, l.text...)
+		if l.soft {
+			continue
+		}
+		for len(joined) > width {
+			lines = append(lines, line{text: joined[:width:width], soft: true})
+			joined = joined[width:]
+		}
+		lines = append(lines, line{text: joined})
+		joined = nil
+	}
+	s.lines, s.row, s.width, s.height = lines, row, width, height
+	s.top = max(0, len(lines)-height)
+}
+
 // text is everything that the screen showed, with what scrolled away.
 func (s *screen) text() string {
 	var b strings.Builder
-	for _, line := range s.lines {
-		b.WriteString(strings.TrimRight(string(line), " ") + "\n")
+	for _, l := range s.lines {
+		b.WriteString(strings.TrimRight(string(l.text), " ") + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }

@@ -59,8 +59,10 @@ func printable(text []byte) []byte {
 			out = append(out, text[:size]...)
 		case r < 0x80:
 			out = append(out, '^', byte(r)^0x40)
-		default:
+		case r <= 0xffff:
 			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			out = fmt.Appendf(out, `\U%08x`, r)
 		}
 		text = text[size:]
 	}
