@@ -43,6 +43,9 @@ func (a *app) execute(ctx context.Context, cfg *configs.Config, command string, 
 	if err != nil {
 		return err
 	}
+	if !quiet {
+		fmt.Fprintln(screen)
+	}
 	if run.DryRun {
 		if err := tellEffects(context.WithoutCancel(ctx), screen, e.ledger, attempts); err != nil {
 			return err

@@ -16,7 +16,6 @@ import (
 func (a *app) summarize(w io.Writer, run runner.Run, attempts []runner.Attempt) {
 	p := a.painter(w)
 	latest := latestPerJob(attempts)
-	fmt.Fprintln(w)
 	for _, at := range latest {
 		for _, f := range at.Result.Findings {
 			if f.Severity != jobs.Info {
@@ -73,7 +72,7 @@ func tellEffects(ctx context.Context, w io.Writer, reader runner.Reader, attempt
 				more++
 			default:
 				if listed == 0 {
-					fmt.Fprintf(w, "\n%s\n", at.Job)
+					fmt.Fprintf(w, "%s\n", at.Job)
 				}
 				listed++
 				fmt.Fprintf(w, "  %s\n", oneLine(line, 0))
