@@ -5,7 +5,6 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
-	"github.com/ghosteam/upkeep/storage/object"
 )
 
 // runView is the JSON form of a run. Its keys are stable; docs/json.md lists
@@ -64,7 +63,7 @@ type attemptView struct {
 	Values          map[string]float64 `json:"values"`
 	Outputs         map[string]string  `json:"outputs"`
 	Findings        []jobs.Finding     `json:"findings"`
-	Artifacts       []object.Info      `json:"artifacts"`
+	Artifacts       []artifactView     `json:"artifacts"`
 	OutputBytes     int64              `json:"output_bytes"`
 	OutputCut       int64              `json:"output_cut"`
 }
@@ -98,6 +97,15 @@ func viewRun(r runner.Run, attempts []runner.Attempt, orphaned bool) runView {
 	return v
 }
 
+// artifactView is the JSON form of an object that an attempt put into a store.
+type artifactView struct {
+	Store    string    `json:"store"`
+	Key      string    `json:"key"`
+	Bytes    int64     `json:"bytes"`
+	SHA256   string    `json:"sha256"`
+	Modified time.Time `json:"modified"`
+}
+
 func viewAttempt(a runner.Attempt) attemptView {
 	v := attemptView{
 		Job: a.Job, Kind: a.Kind, Number: a.Number, State: a.State, Reason: a.Reason,
@@ -105,7 +113,7 @@ func viewAttempt(a runner.Attempt) attemptView {
 		StartedAt: instant(a.StartedAt), FinishedAt: instant(a.FinishedAt),
 		DurationSeconds: seconds(a.StartedAt, a.FinishedAt), Superseded: a.Superseded,
 		Summary: a.Result.Summary, Values: values(a), Outputs: a.Result.Outputs,
-		Findings: a.Result.Findings, Artifacts: a.Result.Artifacts,
+		Findings: a.Result.Findings, Artifacts: []artifactView{},
 		OutputBytes: a.OutputBytes, OutputCut: a.OutputCut,
 	}
 	if !began(a) {
@@ -120,8 +128,8 @@ func viewAttempt(a runner.Attempt) attemptView {
 	if v.Findings == nil {
 		v.Findings = []jobs.Finding{}
 	}
-	if v.Artifacts == nil {
-		v.Artifacts = []object.Info{}
+	for _, info := range a.Result.Artifacts {
+		v.Artifacts = append(v.Artifacts, artifactView(info))
 	}
 	return v
 }

@@ -1,0 +1,245 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	upkeep "github.com/ghosteam/upkeep/cmd/upkeep"
+)
+
+// call runs a command line in this process.
+func call(t *testing.T, code int, args ...string) (stdout string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	got := upkeep.Main(args, upkeep.Stdio{In: strings.NewReader(""), Out: &out, Err: &errs})
+	if got != code {
+		t.Fatalf("upkeep %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, out.String(), errs.String())
+	}
+	return out.String()
+}
+
+func readDoc(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// sections splits a page at its headings that name a command.
+func sections(page string) map[string]string {
+	out := map[string]string{}
+	parts := regexp.MustCompile(`(?m)^##+ `).Split(page, -1)
+	for _, part := range parts[1:] {
+		title, body, _ := strings.Cut(part, "\n")
+		if name, ok := strings.CutPrefix(title, "upkeep "); ok {
+			out[strings.Fields(name)[0]] = title + "\n" + body
+		}
+	}
+	return out
+}
+
+var (
+	commandLine = regexp.MustCompile(`(?m)^  ([a-z]+) +[A-Z]`)
+	flagName    = regexp.MustCompile(`(?m)^ +(?:-(\w), )?--([a-z-]+)`)
+)
+
+// Every command and every flag is on the page, under the right heading, and
+// nothing else is.
+func TestDocs_CLI(t *testing.T) {
+	t.Parallel()
+	page := readDoc(t, "cli.md")
+	documented := sections(page)
+	var commands []string
+	for _, m := range commandLine.FindAllStringSubmatch(call(t, 0, "--help"), -1) {
+		commands = append(commands, m[1])
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(commands)), slices.Sorted(maps.Keys(documented))); diff != "" {
+		t.Errorf("commands (-program +docs/cli.md):\n%s", diff)
+	}
+	for _, name := range commands {
+		help := call(t, 0, name, "--help")
+		usage := regexp.MustCompile(`(?m)^  upkeep (.*?)(?: \[FLAGS\])?$`).FindStringSubmatch(help[strings.Index(help, "Usage:"):])
+		if usage == nil || !strings.HasPrefix(documented[name], "upkeep "+usage[1]+"\n") {
+			t.Errorf("docs/cli.md has no heading %q", usage)
+		}
+		own, _, _ := strings.Cut(help, "Flags of every command:")
+		var want, got []string
+		for _, m := range flagName.FindAllStringSubmatch(own, -1) {
+			want = append(want, "--"+m[2])
+			if m[1] != "" {
+				want = append(want, "-"+m[1])
+			}
+		}
+		for _, m := range regexp.MustCompile("`(--?[a-z-]+)").FindAllStringSubmatch(tableOf(documented[name]), -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("flags of %s (-program +docs/cli.md):\n%s", name, diff)
+		}
+	}
+}
+
+// tableOf returns the first cells of the rows of a section's table.
+func tableOf(section string) string {
+	var cells []string
+	for line := range strings.Lines(section) {
+		if strings.HasPrefix(line, "| `") {
+			cells = append(cells, strings.SplitN(line, "|", 3)[1])
+		}
+	}
+	return strings.Join(cells, "\n")
+}
+
+// The exit codes are told in the help of every command, and on the page.
+func TestDocs_ExitCodes(t *testing.T) {
+	t.Parallel()
+	codes := regexp.MustCompile(`(?m)(?:^|   ) *(\d+)  `)
+	var want []string
+	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(readDoc(t, "cli.md"), -1) {
+		want = append(want, m[1])
+	}
+	slices.Sort(want)
+	for _, m := range commandLine.FindAllStringSubmatch(call(t, 0, "--help"), -1) {
+		help := call(t, 0, m[1], "--help")
+		_, told, _ := strings.Cut(help, "\nExit codes:\n")
+		var got []string
+		for _, c := range codes.FindAllStringSubmatch(told, -1) {
+			got = append(got, c[1])
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("exit codes in the help of %s (-docs/cli.md +program):\n%s", m[1], diff)
+		}
+		if !strings.Contains(help, "\nExamples:\n  upkeep ") {
+			t.Errorf("the help of %s has no example", m[1])
+		}
+		for line := range strings.Lines(help) {
+			if strings.Contains(line, "`") && strings.Count(line, "`")%2 == 1 {
+				t.Errorf("the help of %s has an open quote: %s", m[1], line)
+			}
+		}
+	}
+}
+
+// stage is a configuration whose runs fill every key of the JSON.
+const stage = `
+project: stage
+timezone: UTC
+stores:
+  local: {kind: local, path: store}
+workflows:
+  daily:
+    description: fills every key
+    schedule: {daily: "02:30"}
+    params: {tag: {type: string, default: nightly}}
+    jobs:
+      measure: {kind: script, with: {run: "cp result.json $UPKEEP_RESULT", result: json}}
+      archive: {kind: archive, with: {paths: [result.json], store: local}}
+      broken: {kind: script, with: {run: [no-such-program]}}
+`
+
+const result = `{"schema": 1, "summary": "measured", "values": {"rows": 3}, "outputs": {"worst": "b"},
+"findings": [{"id": "drift", "severity": "warning", "text": "b drifts"}]}`
+
+// The keys on the page are those that the program prints, in both directions.
+func TestDocs_JSON(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "upkeep.yaml")
+	for name, text := range map[string]string{"upkeep.yaml": stage, "result.json": result} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	printed := map[string][]string{
+		"version":  {call(t, 0, "version", "-o", "json")},
+		"kinds":    {call(t, 0, "kinds", "-o", "json"), call(t, 0, "kinds", "prune", "-o", "json")},
+		"show":     {call(t, 1, "-c", config, "run", "daily", "-q", "-o", "json"), call(t, 0, "-c", config, "show", "last", "-o", "json")},
+		"history":  {call(t, 0, "-c", config, "history", "-o", "json")},
+		"list":     {call(t, 0, "-c", config, "list", "-o", "json")},
+		"validate": {call(t, 0, "-c", config, "validate", "-o", "json")},
+	}
+	documented := sections(readDoc(t, "json.md"))
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(printed)), slices.Sorted(maps.Keys(documented))); diff != "" {
+		t.Errorf("commands (-program +docs/json.md):\n%s", diff)
+	}
+	for name, texts := range printed {
+		want := keysOf(documented[name])
+		if name == "show" {
+			want = append(want, keysOf(documented["history"])...)
+		}
+		slices.Sort(want)
+		for _, text := range texts {
+			var data any
+			if err := json.Unmarshal([]byte(text), &data); err != nil {
+				t.Fatalf("%s: %v\n%s", name, err, text)
+			}
+			if list, ok := data.([]any); ok {
+				data = map[string]any{"": list}
+			}
+			got := map[string]bool{}
+			collect(got, "", data)
+			if diff := cmp.Diff(want, slices.Sorted(maps.Keys(got))); diff != "" {
+				t.Errorf("keys of upkeep %s -o json (-docs/json.md +program):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+func keysOf(section string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(section, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// freeNames are the objects whose keys users choose.
+var freeNames = []string{"params", "jobs", "values", "outputs"}
+
+// collect adds the paths of all keys in data.
+func collect(into map[string]bool, at string, data any) {
+	switch data := data.(type) {
+	case map[string]any:
+		free := slices.Contains(freeNames, at[strings.LastIndexAny(at, ".")+1:])
+		for name, value := range data {
+			switch {
+			case name == "": // the list at the top
+				for _, item := range value.([]any) {
+					collect(into, "", item)
+				}
+				continue
+			case free:
+				name = "NAME"
+			}
+			path := strings.TrimPrefix(at+"."+name, ".")
+			if _, object := value.(map[string]any); !free || !object {
+				into[path] = true
+			}
+			collect(into, path, value)
+		}
+	case []any:
+		for _, item := range data {
+			if _, object := item.(map[string]any); object {
+				collect(into, at+"[]", item)
+			}
+		}
+	case string, float64, bool, nil:
+	default:
+		panic(fmt.Sprintf("%T in JSON", data))
+	}
+}
