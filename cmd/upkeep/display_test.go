@@ -23,16 +23,16 @@ var aRun = runner.Run{
 	State:   runner.Running,
 }
 
-// theatre is a terminal of changing size that a display draws on.
-type theatre struct {
+// theater is a terminal of changing size that a display draws on.
+type theater struct {
 	mu            sync.Mutex
 	width, height int
 	screen        *screen
 	display       *upkeep.LiveDisplay
 }
 
-func openTheatre(width, height int) *theatre {
-	th := &theatre{width: width, height: height, screen: newScreen(width, height)}
+func openTheater(width, height int) *theater {
+	th := &theater{width: width, height: height, screen: newScreen(width, height)}
 	th.display = upkeep.NewLiveDisplay(th, func() (int, int) {
 		th.mu.Lock()
 		defer th.mu.Unlock()
@@ -41,7 +41,7 @@ func openTheatre(width, height int) *theatre {
 	return th
 }
 
-func (th *theatre) Write(p []byte) (int, error) {
+func (th *theater) Write(p []byte) (int, error) {
 	th.mu.Lock()
 	defer th.mu.Unlock()
 	// The driver of a terminal sends a carriage return with each line feed.
@@ -50,7 +50,7 @@ func (th *theatre) Write(p []byte) (int, error) {
 }
 
 // resize makes the terminal narrower or wider, which breaks its lines anew.
-func (th *theatre) resize(width, height int) {
+func (th *theater) resize(width, height int) {
 	th.mu.Lock()
 	defer th.mu.Unlock()
 	th.width, th.height = width, height
@@ -58,20 +58,20 @@ func (th *theatre) resize(width, height int) {
 }
 
 // text is what the terminal shows, with the spinner at rest.
-func (th *theatre) text() string {
+func (th *theater) text() string {
 	th.mu.Lock()
 	defer th.mu.Unlock()
 	return regexp.MustCompile("[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]").ReplaceAllString(th.screen.text(), "*")
 }
 
-func (th *theatre) observe(t *testing.T, events ...runner.Event) {
+func (th *theater) observe(t *testing.T, events ...runner.Event) {
 	t.Helper()
 	for _, e := range events {
 		th.display.Observe(t.Context(), e)
 	}
 }
 
-func (th *theatre) expect(t *testing.T, want string) {
+func (th *theater) expect(t *testing.T, want string) {
 	t.Helper()
 	th.display.Redraw()
 	if diff := cmp.Diff(strings.TrimLeft(want, "\n"), th.text()); diff != "" {
@@ -109,7 +109,7 @@ func key(job string) runner.AttemptKey { return runner.AttemptKey{Run: aRun.ID, 
 func TestLiveDisplay_FollowsARun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		th := openTheatre(70, 24)
+		th := openTheater(70, 24)
 		th.observe(t, started("health", "backup", "prune", "late"), begins("health"), begins("backup"))
 		time.Sleep(1500 * time.Millisecond)
 		th.observe(t,
@@ -157,7 +157,7 @@ daily  run 01a20654-b1b6-7523-b9d0-f30dab83c710 started, 4 jobs
 func TestLiveDisplay_MovesByItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		th := openTheatre(70, 24)
+		th := openTheater(70, 24)
 		th.observe(t, started("backup"), begins("backup"))
 		time.Sleep(3050 * time.Millisecond)
 		synctest.Wait()
@@ -171,7 +171,7 @@ func TestLiveDisplay_MovesByItself(t *testing.T) {
 func TestLiveDisplay_ShowsResumedJobs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		th := openTheatre(100, 24)
+		th := openTheater(100, 24)
 		e := started("one", "two")
 		e.Done = []runner.Attempt{ends("one", runner.Succeeded, time.Second, "done before").Attempt}
 		th.observe(t, e)
@@ -205,7 +205,7 @@ func TestLiveDisplay_WithstandsHostileText(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				th := openTheatre(40, 24)
+				th := openTheater(40, 24)
 				th.observe(t, started("victim", "other"), ends("other", runner.Succeeded, time.Second, "fine"))
 				for range 3 {
 					th.observe(t, ends("victim", runner.Succeeded, time.Second, text))
@@ -231,7 +231,7 @@ func TestLiveDisplay_WithstandsHostileText(t *testing.T) {
 func TestLiveDisplay_SurvivesResizing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		th := openTheatre(60, 24)
+		th := openTheater(60, 24)
 		th.observe(t, started("one", "two"), begins("one"))
 		th.observe(t, ends("two", runner.Succeeded, time.Second, strings.Repeat("word ", 20)))
 		th.display.Redraw()
@@ -252,7 +252,7 @@ daily  run 01a20654-b1b6-7523-b9d0-f30dab83c710 started, 2 jobs
 func TestLiveDisplay_PutsNotesAbove(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		th := openTheatre(70, 24)
+		th := openTheater(70, 24)
 		th.observe(t, started("one"), begins("one"))
 		th.display.Redraw()
 		fmt.Fprintln(th.display, "canceling the run; press Ctrl-C again to stop at once")
@@ -272,7 +272,7 @@ warning: without an end
 func TestLiveDisplay_FitsLowTerminals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		th := openTheatre(70, 8)
+		th := openTheater(70, 8)
 		var names []string
 		for i := range 20 {
 			names = append(names, fmt.Sprintf("job-%02d", i))

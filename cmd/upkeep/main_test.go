@@ -3,6 +3,7 @@ package main_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -74,12 +75,12 @@ func holdSQLite(argv []string) int {
 	return 0
 }
 
-func hold(path string) error {
+func hold(path string) (err error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=exclusive")
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	tx, err := db.BeginTx(context.Background(), nil)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 )
 
 // The schema that the program prints accepts what we ship and what init writes,
-// and refuses the same with a misspelt key.
+// and refuses the same with a misspelled key.
 func TestSchema_AcceptsShippedConfigurations(t *testing.T) {
 	t.Parallel()
 	schema := compile(t, call(t, 0, "schema"))
@@ -37,7 +37,7 @@ func TestSchema_AcceptsShippedConfigurations(t *testing.T) {
 			}
 			wrong := strings.Replace(string(text), "\nworkflows:", "\nwrokflows:", 1)
 			if err := schema.Validate(decode(t, wrong)); err == nil {
-				t.Error("the schema accepts a misspelt key")
+				t.Error("the schema accepts a misspelled key")
 			}
 		})
 	}

@@ -78,7 +78,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 			path = filepath.Join(dir, args[1])
 		}
 	}
-	cmd := exec.Command(path, args[2:]...) //nolint:noctx // ended by cast.end
+	cmd := exec.Command(path, args[2:]...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = environment(ts)
 	out, err := os.Create(ts.MkAbs(args[0] + ".out"))
@@ -170,7 +170,7 @@ func pty(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	path, err := exec.LookPath(args[2])
 	ts.Check(err)
-	cmd := exec.Command(path, args[3:]...) //nolint:noctx // bounded by its terminal
+	cmd := exec.Command(path, args[3:]...)
 	cmd.Dir, cmd.Env = ts.MkAbs("."), environment(ts)
 	sent, err := onTerminal(cmd, width, height, patience)
 	ts.Check(err)

@@ -43,12 +43,12 @@ func resize(terminal *os.File, width, height int) error {
 }
 
 // onTerminal runs a command on a terminal and returns all that it sent there.
-func onTerminal(cmd *exec.Cmd, width, height int, within time.Duration) ([]byte, error) {
+func onTerminal(cmd *exec.Cmd, width, height int, within time.Duration) (all []byte, err error) {
 	user, program, err := openTerminal(width, height)
 	if err != nil {
 		return nil, err
 	}
-	defer user.Close()
+	defer func() { err = errors.Join(err, user.Close()) }()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
