@@ -91,7 +91,7 @@ func murder(t *testing.T, v victim) (killed bool, output string) {
 	for i, part := range parts {
 		parts[i] = "^" + regexp.QuoteMeta(part) + "$"
 	}
-	//nolint:forbidigo // the victim is this test binary, which must not be tidied up after
+
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+strings.Join(parts, "/"), "-test.count=1", "-test.v")
 	cmd.Env = append(os.Environ(), victimVariable+"="+string(text), "TMPDIR="+t.TempDir())
 	out, err := cmd.CombinedOutput()

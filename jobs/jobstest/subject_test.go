@@ -138,10 +138,10 @@ func (s subject) effect(env *jobs.Env) func(context.Context) error {
 				return errors.New("the file of an earlier run is in the way")
 			}
 		case "secret in arguments":
-			//nolint:forbidigo // a bad kind for the harness to catch
+
 			return exec.CommandContext(ctx, "sh", "-c", "sleep 0.3; exit 0", token).Run()
 		case "a process goes on":
-			cmd := exec.CommandContext(context.WithoutCancel(ctx), "sleep", "20") //nolint:forbidigo // a bad kind for the harness to catch
+			cmd := exec.CommandContext(context.WithoutCancel(ctx), "sleep", "20")
 			cmd.Env = env.Environ()
 			return cmd.Start()
 		}

@@ -2,53 +2,119 @@ package prune
 
 import (
 	"cmp"
-	"regexp"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 )
 
-// choose returns the files that the rule dooms, oldest first. It is a pure
-// decision over what the scan saw.
-func (t *tree) choose() []*file {
-	return choose(t.options, t.matching, t.now)
+// tomorrow is how far the result looks ahead.
+const tomorrow = 24 * time.Hour
+
+// candidate is a file in its folder.
+type candidate struct {
+	*file
+
+	folder *folder
 }
 
-func choose(o Options, matching []*file, now time.Time) []*file {
-	oldest := slices.SortedStableFunc(slices.Values(matching), func(a, b *file) int {
-		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.dir, b.dir), cmp.Compare(a.name, b.name))
-	})
-	kept := map[string]int{}
-	stays := map[*file]bool{}
-	for _, f := range slices.Backward(oldest) {
-		if kept[f.dir] < o.KeepNewest {
-			kept[f.dir]++
-			stays[f] = true
-		}
-	}
-	total := blocks(oldest)
-	var doomed []*file
-	for _, f := range oldest {
-		old := o.OlderThan > 0 && now.Sub(f.at) >= o.OlderThan.Std()
-		over := o.MaxTotal > 0 && total > int64(o.MaxTotal)
-		if stays[f] || !old && !over {
+// choose decides which files the rule dooms. It is a pure decision over what
+// the scan saw. A file that is due but has several names stays.
+func (t *tree) choose() {
+	for c := range t.due(0) {
+		if c.linked {
+			t.skip(skipLink)
 			continue
 		}
-		doomed = append(doomed, f)
-		total -= f.blocks()
+		c.file.fate = doomed
+		t.doomed.add(c.file)
 	}
-	return doomed
 }
 
-// datePattern finds a date between things that are not digits.
-var datePattern = regexp.MustCompile(`(?:^|\D)(\d{4})-?(\d{2})-?(\d{2})(?:\D|$)`)
-
-// dateIn reads the last date in a name, midnight UTC.
-func dateIn(name string) (time.Time, bool) {
-	found := datePattern.FindAllStringSubmatch(name, -1)
-	for _, m := range slices.Backward(found) {
-		if date, err := time.Parse("20060102", m[1]+m[2]+m[3]); err == nil {
-			return date, true
+// next is what a run in a day would doom if nothing changed but this run's
+// deletions.
+func (t *tree) next() tally {
+	var next tally
+	for c := range t.due(tomorrow) {
+		if !c.linked {
+			next.add(c.file)
 		}
 	}
-	return time.Time{}, false
+	return next
+}
+
+// due yields the files that are old enough, or too much, in so long a time;
+// those that are gone count no more.
+func (t *tree) due(ahead time.Duration) iter.Seq[candidate] {
+	return func(yield func(candidate) bool) {
+		o := t.options
+		room := t.room()
+		for c := range t.candidates() {
+			old := o.OlderThan > 0 && t.age(c.file)+ahead >= o.OlderThan.Std()
+			over := o.MaxTotal > 0 && room > int64(o.MaxTotal)
+			if !old && !over {
+				continue
+			}
+			room -= c.bytes()
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// room is what the files take together.
+func (t *tree) room() int64 {
+	var room int64
+	for _, d := range t.folders {
+		for i := range d.files {
+			if d.files[i].fate != gone {
+				room += d.files[i].bytes()
+			}
+		}
+	}
+	return room
+}
+
+// candidates are the files that keep_newest does not keep, oldest first when
+// it matters which of them go.
+func (t *tree) candidates() iter.Seq[candidate] {
+	if t.options.MaxTotal == 0 {
+		return t.replaceable()
+	}
+	return slices.Values(slices.SortedFunc(t.replaceable(), older))
+}
+
+// replaceable are the files that keep_newest does not keep.
+func (t *tree) replaceable() iter.Seq[candidate] {
+	return func(yield func(candidate) bool) {
+		for _, d := range t.folders {
+			own := d.present()
+			if keep := t.options.KeepNewest; keep > 0 {
+				sorted := slices.SortedFunc(own, older)
+				own = slices.Values(sorted[:max(len(sorted)-keep, 0)])
+			}
+			for c := range own {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// present are the files of a folder that are not gone.
+func (d *folder) present() iter.Seq[candidate] {
+	return func(yield func(candidate) bool) {
+		for i := range d.files {
+			if d.files[i].fate != gone && !yield(candidate{&d.files[i], d}) {
+				return
+			}
+		}
+	}
+}
+
+// older orders by age, and by path where that is the same.
+func older(a, b candidate) int {
+	return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(a.folder.path, b.folder.path), strings.Compare(a.name, b.name))
 }

@@ -34,8 +34,18 @@ func forbidden(path string) string {
 		return "/ is the whole system"
 	case strings.Count(clean, "/") < 2:
 		return fmt.Sprintf("%s lies directly in /, where only system folders are", clean)
-	case clean == homeOf(), filepath.Dir(clean) == "/home":
+	case filepath.Dir(clean) == "/home":
 		return fmt.Sprintf("%s is a home folder", clean)
+	}
+	// The home folder of the user who runs upkeep may lie anywhere; it may also
+	// be unknown.
+	if home, err := os.UserHomeDir(); err == nil && home != "/" {
+		switch home = filepath.Clean(home); {
+		case clean == home:
+			return fmt.Sprintf("%s is a home folder", clean)
+		case strings.HasPrefix(home, clean+"/"):
+			return fmt.Sprintf("%s holds the home folder %s", clean, home)
+		}
 	}
 	for _, s := range system {
 		if clean == s || strings.HasPrefix(clean, s+"/") {
@@ -72,7 +82,7 @@ func openRoot(path string, mountRoot bool) (*os.File, error) {
 	if why := forbidden(resolved); why != "" {
 		return nil, jobs.WithHint(&jobs.RefusedError{Rail: "root", Why: why}, "name the folder that holds only files of this sort")
 	}
-	fd, err := unix.Open(resolved, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := openResolved(resolved)
 	if err != nil {
 		return nil, jobs.WithHint(fmt.Errorf("open root %s: %w", clean, err), "root must be a folder that the user who runs upkeep may read")
 	}
@@ -86,6 +96,17 @@ func openRoot(path string, mountRoot bool) (*os.File, error) {
 		return nil, errors.Join(err, root.Close())
 	}
 	return root, nil
+}
+
+// openResolved opens a path without symbolic links in it. Where the kernel can,
+// it refuses one that was put there since it was resolved.
+func openResolved(path string) (int, error) {
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &how)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return openFolder(unix.AT_FDCWD, path)
+	}
+	return fd, err
 }
 
 // isMountPoint asks the kernel; kernels before 5.8 do not tell and the device

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -15,138 +18,199 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 )
 
-// remove deletes the doomed files one by one and returns how many went and how
-// much room that freed. It stops at the end of ctx and at an error that is not
-// about one file.
-func (t *tree) remove(ctx context.Context, env *jobs.Env, doomed []*file) (deleted int, freed int64, err error) {
-	var open opened
-	at, fd := "\x00", -1
-	defer func() {
-		if fd >= 0 {
-			err = errors.Join(err, unix.Close(fd))
-		}
-	}()
-	for i, f := range doomed {
-		if f.dir != at {
-			if fd >= 0 {
-				if err := unix.Close(fd); err != nil {
-					return deleted, freed, fmt.Errorf("close folder %s: %w", at, err)
-				}
-			}
-			if at, fd, err = t.reopen(f.dir); err != nil {
-				return deleted, freed, err
-			}
-		}
-		if fd < 0 {
-			t.skip(skipChanged)
-			continue
-		}
-		what := fmt.Sprintf("delete %s (%s, %s old)", display(path.Join(t.root.Name(), f.path())), humanize.IBytes(uint64(f.blocks())), age(t.now.Sub(f.at)))
-		err := env.Effect(ctx, what, func(context.Context) error {
-			switch why, err := t.unlink(fd, f, &open); {
-			case err != nil:
-				return err
-			case why != "":
-				t.skip(why)
-			default:
-				deleted++
-				freed += f.blocks()
-			}
-			return nil
-		})
-		if err != nil {
-			return deleted, freed, err
-		}
-		env.Progress(int64(i+1), int64(len(doomed)), "files")
-	}
-	return deleted, freed, nil
+const (
+	// largeFolder is the number of files from which on a folder is shared out
+	// among the workers.
+	largeFolder = 4096
+	// progressEvery is how many files pass between two reports.
+	progressEvery = 256
+)
+
+// batch is a part of a folder's files for one worker.
+type batch struct {
+	folder *folder
+	files  []file
 }
 
-// reopen opens a folder for deleting in it; fd is -1 when it is no longer the
-// folder that the scan saw.
-func (t *tree) reopen(below string) (string, int, error) {
-	target := below
-	if target == "" {
-		target = "."
+// remove deletes the doomed files, several at once. It stops at the end of ctx
+// and at an error that is not about one file. In a dry run it describes them,
+// in order.
+func (t *tree) remove(ctx context.Context, env *jobs.Env) error {
+	var batches []batch
+	for _, d := range t.folders {
+		for part := range slices.Chunk(d.files, largeFolder) {
+			batches = append(batches, batch{d, part})
+		}
 	}
-	fd, err := openBelow(int(t.root.Fd()), target)
+	crew := workers
+	if env.DryRun() {
+		crew = 1
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var taken, finished atomic.Int64
+	var wg sync.WaitGroup
+	removers, failures := make([]remover, crew), make([]error, crew)
+	open := &opened{host: t.host, leases: !network(int(t.root.Fd()))}
+	for i := range removers {
+		removers[i] = remover{tree: t, env: env, open: open, finished: &finished}
+		wg.Go(func() {
+			for n := int(taken.Add(1)) - 1; n < len(batches); n = int(taken.Add(1)) - 1 {
+				if failures[i] = removers[i].batch(ctx, batches[n]); failures[i] != nil {
+					stop(errOther)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i := range removers {
+		t.deleted.files += removers[i].deleted.files
+		t.deleted.bytes += removers[i].deleted.bytes
+	}
+	return errors.Join(slices.DeleteFunc(failures, func(err error) bool { return err == nil || errors.Is(err, errOther) })...)
+}
+
+// errOther ends the work of a remover because another one failed.
+var errOther = errors.New("another worker failed")
+
+// remover is one worker of a removal.
+type remover struct {
+	tree     *tree
+	env      *jobs.Env
+	open     *opened
+	finished *atomic.Int64
+	deleted  tally
+}
+
+// batch deletes the doomed files of one batch.
+func (r *remover) batch(ctx context.Context, b batch) (err error) {
+	if !slices.ContainsFunc(b.files, func(f file) bool { return f.fate == doomed }) {
+		return nil
+	}
+	if r.env.DryRun() {
+		slices.SortFunc(b.files, func(x, y file) int { return strings.Compare(x.name, y.name) })
+	}
+	dir, err := r.reopen(b.folder)
+	if err != nil {
+		return err
+	}
+	if dir >= 0 {
+		defer func() { err = errors.Join(err, unix.Close(dir)) }()
+	}
+	for i := range b.files {
+		f := &b.files[i]
+		if f.fate != doomed {
+			continue
+		}
+		if dir < 0 {
+			r.tree.skip(skipChanged)
+			continue
+		}
+		if err := r.env.Effect(ctx, r.describe(b.folder, f), func(context.Context) error { return r.file(dir, b.folder, f) }); err != nil {
+			return err
+		}
+		if n := r.finished.Add(1); n%progressEvery == 0 {
+			r.env.Progress(n, int64(r.tree.doomed.files), "files")
+		}
+	}
+	return nil
+}
+
+// describe is what is about to happen to a file.
+func (r *remover) describe(d *folder, f *file) string {
+	name := display(path.Join(r.tree.root.Name(), d.path, f.name))
+	return "delete " + name + " (" + humanize.IBytes(uint64(f.bytes())) + ", " + days(r.tree.age(f)) + " old)"
+}
+
+// reopen opens a folder for deleting in it; it is -1 when it is no longer the
+// folder that the scan saw.
+func (r *remover) reopen(d *folder) (int, error) {
+	fd, err := r.tree.host.open(int(r.tree.root.Fd()), orDot(d.path))
 	switch {
 	case err == nil:
-		return below, fd, nil
+		return fd, nil
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EACCES):
-		return below, -1, nil
+		return -1, nil
 	}
-	return below, -1, fmt.Errorf("open folder %s: %w", below, err)
+	return -1, fmt.Errorf("open folder %s: %w", display(d.path), err)
+}
+
+// file deletes one file, or counts why not.
+func (r *remover) file(dir int, d *folder, f *file) error {
+	why, err := r.unlink(dir, d, f)
+	switch {
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		r.tree.deny(fmt.Errorf("delete %s: %w", display(d.below(f)), err))
+	case err != nil:
+		return fmt.Errorf("delete %s: %w", display(d.below(f)), err)
+	case why != "":
+		r.tree.skip(why)
+	default:
+		f.fate = gone
+		r.deleted.add(f)
+	}
+	return nil
 }
 
 // unlink deletes one file if it is still the one that the scan saw and nobody
 // uses it. It returns why not otherwise.
-func (t *tree) unlink(dir int, f *file, open *opened) (why string, err error) {
+func (r *remover) unlink(dir int, d *folder, f *file) (why string, err error) {
 	fd, err := unix.Openat(dir, f.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return skipGone, nil
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
 		return skipChanged, nil
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return t.refused(f, err)
 	case err != nil:
-		return "", fmt.Errorf("open %s: %w", display(f.path()), err)
+		return "", err
 	}
+	// Closing gives the lease back too: deleting does not break one's own.
 	defer func() { err = errors.Join(err, unix.Close(fd)) }()
+	why = r.open.busy(fd, inode{d.device, f.inode})
+	// Only now, when nobody can begin to write to it any more, is it compared
+	// with what the scan saw: by its name, because it is the name that goes.
 	var now unix.Stat_t
-	if err := unix.Fstat(fd, &now); err != nil {
-		return "", fmt.Errorf("look at %s: %w", display(f.path()), err)
-	}
-	switch {
-	case now.Dev != f.stat.Dev, now.Ino != f.stat.Ino, now.Size != f.stat.Size, now.Mtim != f.stat.Mtim:
+	if err := unix.Fstatat(dir, f.name, &now, unix.AT_SYMLINK_NOFOLLOW); err != nil || !d.holds(f, &now) {
 		return skipChanged, nil
-	case now.Nlink > 1:
+	}
+	if why != "" {
+		return why, nil
+	}
+	if now.Nlink > 1 {
 		return skipLink, nil
 	}
-	if why, err := open.busy(fd, now); why != "" || err != nil {
-		return why, err
-	}
-	var named unix.Stat_t
-	if err := unix.Fstatat(dir, f.name, &named, unix.AT_SYMLINK_NOFOLLOW); err != nil || named.Ino != now.Ino || named.Dev != now.Dev {
-		return skipChanged, nil
-	}
-	err = unix.Unlinkat(dir, f.name, 0)
-	switch {
-	case errors.Is(err, unix.ENOENT):
+	if err := unix.Unlinkat(dir, f.name, 0); errors.Is(err, unix.ENOENT) {
 		return skipGone, nil
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return t.refused(f, err)
-	case err != nil:
-		return "", fmt.Errorf("delete %s: %w", display(f.path()), err)
+	} else if err != nil {
+		return "", err
 	}
 	return "", nil
 }
 
-// refused remembers the first file that the system did not let us delete.
-func (t *tree) refused(f *file, err error) (string, error) {
-	if t.denied == nil {
-		t.denied = fmt.Errorf("delete %s: %w", display(f.path()), err)
-	}
-	return skipDenied, nil
+// holds tells whether a description is that of the file which the scan saw.
+func (d *folder) holds(f *file, now *unix.Stat_t) bool {
+	return now.Dev == d.device && now.Ino == f.inode && now.Size == f.size && nanoseconds(now.Mtim) == f.changed
 }
 
 // display makes a file's name safe to show: quoted when it holds anything that
 // a terminal or a log would not show as it is.
 func display(name string) string {
-	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
-		return quoted
+	for i := range len(name) {
+		if c := name[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+				return quoted
+			}
+			return name
+		}
 	}
 	return name
 }
 
-// age writes a duration in days, or hours below two days.
-func age(d time.Duration) string {
-	if d >= 48*time.Hour {
-		return strconv.Itoa(int(d.Hours()/24)) + "d"
-	}
-	if d < time.Minute {
-		return d.Truncate(time.Second).String()
+// days writes a duration in days, or hours below two days.
+func days(d time.Duration) string {
+	if d >= 2*tomorrow {
+		return strconv.Itoa(int(d/tomorrow)) + "d"
 	}
 	return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 
@@ -16,84 +16,115 @@ import (
 const largest = 10
 
 // report writes what was decided before anything happens.
-func (t *tree) report(env *jobs.Env, doomed []*file) {
-	env.Printf("%d files below %s, %d match (%s), %d are due (%s)",
-		t.seen, display(t.root.Name()), len(t.matching), humanize.IBytes(uint64(t.matchedBytes)), len(doomed), humanize.IBytes(uint64(blocks(doomed))))
-	for _, pattern := range t.options.Match {
-		var files int
-		var bytes int64
-		for _, f := range doomed {
-			if anyMatch([]string{pattern}, f) {
-				files++
-				bytes += f.blocks()
-			}
+func (t *tree) report(env *jobs.Env) {
+	env.Printf("%s below %s, %s match (%s), %s are due (%s)", count(int(t.seen.Load())), display(t.root.Name()),
+		humanize.Comma(int64(t.matching.files)), room(t.matching.bytes), humanize.Comma(int64(t.doomed.files)), room(t.doomed.bytes))
+	perPattern := make([]tally, len(t.match))
+	var top []candidate
+	for c := range t.doomedFiles() {
+		perPattern[c.pattern].add(c.file)
+		at, _ := slices.BinarySearchFunc(top, c, func(a, b candidate) int { return cmp.Compare(b.blocks, a.blocks) })
+		if at < largest {
+			top = slices.Insert(top, at, c)
+			top = top[:min(len(top), largest)]
 		}
-		env.Printf("  %-20s %s", pattern, amount(files, bytes))
 	}
-	bySize := slices.SortedStableFunc(slices.Values(doomed), func(a, b *file) int { return cmp.Compare(b.blocks(), a.blocks()) })
-	for i, f := range bySize[:min(largest, len(bySize))] {
+	for i, pattern := range t.match {
+		env.Printf("  %-20s %s", display(pattern.text), amount(perPattern[i].files, perPattern[i].bytes))
+	}
+	for i, c := range top {
 		if i == 0 {
 			env.Printf("largest:")
 		}
-		env.Printf("  %10s  %s old  %s", humanize.IBytes(uint64(f.blocks())), age(t.now.Sub(f.at)), display(f.path()))
+		env.Printf("  %10s  %s old  %s", room(c.bytes()), days(t.age(c.file)), display(c.folder.below(c.file)))
 	}
 }
 
-// preview is the result of a run that only showed.
-func (t *tree) preview(o Options, doomed []*file) jobs.Result {
-	r := t.result(o, 0, 0)
-	r.Summary = fmt.Sprintf("first run of this rule: would delete %s; the next run does", amount(len(doomed), blocks(doomed)))
+func (t *tree) doomedFiles() func(yield func(candidate) bool) {
+	return func(yield func(candidate) bool) {
+		for _, d := range t.folders {
+			for c := range d.present() {
+				if c.fate == doomed && !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// preview is the result of a run that only showed. refusal is what the rails
+// say to the next one.
+func (t *tree) preview(refusal error) jobs.Result {
+	r := t.result()
+	r.Summary = fmt.Sprintf("first run of this rule: would delete %s; the next run does", amount(t.doomed.files, t.doomed.bytes))
 	r.Findings = append(r.Findings, jobs.Finding{
 		ID: "first-run", Severity: jobs.Info,
 		Text: "the rule is new or changed, so this run only showed what it would delete (first_run: dry)",
 	})
+	if refusal != nil {
+		r.Summary = fmt.Sprintf("first run of this rule: would be %s", refusal)
+		r.Findings = append(r.Findings, jobs.Finding{ID: "would-refuse", Severity: jobs.Warning, Text: "the next run will be " + refusal.Error()})
+	}
 	return r
 }
 
 // result is what the run leaves on record.
-func (t *tree) result(o Options, deleted int, freed int64) jobs.Result {
+func (t *tree) result() jobs.Result {
 	skipped := 0
 	for _, n := range t.skipped {
 		skipped += n
 	}
-	next := t.tomorrow(o)
+	next := t.next()
 	r := jobs.Result{
-		Summary: fmt.Sprintf("deleted %s", amount(deleted, freed)),
+		Summary: t.outcome(),
 		Values: map[string]float64{
-			"files_seen": float64(t.seen), "files_matched": float64(len(t.matching)),
-			"deleted": float64(deleted), "freed_bytes": float64(freed), "skipped": float64(skipped),
-			"remaining_files": float64(len(t.matching) - deleted), "remaining_bytes": float64(t.matchedBytes - freed),
-			"next_files": float64(max(len(next)-deleted, 0)), "next_bytes": float64(max(blocks(next)-freed, 0)),
+			"files_seen": float64(t.seen.Load()), "files_matched": float64(t.matching.files),
+			"deleted": float64(t.deleted.files), "freed_bytes": float64(t.deleted.bytes), "skipped": float64(skipped),
+			"remaining_files": float64(t.matching.files - t.deleted.files), "remaining_bytes": float64(t.matching.bytes - t.deleted.bytes),
+			"next_files": float64(next.files), "next_bytes": float64(next.bytes),
 		},
-	}
-	for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
-		r.Summary += fmt.Sprintf(", %d skipped: %s", t.skipped[why], why)
 	}
 	if t.denied != nil {
 		r.Findings = append(r.Findings, jobs.Finding{
 			ID: "denied", Severity: jobs.Warning,
-			Text: fmt.Sprintf("%d files or folders were left because of missing permission: %s", t.skipped[skipDenied], t.denied),
+			Text: jobs.OneLine(fmt.Sprintf("%d files or folders were left because of missing permission: %s", t.skipped[skipDenied], t.denied)),
 		})
 	}
-	if t.skipped[skipUndecided] > 0 {
+	if n := t.skipped[skipUndecided]; n > 0 {
 		r.Findings = append(r.Findings, jobs.Finding{
 			ID: "undecided", Severity: jobs.Warning,
-			Text: fmt.Sprintf("%d files were left because only root or their owner can tell whether they are open", t.skipped[skipUndecided]),
+			Text: fmt.Sprintf("%s not deleted, because only root or their owner can tell whether they are open", count(n)),
 		})
 	}
 	return r
 }
 
-// tomorrow is what the rule would doom in 24 hours if nothing changed.
-func (t *tree) tomorrow(o Options) []*file {
-	return choose(o, t.matching, t.now.Add(24*time.Hour))
+// outcome is what happened in one line.
+func (t *tree) outcome() string {
+	if t.doomed.files == 0 && t.deleted.files == 0 {
+		return fmt.Sprintf("nothing to delete among %s that match%s", count(t.matching.files), t.skips())
+	}
+	return fmt.Sprintf("deleted %s%s", amount(t.deleted.files, t.deleted.bytes), t.skips())
+}
+
+// skips are the reasons for which files stayed, as the end of a summary.
+func (t *tree) skips() string {
+	var text strings.Builder
+	for _, why := range slices.Sorted(maps.Keys(t.skipped)) {
+		fmt.Fprintf(&text, ", %d skipped: %s", t.skipped[why], why)
+	}
+	return text.String()
 }
 
 // amount is "12 files, 3.4 MiB".
-func amount(files int, bytes int64) string {
-	word := "files"
+func amount(files int, bytes int64) string { return count(files) + ", " + room(bytes) }
+
+// count is "12 files".
+func count(files int) string {
 	if files == 1 {
-		word = "file"
+		return "1 file"
 	}
-	return fmt.Sprintf("%s %s, %s", humanize.Comma(int64(files)), word, humanize.IBytes(uint64(max(bytes, 0))))
+	return humanize.Comma(int64(files)) + " files"
 }
+
+func room(bytes int64) string { return humanize.IBytes(uint64(max(bytes, 0))) }

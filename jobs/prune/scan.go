@@ -4,232 +4,189 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
-	"time"
+	"sync"
 
-	"github.com/bmatcuk/doublestar/v4"
 	"golang.org/x/sys/unix"
 
 	"github.com/ghosteam/upkeep/jobs"
 )
 
-const (
-	// batch is how many names are read from a folder at once.
-	batch = 1024
-	// deepest is how many folders may lie in each other; each holds one
-	// descriptor while the walk is below it.
-	deepest = 256
-	// blockUnit is the unit of st_blocks by POSIX.
-	blockUnit = 512
-)
-
-// The reasons for which a file stays.
-const (
-	skipMount     = "on another mount"
-	skipLink      = "has several names (hard links)"
-	skipOpen      = "open in a process"
-	skipChanged   = "changed since it was looked at"
-	skipGone      = "gone already"
-	skipDenied    = "no permission"
-	skipDeep      = "too deep"
-	skipNoDate    = "no date in its name"
-	skipUndecided = "not known whether it is open"
-)
-
-// file is one matching file as the scan saw it.
-type file struct {
-	dir  string // below root, "" for root itself
-	name string
-	at   time.Time // what its age counts from
-	stat unix.Stat_t
-}
-
-func (f *file) path() string  { return path.Join(f.dir, f.name) }
-func (f *file) blocks() int64 { return f.stat.Blocks * blockUnit }
-
-// blocks is the room that files take on disk.
-func blocks(files []*file) int64 {
-	var sum int64
-	for _, f := range files {
-		sum += f.blocks()
-	}
-	return sum
-}
-
-// tree is the folder below root as one run sees it.
-type tree struct {
-	options Options
-	root    *os.File
-	now     time.Time
-
-	seen         int
-	matching     []*file
-	matchedBytes int64
-	skipped      map[string]int
-	denied       error
-}
-
-// scan walks the whole tree and collects the matching files.
+// scan walks the whole tree, several folders at once, and collects the
+// matching files.
 func (t *tree) scan(ctx context.Context, env *jobs.Env) error {
-	fd, err := unix.Openat(int(t.root.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", t.root.Name(), err)
-	}
-	return t.folder(ctx, env, os.NewFile(uintptr(fd), t.root.Name()), "", 0)
-}
-
-// folder scans one folder and closes it.
-func (t *tree) folder(ctx context.Context, env *jobs.Env, dir *os.File, below string, depth int) (err error) {
-	defer func() { err = errors.Join(err, dir.Close()) }()
-	for {
-		if cause := context.Cause(ctx); cause != nil {
-			return fmt.Errorf("scan %s: %w", t.root.Name(), cause)
-		}
-		entries, err := dir.ReadDir(batch)
-		for _, entry := range entries {
-			if err := t.entry(ctx, env, dir, below, entry, depth); err != nil {
-				return err
+	q := newQueue("")
+	var crew sync.WaitGroup
+	for range workers {
+		crew.Go(func() {
+			s := &scanner{tree: t, queue: q, buffer: make([]byte, bufferSize)}
+			for {
+				below, ok := q.next()
+				if !ok {
+					return
+				}
+				err := context.Cause(ctx)
+				if err == nil {
+					err = s.folder(below)
+				}
+				env.Progress(t.seen.Load(), 0, "files seen")
+				q.done(err)
 			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", path.Join(t.root.Name(), below), err)
-		}
+		})
 	}
+	crew.Wait()
+	if q.failed != nil {
+		return fmt.Errorf("scan %s: %w", t.root.Name(), q.failed)
+	}
+	slices.SortFunc(t.folders, func(a, b *folder) int { return strings.Compare(a.path, b.path) })
+	return nil
 }
 
-func (t *tree) entry(ctx context.Context, env *jobs.Env, dir *os.File, below string, entry fs.DirEntry, depth int) error {
+// scanner is one worker of a scan.
+type scanner struct {
+	tree   *tree
+	queue  *queue
+	buffer []byte
+
+	// The folder at hand.
+	below   string
+	fd      int
+	device  uint64
+	found   []file
+	counted tally
+}
+
+// folder scans one folder. What it cannot enter is counted and left alone.
+func (s *scanner) folder(below string) (err error) {
+	fd, err := s.tree.host.open(int(s.tree.root.Fd()), orDot(below))
 	switch {
-	case entry.IsDir():
-		return t.descend(ctx, env, dir, path.Join(below, entry.Name()), entry.Name(), depth+1)
-	case !entry.Type().IsRegular():
+	case err == nil:
+	case errors.Is(err, unix.EXDEV):
+		s.tree.skip(skipMount)
+		return nil
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
+		// It was a folder a moment ago; whatever it is now is not ours.
+		s.tree.skip(skipChanged)
+		return nil
+	case errors.Is(err, unix.ENAMETOOLONG):
+		s.tree.skip(skipDeep)
+		return nil
+	case errors.Is(err, unix.EACCES) && below != "":
+		s.tree.deny(fmt.Errorf("open folder %s: %w", display(below), err))
+		return nil
+	default:
+		return fmt.Errorf("open folder %s: %w", display(below), err)
+	}
+	defer func() { err = errors.Join(err, unix.Close(fd)) }()
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return fmt.Errorf("look at folder %s: %w", display(below), err)
+	}
+	s.below, s.fd, s.device, s.found, s.counted = below, fd, stat.Dev, s.found[:0], tally{}
+	if err := entries(fd, s.buffer, s.entry); err != nil {
+		return fmt.Errorf("read folder %s: %w", display(below), err)
+	}
+	s.keep()
+	return nil
+}
+
+// keep hands the folder's files over to the tree.
+func (s *scanner) keep() {
+	s.tree.mu.Lock()
+	defer s.tree.mu.Unlock()
+	s.tree.matching.files += s.counted.files
+	s.tree.matching.bytes += s.counted.bytes
+	if len(s.found) == 0 {
+		return
+	}
+	files := slices.Clone(s.found)
+	if len(files) > largeFolder {
+		// Rather a new buffer than two copies of a very long list.
+		files, s.found = s.found, nil
+	}
+	s.tree.folders = append(s.tree.folders, &folder{path: s.below, device: s.device, files: files})
+}
+
+// entry looks at one name in the folder at hand.
+func (s *scanner) entry(name []byte, kind uint8) error {
+	if s.tree.host.untyped {
+		kind = unix.DT_UNKNOWN
+	}
+	switch kind {
+	case unix.DT_DIR:
+		s.queue.add(path.Join(s.below, string(name)))
+		return nil
+	case unix.DT_REG:
+		s.tree.seen.Add(1)
+		return s.file(string(name), kind)
+	case unix.DT_UNKNOWN:
+		return s.file(string(name), kind)
+	}
+	return nil
+}
+
+// file looks at one file, or at something that the folder does not tell the
+// type of.
+func (s *scanner) file(name string, kind uint8) error {
+	which := matching(s.tree.match, s.below, name)
+	wanted := which >= 0 && matching(s.tree.exclude, s.below, name) < 0
+	if !wanted && kind != unix.DT_UNKNOWN {
 		return nil
 	}
-	t.seen++
-	if t.seen%10_000 == 0 {
-		env.Progress(int64(t.seen), 0, "files seen")
-	}
-	f := &file{dir: below, name: entry.Name()}
-	if !t.matches(f) {
-		return nil
-	}
-	err := unix.Fstatat(int(dir.Fd()), f.name, &f.stat, unix.AT_SYMLINK_NOFOLLOW)
+	var stat unix.Stat_t
+	err := unix.Fstatat(s.fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil
-	case err != nil:
-		return fmt.Errorf("look at %s: %w", f.path(), err)
-	case f.stat.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil
-	}
-	f.at = time.Unix(f.stat.Mtim.Unix())
-	if t.options.AgeFrom == "name" {
-		date, ok := dateIn(f.name)
-		if !ok {
-			t.skip(skipNoDate)
-			return nil
-		}
-		f.at = date
-	}
-	t.matching = append(t.matching, f)
-	t.matchedBytes += f.blocks()
-	return nil
-}
-
-func (t *tree) descend(ctx context.Context, env *jobs.Env, dir *os.File, below, name string, depth int) error {
-	if depth > deepest {
-		t.skip(skipDeep)
-		return nil
-	}
-	fd, err := openBelow(int(dir.Fd()), name)
-	switch {
-	case err == nil:
-		return t.folder(ctx, env, os.NewFile(uintptr(fd), name), below, depth)
-	case errors.Is(err, unix.EXDEV):
-		t.skip(skipMount)
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
-		// It was a folder a moment ago; whatever it is now is not ours.
-		t.skip(skipChanged)
 	case errors.Is(err, unix.EACCES):
-		t.deny(fmt.Errorf("open folder %s: %w", below, err))
-	default:
-		return fmt.Errorf("open folder %s: %w", below, err)
+		s.tree.deny(fmt.Errorf("look at %s: %w", display(path.Join(s.below, name)), err))
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at %s: %w", display(path.Join(s.below, name)), err)
+	}
+	switch format := stat.Mode & unix.S_IFMT; {
+	case kind == unix.DT_UNKNOWN && format == unix.S_IFDIR:
+		s.queue.add(path.Join(s.below, name))
+		return nil
+	case format != unix.S_IFREG:
+		return nil
+	case kind == unix.DT_UNKNOWN:
+		s.tree.seen.Add(1)
+	}
+	if wanted {
+		s.matched(name, which, &stat)
 	}
 	return nil
 }
 
-func (t *tree) skip(reason string) { t.skipped[reason]++ }
-
-func (t *tree) deny(err error) {
-	t.skip(skipDenied)
-	if t.denied == nil {
-		t.denied = err
+// matched counts a matching file, and keeps it when it may go today or
+// tomorrow.
+func (s *scanner) matched(name string, which int, stat *unix.Stat_t) {
+	f := file{
+		name: name, changed: nanoseconds(stat.Mtim), inode: stat.Ino, size: stat.Size, blocks: stat.Blocks,
+		pattern: uint16(which), linked: stat.Nlink > 1,
+	}
+	f.at = f.changed
+	s.counted.add(&f)
+	if s.tree.options.AgeFrom == "name" {
+		date, ok := dateIn(name)
+		if !ok {
+			s.tree.skip(skipNoDate)
+			return
+		}
+		f.at = date.UnixNano()
+	}
+	if s.tree.age(&f) >= s.tree.horizon {
+		s.found = append(s.found, f)
 	}
 }
 
-// openBelow opens a folder by its path below another one without following
-// links and without entering another mount, bind mounts included.
-func openBelow(parent int, below string) (int, error) {
-	flags := uint64(unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC)
-	how := unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV}
-	fd, err := unix.Openat2(parent, below, &how)
-	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
-		return fd, err
+// orDot names a folder for calls that take no empty name.
+func orDot(below string) string {
+	if below == "" {
+		return "."
 	}
-	return openStepwise(parent, below)
-}
-
-// openStepwise serves kernels before 5.6 and sandboxes that forbid openat2. It
-// tells mounts apart by their device, so it does not see bind mounts of the
-// same file system.
-func openStepwise(parent int, below string) (int, error) {
-	var first unix.Stat_t
-	if err := unix.Fstat(parent, &first); err != nil {
-		return -1, err
-	}
-	at, err := unix.Openat(parent, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	for name := range strings.SplitSeq(path.Clean(below), "/") {
-		if err != nil {
-			return -1, err
-		}
-		if name == ".." {
-			return -1, errors.Join(unix.EXDEV, unix.Close(at))
-		}
-		var next int
-		next, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if closed := unix.Close(at); err == nil && closed != nil {
-			return -1, errors.Join(closed, unix.Close(next))
-		}
-		at = next
-	}
-	var last unix.Stat_t
-	if err := unix.Fstat(at, &last); err != nil {
-		return -1, errors.Join(err, unix.Close(at))
-	}
-	if last.Dev != first.Dev {
-		return -1, errors.Join(unix.EXDEV, unix.Close(at))
-	}
-	return at, nil
-}
-
-func (t *tree) matches(f *file) bool {
-	return anyMatch(t.options.Match, f) && !anyMatch(t.options.Exclude, f)
-}
-
-func anyMatch(patterns []string, f *file) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool {
-		against := f.name
-		if strings.Contains(pattern, "/") {
-			against = f.path()
-		}
-		ok, err := doublestar.Match(pattern, against)
-		return ok && err == nil
-	})
+	return below
 }

@@ -1,0 +1,43 @@
+package prune
+
+import (
+	"time"
+
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+// World is what a test puts in the place of this machine.
+type World struct {
+	// Lease replaces fcntl(F_SETLEASE).
+	Lease func(fd int) error
+	// Proc replaces /proc.
+	Proc string
+	// Untyped makes folders tell no types of their entries.
+	Untyped bool
+	// Now replaces the clock.
+	Now time.Time
+	// Stepwise forbids openat2.
+	Stepwise bool
+}
+
+// In puts the job into another world.
+func In(job jobs.Job, w World) jobs.Job {
+	r, ok := job.(*rule)
+	if !ok {
+		panic("not a rule")
+	}
+	if w.Lease != nil {
+		r.host.lease = w.Lease
+	}
+	if w.Proc != "" {
+		r.host.proc = w.Proc
+	}
+	if !w.Now.IsZero() {
+		r.now = func() time.Time { return w.Now }
+	}
+	if w.Stepwise {
+		r.host.open = openStepwise
+	}
+	r.host.untyped = w.Untyped
+	return r
+}

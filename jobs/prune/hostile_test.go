@@ -1,0 +1,381 @@
+package prune_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/jobstest"
+	"github.com/ghosteam/upkeep/jobs/prune"
+)
+
+func TestRun_NeverTouches(t *testing.T) {
+	t.Parallel()
+	base := t.TempDir()
+	root, outside := filepath.Join(base, "logs"), filepath.Join(base, "outside")
+	put(t, filepath.Join(outside, "precious.log"), 90*day)
+	put(t, filepath.Join(root, "fine.log"), 90*day)
+	put(t, filepath.Join(root, "linked.log"), 90*day)
+	for _, err := range []error{
+		os.Link(filepath.Join(root, "linked.log"), filepath.Join(base, "second-name")),
+		os.Symlink(outside, filepath.Join(root, "away.log")),
+		os.Symlink(filepath.Join(outside, "precious.log"), filepath.Join(root, "precious.log")),
+		os.Mkdir(filepath.Join(root, "folder.log"), 0o700),
+		exec.Command("mkfifo", filepath.Join(root, "pipe.log")).Run(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	setAge(t, filepath.Join(root, "folder.log"), 90*day)
+	setAge(t, filepath.Join(root, "pipe.log"), 90*day)
+	before := jobstest.Tree(t, outside)
+	r, _ := apply(t, root, nil)
+	want := []string{".", "away.log", "folder.log", "linked.log", "pipe.log", "precious.log"}
+	if diff := cmp.Diff(want, names(t, root)); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(before, jobstest.Tree(t, outside)); diff != "" {
+		t.Errorf("the world outside changed (-before +after):\n%s", diff)
+	}
+	if !strings.Contains(r.Summary, "1 skipped: has several names") {
+		t.Errorf("summary %q does not say why linked.log stayed", r.Summary)
+	}
+}
+
+func TestRun_HostileNames(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, name := range []string{"-rf.log", "a\nb.log", "$(touch pwned).log", "\xff\xfe.log", "; rm x.log", strings.Repeat("x", 250) + ".log"} {
+		put(t, filepath.Join(root, name), 90*day)
+	}
+	deep := root
+	for range 40 {
+		deep = filepath.Join(deep, "d")
+	}
+	put(t, filepath.Join(deep, "deep.log"), 90*day)
+	r, out := apply(t, root, func(o *prune.Options) { o.MaxShare = 100 })
+	if r.Values["deleted"] != 7 {
+		t.Errorf("deleted %v of 7; left %q", r.Values["deleted"], names(t, root))
+	}
+	if strings.Contains(out, "a\nb.log") || !utf8.ValidString(out) {
+		t.Errorf("a hostile name reached the output as it is:\n%q", out)
+	}
+}
+
+func TestRun_OtherMountsStay(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Log("only root can mount; the rail is proven where the tests run as root")
+		return
+	}
+	base := t.TempDir()
+	root, elsewhere := filepath.Join(base, "logs"), filepath.Join(base, "elsewhere")
+	put(t, filepath.Join(elsewhere, "precious.log"), 90*day)
+	put(t, filepath.Join(root, "old.log"), 90*day)
+	if err := os.Mkdir(filepath.Join(root, "mounted"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// A bind mount has the same device number as its surroundings.
+	if out, err := exec.Command("mount", "--bind", elsewhere, filepath.Join(root, "mounted")).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", filepath.Join(root, "mounted")).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	r, _ := apply(t, root, nil)
+	if !exists(filepath.Join(elsewhere, "precious.log")) || r.Values["deleted"] != 1 {
+		t.Errorf("a file behind a mount was deleted: %+v", r)
+	}
+	_, _, err := try(t, filepath.Join(root, "mounted"), nil)
+	if _, ok := errors.AsType[*jobs.RefusedError](err); !ok {
+		t.Errorf("a root that is a mount point was accepted: %v", err)
+	}
+}
+
+func TestRun_UnreadableFolderIsAWarning(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	put(t, filepath.Join(root, "closed", "old.log"), 90*day)
+	put(t, filepath.Join(root, "old.log"), 90*day)
+	if err := os.Chmod(filepath.Join(root, "closed"), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Chmod(filepath.Join(root, "closed"), 0o700); err != nil {
+			t.Error(err)
+		}
+	})
+	r, _ := apply(t, root, nil)
+	if os.Geteuid() == 0 {
+		// Root reads everything.
+		if r.Values["deleted"] != 2 {
+			t.Errorf("deleted = %v, want 2", r.Values["deleted"])
+		}
+		return
+	}
+	if r.Worst() != jobs.Warning || r.Values["deleted"] != 1 {
+		t.Errorf("result = %+v, want a warning about the closed folder", r)
+	}
+}
+
+func mkdir(t *testing.T, path string) string {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestRun_LooksAgain changes a file in the last moment: after the decision,
+// before its deletion.
+func TestRun_LooksAgain(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		change func(root, path string) error
+		skip   string
+	}{
+		{"nothing", func(string, string) error { return nil }, ""},
+		{"written to", func(_, path string) error { return os.WriteFile(path, []byte("more than before"), 0o600) }, "changed since"},
+		{"touched", func(_, path string) error { return os.Chtimes(path, time.Now(), time.Now()) }, "changed since"},
+		{"removed", func(_, path string) error { return os.Remove(path) }, "gone already"},
+		{"linked", func(root, path string) error { return os.Link(path, filepath.Join(root, "again")) }, "has several names"},
+		{"replaced by a file of the same age", func(root, path string) error {
+			at := time.Now().Add(-90 * day)
+			return errors.Join(os.WriteFile(path+".new", []byte("0123456789"), 0o600), os.Chtimes(path+".new", at, at), os.Rename(path+".new", path))
+		}, "changed since"},
+		{"replaced by a link", func(root, path string) error {
+			return errors.Join(os.Remove(path), os.Symlink(filepath.Join(root, "..", "precious.log"), path))
+		}, "changed since"},
+		{"replaced by a pipe", func(_, path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, "changed since"},
+		{"replaced by a folder", func(_, path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, "changed since"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			base := t.TempDir()
+			root := filepath.Join(base, "logs")
+			path, precious := filepath.Join(root, "old.log"), filepath.Join(base, "precious.log")
+			put(t, path, 90*day)
+			put(t, precious, 90*day)
+			fired := 0
+			r, _, err := trial{hooks: jobs.Hooks{Effect: func(string) {
+				fired++
+				if err := tt.change(root, path); err != nil {
+					t.Error(err)
+				}
+			}}}.run(t, root)
+			if err != nil || fired != 1 {
+				t.Fatalf("error %v, %d effects", err, fired)
+			}
+			if !exists(precious) {
+				t.Error("a file outside was deleted")
+			}
+			if tt.skip == "" {
+				if r.Values["deleted"] != 1 || exists(path) {
+					t.Errorf("the file was not deleted: %+v", r)
+				}
+				return
+			}
+			if r.Values["deleted"] != 0 || !strings.Contains(r.Summary, "1 skipped: "+tt.skip) {
+				t.Errorf("summary %q", r.Summary)
+			}
+			if tt.name != "removed" && !exists(path) {
+				t.Error("what took the place of the file was deleted")
+			}
+		})
+	}
+}
+
+// TestRun_SwappedFolders lets somebody put symbolic links to a precious tree,
+// with files of the same names and ages, in the place of folders while rules
+// run again and again.
+func TestRun_SwappedFolders(t *testing.T) {
+	t.Parallel()
+	for name, stepwise := range map[string]bool{"by openat2": false, "step by step": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			base := t.TempDir()
+			root, precious := filepath.Join(base, "logs"), filepath.Join(base, "precious")
+			fill := func(folder string) {
+				for i := range 20 {
+					put(t, filepath.Join(folder, "deep", fmt.Sprintf("%02d.log", i)), 90*day)
+				}
+			}
+			fill(precious)
+			before := jobstest.Tree(t, precious)
+			app, err := os.OpenRoot(mkdir(t, filepath.Join(root, "app.real")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = app.Close() }()
+			swaps := startSwapping(t, filepath.Join(root, "app"), precious)
+			deleted, runs := 0.0, 0
+			for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); runs++ {
+				fill(filepath.Join(root, fmt.Sprintf("more-%d", runs)))
+				refill(t, app)
+				r, _, err := trial{world: prune.World{Stepwise: stepwise}, adjust: func(o *prune.Options) { o.MaxShare = 100 }}.run(t, root)
+				if err != nil {
+					t.Fatal(err)
+				}
+				deleted += r.Values["deleted"]
+			}
+			if n := swaps(); n < 100 || deleted < 20 {
+				t.Errorf("%d swaps and %v deletions in %d runs prove nothing", n, deleted, runs)
+			}
+			if diff := cmp.Diff(before, jobstest.Tree(t, precious)); diff != "" {
+				t.Errorf("the world outside changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// startSwapping lets path be in turn a folder, kept as path.real meanwhile,
+// and a link to precious, until the function it returns is called, which
+// returns how often that happened.
+func startSwapping(t *testing.T, path, precious string) (stop func() int64) {
+	t.Helper()
+	link := path + ".link"
+	if err := os.Symlink(precious, link); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	var swaps atomic.Int64
+	done.Go(func() {
+		for ctx.Err() == nil {
+			for _, from := range []string{path + ".real", link} {
+				if err := errors.Join(os.Rename(from, path), os.Rename(path, from)); err != nil {
+					t.Errorf("swap: %v", err)
+					return
+				}
+				swaps.Add(1)
+			}
+		}
+	})
+	return func() int64 {
+		cancel()
+		done.Wait()
+		return swaps.Load()
+	}
+}
+
+// refill puts old files into a folder that comes and goes.
+func refill(t *testing.T, folder *os.Root) {
+	t.Helper()
+	at := time.Now().Add(-90 * day)
+	for i := range 20 {
+		name := fmt.Sprintf("deep/%02d.log", i)
+		if err := errors.Join(folder.MkdirAll("deep", 0o700), folder.WriteFile(name, []byte("0123456789"), 0o600), folder.Chtimes(name, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRun_AmidChanges runs rules while folders and files come and go.
+func TestRun_AmidChanges(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	var turns atomic.Int64
+	for i := range 3 {
+		done.Go(func() {
+			at := time.Now().Add(-90 * day)
+			for ctx.Err() == nil {
+				dir := filepath.Join(root, fmt.Sprint(i), "a", "b")
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					t.Errorf("make folders: %v", err)
+				}
+				for j := range 10 {
+					path := filepath.Join(dir, fmt.Sprintf("%d.log", j))
+					if err := os.WriteFile(path, nil, 0o600); err != nil {
+						t.Errorf("make a file: %v", err)
+					}
+					_ = os.Chtimes(path, at, at) // the rule may have been faster, had it been old
+				}
+				if err := os.RemoveAll(filepath.Join(root, fmt.Sprint(i))); err != nil {
+					t.Errorf("remove folders: %v", err)
+				}
+				turns.Add(1)
+			}
+		})
+	}
+	deleted, runs := 0.0, 0
+	for end := time.Now().Add(time.Second); time.Now().Before(end); runs++ {
+		r, out, err := try(t, root, func(o *prune.Options) { o.MaxShare = 100 })
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		deleted += r.Values["deleted"]
+	}
+	cancel()
+	done.Wait()
+	if turns.Load() < 10 || runs < 10 {
+		t.Errorf("%d turns and %d runs prove nothing", turns.Load(), runs)
+	}
+	t.Logf("%d turns, %d runs, %v deletions", turns.Load(), runs, deleted)
+}
+
+func TestRun_TooDeep(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Deeper than a path can be long.
+	name := strings.Repeat("d", 100)
+	for range 60 {
+		next := -1
+		err := unix.Mkdirat(fd, name, 0o700)
+		if err == nil {
+			next, err = unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		}
+		if err := errors.Join(err, unix.Close(fd)); err != nil {
+			t.Fatal(err)
+		}
+		fd = next
+	}
+	if err := unix.Close(fd); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(root, name, name, "old.log"), 90*day)
+	r, _ := apply(t, root, nil)
+	if r.Values["deleted"] != 1 || !strings.Contains(r.Summary, "1 skipped: too deep") {
+		t.Errorf("result = %+v", r)
+	}
+}
+
+func TestRun_LargeFolder(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for i := range 9000 {
+		age := 90 * day
+		if i%3 == 0 {
+			age = day
+		}
+		put(t, filepath.Join(root, fmt.Sprintf("%05d.log", i)), age)
+	}
+	r, _ := apply(t, root, nil)
+	if r.Values["deleted"] != 6000 || len(names(t, root)) != 3001 {
+		t.Errorf("deleted %v, %d left", r.Values["deleted"], len(names(t, root)))
+	}
+}
