@@ -18,30 +18,13 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 )
 
-const (
-	// largeFolder is the number of files from which on a folder is shared out
-	// among the workers.
-	largeFolder = 4096
-	// progressEvery is how many files pass between two reports.
-	progressEvery = 256
-)
-
-// batch is a part of a folder's files for one worker.
-type batch struct {
-	folder *folder
-	files  []file
-}
+// progressEvery is how many files pass between two reports.
+const progressEvery = 256
 
 // remove deletes the doomed files, several at once. It stops at the end of ctx
 // and at an error that is not about one file. In a dry run it describes them,
 // in order.
 func (t *tree) remove(ctx context.Context, env *jobs.Env) error {
-	var batches []batch
-	for _, d := range t.folders {
-		for part := range slices.Chunk(d.files, largeFolder) {
-			batches = append(batches, batch{d, part})
-		}
-	}
 	crew := workers
 	if env.DryRun() {
 		crew = 1
@@ -55,8 +38,8 @@ func (t *tree) remove(ctx context.Context, env *jobs.Env) error {
 	for i := range removers {
 		removers[i] = remover{tree: t, env: env, open: open, finished: &finished}
 		wg.Go(func() {
-			for n := int(taken.Add(1)) - 1; n < len(batches); n = int(taken.Add(1)) - 1 {
-				if failures[i] = removers[i].batch(ctx, batches[n]); failures[i] != nil {
+			for n := int(taken.Add(1)) - 1; n < len(t.folders); n = int(taken.Add(1)) - 1 {
+				if failures[i] = removers[i].folder(ctx, t.folders[n]); failures[i] != nil {
 					stop(errOther)
 					return
 				}
@@ -83,23 +66,23 @@ type remover struct {
 	deleted  tally
 }
 
-// batch deletes the doomed files of one batch.
-func (r *remover) batch(ctx context.Context, b batch) (err error) {
-	if !slices.ContainsFunc(b.files, func(f file) bool { return f.fate == doomed }) {
+// folder deletes the doomed files of one folder.
+func (r *remover) folder(ctx context.Context, d *folder) (err error) {
+	if !slices.ContainsFunc(d.files, func(f file) bool { return f.fate == doomed }) {
 		return nil
 	}
 	if r.env.DryRun() {
-		slices.SortFunc(b.files, func(x, y file) int { return strings.Compare(x.name, y.name) })
+		slices.SortFunc(d.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
 	}
-	dir, err := r.reopen(b.folder)
+	dir, err := r.reopen(d)
 	if err != nil {
 		return err
 	}
 	if dir >= 0 {
 		defer func() { err = errors.Join(err, unix.Close(dir)) }()
 	}
-	for i := range b.files {
-		f := &b.files[i]
+	for i := range d.files {
+		f := &d.files[i]
 		if f.fate != doomed {
 			continue
 		}
@@ -107,7 +90,7 @@ func (r *remover) batch(ctx context.Context, b batch) (err error) {
 			r.tree.skip(skipChanged)
 			continue
 		}
-		if err := r.env.Effect(ctx, r.describe(b.folder, f), func(context.Context) error { return r.file(dir, b.folder, f) }); err != nil {
+		if err := r.env.Effect(ctx, r.describe(d, f), func(context.Context) error { return r.file(dir, d, f) }); err != nil {
 			return err
 		}
 		if n := r.finished.Add(1); n%progressEvery == 0 {

@@ -40,7 +40,7 @@ func (t *tree) scan(ctx context.Context, env *jobs.Env) error {
 	if q.failed != nil {
 		return fmt.Errorf("scan %s: %w", t.root.Name(), q.failed)
 	}
-	slices.SortFunc(t.folders, func(a, b *folder) int { return strings.Compare(a.path, b.path) })
+	slices.SortStableFunc(t.folders, func(a, b *folder) int { return strings.Compare(a.path, b.path) })
 	return nil
 }
 
@@ -84,7 +84,7 @@ func (s *scanner) folder(below string) (err error) {
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return fmt.Errorf("look at folder %s: %w", display(below), err)
 	}
-	s.below, s.fd, s.device, s.found, s.counted = below, fd, stat.Dev, s.found[:0], tally{}
+	s.below, s.fd, s.device = below, fd, stat.Dev
 	if err := entries(fd, s.buffer, s.entry); err != nil {
 		return fmt.Errorf("read folder %s: %w", display(below), err)
 	}
@@ -92,21 +92,16 @@ func (s *scanner) folder(below string) (err error) {
 	return nil
 }
 
-// keep hands the folder's files over to the tree.
+// keep hands the files found so far over to the tree.
 func (s *scanner) keep() {
 	s.tree.mu.Lock()
 	defer s.tree.mu.Unlock()
 	s.tree.matching.files += s.counted.files
 	s.tree.matching.bytes += s.counted.bytes
-	if len(s.found) == 0 {
-		return
+	if len(s.found) > 0 {
+		s.tree.folders = append(s.tree.folders, &folder{path: s.below, device: s.device, files: slices.Clone(s.found)})
 	}
-	files := slices.Clone(s.found)
-	if len(files) > largeFolder {
-		// Rather a new buffer than two copies of a very long list.
-		files, s.found = s.found, nil
-	}
-	s.tree.folders = append(s.tree.folders, &folder{path: s.below, device: s.device, files: files})
+	s.found, s.counted = s.found[:0], tally{}
 }
 
 // entry looks at one name in the folder at hand.
@@ -180,6 +175,10 @@ func (s *scanner) matched(name string, which int, stat *unix.Stat_t) {
 	}
 	if s.tree.age(&f) >= s.tree.horizon {
 		s.found = append(s.found, f)
+	}
+	// The newest of a folder are only known when all of it is.
+	if len(s.found) >= largeFolder && s.tree.options.KeepNewest == 0 {
+		s.keep()
 	}
 }
 

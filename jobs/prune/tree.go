@@ -18,6 +18,9 @@ const (
 	// goes into waiting for the file system, so it does not follow the number
 	// of processors.
 	workers = 4
+	// largeFolder is how many files of a folder are kept in one piece, so that
+	// several workers share a very large folder.
+	largeFolder = 4096
 )
 
 // The reasons for which a file stays.
@@ -65,7 +68,7 @@ func nanoseconds(t unix.Timespec) int64 {
 	return min(max(t.Sec, -most), most)*int64(time.Second) + t.Nsec
 }
 
-// folder holds matching files.
+// folder holds matching files, or a part of a very large one's.
 type folder struct {
 	path   string // below root, "" for root itself
 	device uint64
