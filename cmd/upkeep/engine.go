@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/executor"
 	"github.com/ghosteam/upkeep/runner/queue/local"
@@ -50,7 +51,46 @@ func (a *app) openEngine(ctx context.Context, cfg *configs.Config, command strin
 		queue: local.New(local.Options{Backlog: onlyWhatIsAsked{}, Slots: cfg.MaxRunning, Base: hard, Log: a.log()}),
 	}
 	e.beating.Go(func() { e.beat(hard, a.log()) })
+	if err := e.endLeftovers(ctx, a.log()); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	return e, nil
+}
+
+// leftoverPage is how many interrupted runs are looked at in one read.
+const leftoverPage = 100
+
+// endLeftovers ends what the dead owners of interrupted runs left running on
+// this host, before anything new starts: their named locks are free to be
+// taken, so their children must be gone. With the lock file of an SQLite
+// ledger in hand every other owner is dead; on PostgreSQL whoever claims a run
+// does it.
+func (e *engine) endLeftovers(ctx context.Context, log *slog.Logger) error {
+	if e.cfg.Ledger.Dialect != "sqlite" {
+		return nil
+	}
+	for after := runner.RunID(""); ; {
+		ids, err := e.ledger.Pending(ctx, after, leftoverPage)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		for _, id := range ids {
+			run, err := e.ledger.Run(ctx, string(id))
+			if err != nil {
+				return err
+			}
+			if run.State != runner.Running || run.Node != e.cfg.Node {
+				continue
+			}
+			switch ended, err := jobs.KillLeftovers(ctx, string(id), run.StartedAt, e.cfg.KillGrace); {
+			case err != nil:
+				log.WarnContext(ctx, "what an interrupted run left behind may still be running", "run", string(id), "cause", err)
+			case ended > 0:
+				log.WarnContext(ctx, "child processes of an interrupted run were still running and have been ended", "run", string(id), "count", ended)
+			}
+		}
+		after = ids[len(ids)-1]
+	}
 }
 
 // ownFiles are the files and folders that jobs must leave alone.

@@ -19,7 +19,7 @@ var (
 )
 
 func main() {
-	os.Exit(Main(os.Args[1:], stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(run(os.Args[0], os.Args[1:], stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
 // stdio is what a command reads and writes.
@@ -31,11 +31,14 @@ type stdio struct {
 // Main runs one command line and returns the exit code. The first signal that
 // asks this process to end ends the command's context; commands that execute
 // runs handle signals themselves.
-func Main(args []string, std stdio) int {
+func Main(args []string, std stdio) int { return run("upkeep", args, std) }
+
+// run is Main under the name by which the program was called.
+func run(name string, args []string, std stdio) int {
 	signals := listen()
 	defer signals.stop()
 	out := &stream{w: std.Out}
-	a := &app{std: stdio{In: std.In, Out: out, Err: &notes{w: std.Err}}, getenv: os.LookupEnv, signals: signals}
+	a := &app{name: name, std: stdio{In: std.In, Out: out, Err: &notes{w: std.Err}}, getenv: os.LookupEnv, signals: signals}
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(a.std.In)

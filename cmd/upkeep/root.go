@@ -16,6 +16,8 @@ import (
 // app is what all commands share: the process's surroundings and the global
 // flags.
 type app struct {
+	// name is how the program was called.
+	name    string
 	std     stdio
 	getenv  func(string) (string, bool)
 	signals *interrupts

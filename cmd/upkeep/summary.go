@@ -107,8 +107,18 @@ func stateWords(p painter, run runner.Run) string {
 
 // again is how the user would call upkeep with the same configuration.
 func (a *app) again(command string) string {
+	name := shellWord(a.calledAs())
 	if a.configPath == "" {
-		return "upkeep " + command
+		return name + " " + command
 	}
-	return "upkeep -c " + shellWord(a.configPath) + " " + command
+	return name + " -c " + shellWord(a.configPath) + " " + command
+}
+
+// calledAs is how this program was called when that was by its path, so that
+// what it proposes can be pasted; else its name.
+func (a *app) calledAs() string {
+	if strings.Contains(a.name, "/") {
+		return a.name
+	}
+	return "upkeep"
 }

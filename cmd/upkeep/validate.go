@@ -112,7 +112,7 @@ func listProblems(problems configs.Problems) listing {
 }
 
 // preflight asks every job whether it could run. What a job lacks now may be
-// there tonight, so it is a warning.
+// there tonight, so it is a warning; what a safety rail refuses stays refused.
 func preflight(ctx context.Context, cfg *configs.Config) configs.Problems {
 	var found configs.Problems
 	for _, w := range cfg.Workflows {
@@ -126,7 +126,11 @@ func preflight(ctx context.Context, cfg *configs.Config) configs.Problems {
 				err = check(ctx, cfg, w.Name, j.Name, checker)
 			}
 			if err != nil {
-				found = append(found, j.Problem(configs.Warning, "preflight", "it could not run now: "+err.Error(), jobs.HintOf(err)))
+				severity := configs.Warning
+				if is[*jobs.RefusedError](err) {
+					severity = configs.Error
+				}
+				found = append(found, j.Problem(severity, "preflight", "it could not run now: "+err.Error(), jobs.HintOf(err)))
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,7 +99,7 @@ func (a *attempt) conclude(o outcome, cause error) {
 	a.judgement = classify(o, cause, a.place.FailOn)
 	a.err, a.cause, a.abandoned = o.err, cause, o.abandoned > 0
 	a.record.State, a.record.Reason = a.judgement.state, a.judgement.reason
-	a.record.Error, a.record.Hint = a.judgement.text, a.judgement.hint
+	a.record.Error, a.record.Hint = a.judgement.text, cmp.Or(a.judgement.hint, a.lookFurther())
 	a.record.ExitCode = a.judgement.exitCode
 	a.record.Result = o.result
 	scrub(&a.record, a.redactor)
@@ -107,6 +108,18 @@ func (a *attempt) conclude(o outcome, cause error) {
 	}
 	a.output, a.record.OutputBytes = a.out.close()
 	a.record.OutputCut = a.output.Cut
+}
+
+// lookFurther is the hint of last resort for an attempt that failed.
+func (a *attempt) lookFurther() string {
+	logs := fmt.Sprintf("see what it wrote: upkeep logs %s %s", a.record.Run, a.record.Job)
+	switch {
+	case a.judgement.state != runner.Failed:
+		return ""
+	case a.judgement.reason == runner.ReasonTimeout:
+		return "give it more time with `timeout:`, or " + logs
+	}
+	return logs
 }
 
 // inWorkDir gives the job its private folder for as long as it runs.
