@@ -62,7 +62,7 @@ func TestHandle_Resume(t *testing.T) {
 		{"CrashDoesNotUseUpARetry", job("a", fate(nil, nil, errors.New("x"), nil), tries(1)), []runner.Attempt{lost(1), lost(2)}, 4, "succeeded", "succeeded"},
 		{"Reopened", job("a", fine), []runner.Attempt{superseded(failed(1, runner.ReasonError))}, 2, "succeeded", "succeeded"},
 		{"ReopenedRetriesAreFresh", job("a", fate(nil, nil, errors.New("x"), nil), tries(1)), []runner.Attempt{superseded(failed(1, runner.ReasonError)), superseded(failed(2, runner.ReasonError))}, 4, "succeeded", "succeeded"},
-		{"UserCanceled", job("a", fine), []runner.Attempt{before("a", 1, runner.Canceled, runner.ReasonUser)}, 1, "canceled/user", "failed/user"},
+		{"UserCanceled", job("a", fine), []runner.Attempt{before("a", 1, runner.Canceled, runner.ReasonUser)}, 1, "canceled/user", "canceled/user"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package executor
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -13,6 +14,7 @@ import (
 //
 //	a cancel or the run's timeout cut it short   canceled/user, failed/timeout
 //	a job is lost, continue_on_error or not      failed/crash
+//	jobs were canceled and none failed           canceled/<their reason>
 //	a job failed                                 failed/<its reason>
 //	a job warned, or failed but may              warned/<its reason>
 //	every job was skipped                        skipped/condition
@@ -46,6 +48,8 @@ func (r *run) verdict(level urgency, cause error) *runner.Finish {
 	switch {
 	case len(lost) > 0:
 		return &runner.Finish{State: runner.Failed, Reason: runner.ReasonCrash, Message: tellJobs(append(lost, failed...))}
+	case len(failed) > 0 && !slices.ContainsFunc(failed, func(p *place) bool { return p.last.State != runner.Canceled }):
+		return &runner.Finish{State: runner.Canceled, Reason: commonReason(failed), Message: tellJobs(failed)}
 	case len(failed) > 0:
 		return &runner.Finish{State: runner.Failed, Reason: commonReason(failed), Message: tellJobs(failed)}
 	case len(warned) > 0:
