@@ -36,8 +36,8 @@ func checkDocumented(t *testing.T, kind jobs.Kind) {
 	}
 }
 
-// checkResult wants a result that can be stored, encoded and read.
-func checkResult(t *testing.T, r jobs.Result) {
+// CheckResult wants a result that can be stored, encoded and read.
+func CheckResult(t testing.TB, r jobs.Result) {
 	t.Helper()
 	switch {
 	case r.Summary == "":
@@ -65,7 +65,7 @@ func checkResult(t *testing.T, r jobs.Result) {
 	encode(t, r)
 }
 
-func encode(t *testing.T, r jobs.Result) string {
+func encode(t testing.TB, r jobs.Result) string {
 	t.Helper()
 	text, err := json.Marshal(r)
 	if err != nil {

@@ -37,7 +37,7 @@ func (f Fixture) dryRun(t *testing.T, kind jobs.Kind) {
 	if len(o.result.Artifacts) > 0 {
 		t.Errorf("a dry run says that it made %d artifacts", len(o.result.Artifacts))
 	}
-	checkResult(t, o.result)
+	CheckResult(t, o.result)
 }
 
 func (f Fixture) check(t *testing.T, kind jobs.Kind) {
@@ -72,7 +72,7 @@ func (f Fixture) runTwice(t *testing.T, kind jobs.Kind) {
 	if f.judgeError(t, first) {
 		return
 	}
-	checkResult(t, first.result)
+	CheckResult(t, first.result)
 	if f.Effects && len(first.effects) == 0 {
 		t.Error("the run did no effect through Env.Effect")
 	}

@@ -1,9 +1,12 @@
 package script
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -12,13 +15,14 @@ import (
 
 // outcome is everything that a program left behind.
 type outcome struct {
-	exit child.Exit
-	err  error
+	program *program
+	env     *jobs.Env
+	exit    child.Exit
+	err     error
 	// said is the end of its output; told the beginning of its standard
-	// output, kept for plugins only.
+	// output, kept for plugins only. Both are scrubbed.
 	said, told string
-	// file is the result file, which may not exist.
-	file string
+	folder     *resultFolder
 }
 
 // brokeError says that the program failed, with its own last words.
@@ -44,101 +48,142 @@ func (e *brokeError) Hint() string { return e.hint }
 // ExitCode lets `retry: on_exit_codes` see the code.
 func (e *brokeError) ExitCode() int { return e.code }
 
-func (p *program) judge(o outcome) (jobs.Result, error) {
+// judge makes a result of the outcome by the contract of the program. What the
+// operating system counted belongs to it also when the program failed.
+func (o *outcome) judge(ctx context.Context) (jobs.Result, error) {
+	result, err := o.contract(ctx)
+	o.measure(&result)
+	if err != nil {
+		return result, err
+	}
+	return result, o.program.apply(&result)
+}
+
+func (o *outcome) contract(ctx context.Context) (jobs.Result, error) {
 	exit, ended := errors.AsType[*child.ExitError](o.err)
 	_, left := errors.AsType[*child.LeftoverError](o.err)
 	if o.err != nil && !ended || left {
 		return jobs.Result{}, o.err
 	}
-	var result jobs.Result
-	var err error
-	switch p.options.Result {
-	case "json":
+	switch o.program.options.Result {
+	case contractJSON:
 		if ended {
-			return result, broke(exit, o)
+			return jobs.Result{}, o.broke(exit)
 		}
-		result, err = readResult(o.file)
-	case "nagios":
-		result, err = plugin(exit, o)
-	default:
-		result, err = p.code(exit, o)
+		return o.measured(ctx)
+	case contractNagios:
+		return o.plugin(exit)
 	}
+	return o.code(exit)
+}
+
+// measured is the result file of a program that ended well.
+func (o *outcome) measured(ctx context.Context) (jobs.Result, error) {
+	bad := func(err error) error {
+		return jobs.WithHint(fmt.Errorf("the program ended well but its result file is no proof: %w", err),
+			"with `result: json` a program writes what it measured to the file named by UPKEEP_RESULT; see `upkeep kinds script`")
+	}
+	text, err := o.folder.read()
 	if err != nil {
-		return result, err
+		return jobs.Result{}, bad(err)
 	}
-	return result, p.apply(&result)
+	file, err := decodeResult(text)
+	if err != nil {
+		return jobs.Result{}, bad(err)
+	}
+	result := file.result(o.env)
+	for _, a := range file.Artifacts {
+		info, err := a.prove(ctx, o.program.dir(o.env))
+		if err != nil {
+			return result, bad(err)
+		}
+		result.Artifacts = append(result.Artifacts, info)
+	}
+	return result, nil
 }
 
 // code judges by the exit code alone.
-func (p *program) code(exit *child.ExitError, o outcome) (jobs.Result, error) {
+func (o *outcome) code(exit *child.ExitError) (jobs.Result, error) {
+	words := o.env.OneLine(lastLine(o.said))
 	if exit == nil {
-		return jobs.Result{Summary: lastLine(o.said, "ended with exit code 0")}, nil
+		if words == "" {
+			words = "ended with exit code 0"
+		}
+		return jobs.Result{Summary: words}, nil
 	}
-	result := jobs.Result{Summary: lastLine(o.said, fmt.Sprintf("ended with exit code %d", exit.Code))}
-	finding := func(s jobs.Severity) []jobs.Finding {
-		return []jobs.Finding{{ID: "exit-code", Severity: s, Text: fmt.Sprintf("exit code %d: %s", exit.Code, result.Summary)}}
+	codes := o.program.options.ExitCodes
+	result := jobs.Result{Summary: fmt.Sprintf("exit code %d", exit.Code)}
+	if words != "" {
+		result.Summary += ": " + words
 	}
-	codes := p.options.ExitCodes
+	severity := jobs.Severity("")
 	switch {
 	case exit.Code < 0:
+		return jobs.Result{}, o.broke(exit)
 	case slices.Contains(codes.OK, exit.Code):
 		return result, nil
 	case slices.Contains(codes.Warning, exit.Code):
-		result.Findings = finding(jobs.Warning)
-		return result, nil
+		severity = jobs.Warning
 	case slices.Contains(codes.Critical, exit.Code):
-		result.Findings = finding(jobs.Critical)
-		return result, nil
+		severity = jobs.Critical
+	default:
+		return jobs.Result{}, o.broke(exit)
 	}
-	return jobs.Result{}, broke(exit, o)
+	result.Findings = []jobs.Finding{{ID: "exit-code", Severity: severity, Text: result.Summary}}
+	return result, nil
 }
 
 // broke makes the error of a program that failed. A line "error: …" of its
 // output is taken as the cause and a line "hint: …" as the advice; without
 // one, the last line is the best there is.
-func broke(exit *child.ExitError, o outcome) error {
-	e := &brokeError{err: exit, code: exit.Code, words: lastLine(o.said, "")}
-	lines := strings.Split(o.said, "\n")
-	for _, line := range slices.Backward(lines) {
-		line = strings.TrimSpace(line)
-		if text, ok := strings.CutPrefix(line, "error: "); ok && !strings.HasPrefix(e.words, "error: ") || ok && e.words == line {
-			e.words = clean(text)
-			break
-		}
+func (o *outcome) broke(exit *child.ExitError) error {
+	words := lineWith(o.said, errorPrefix)
+	if words == "" {
+		words = lastLine(o.said)
 	}
-	for _, line := range slices.Backward(lines) {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "hint: "); ok {
-			e.hint = clean(text)
-			break
-		}
+	return &brokeError{err: exit, code: exit.Code, words: o.env.OneLine(words), hint: o.env.OneLine(lineWith(o.said, hintPrefix))}
+}
+
+// measure adds what the operating system counted, unless the program reports
+// values of these names itself.
+func (o *outcome) measure(r *jobs.Result) {
+	own := map[string]float64{valueCPU: (o.exit.UserCPU + o.exit.SystemCPU).Seconds()}
+	if o.exit.Code >= 0 {
+		own[valueExitCode] = float64(o.exit.Code)
 	}
-	return e
+	if o.exit.MaxRSS > 0 {
+		own[valueMemory] = float64(o.exit.MaxRSS)
+	}
+	maps.Copy(own, r.Values)
+	r.Values = own
+	switch n := o.exit.Escaped; {
+	case n == 1:
+		r.Findings = append(r.Findings, escaped("1 process outlived the program and was ended"))
+	case n > 1:
+		r.Findings = append(r.Findings, escaped(fmt.Sprintf("%d processes outlived the program and were ended", n)))
+	}
+}
+
+func escaped(text string) jobs.Finding {
+	return jobs.Finding{ID: "escaped", Severity: jobs.Warning, Text: text}
 }
 
 // apply judges values by the configured thresholds.
 func (p *program) apply(r *jobs.Result) error {
 	var missing []string
-	for _, name := range sortedNames(p.options.Thresholds) {
+	for _, name := range slices.Sorted(maps.Keys(p.options.Thresholds)) {
 		value, ok := r.Values[name]
 		if !ok {
 			missing = append(missing, name)
 			continue
 		}
 		t := p.options.Thresholds[name]
-		severity, limit := jobs.Severity(""), Range{}
 		switch {
 		case t.Crit.Alerts(value):
-			severity, limit = jobs.Critical, t.Crit
+			r.Findings = append(r.Findings, broken(name, value, jobs.Critical, t.Crit))
 		case t.Warn.Alerts(value):
-			severity, limit = jobs.Warning, t.Warn
-		default:
-			continue
+			r.Findings = append(r.Findings, broken(name, value, jobs.Warning, t.Warn))
 		}
-		text := fmt.Sprintf("%s is %s, outside %s", name, number(value), limit)
-		if limit.inside {
-			text = fmt.Sprintf("%s is %s, inside %s", name, number(value), limit)
-		}
-		r.Findings = append(r.Findings, jobs.Finding{ID: "threshold:" + name, Severity: severity, Text: text})
 	}
 	if len(missing) > 0 {
 		return jobs.WithHint(
@@ -148,28 +193,11 @@ func (p *program) apply(r *jobs.Result) error {
 	return nil
 }
 
-// lastLine is the last line of output that says something.
-func lastLine(said, otherwise string) string {
-	for _, line := range slices.Backward(strings.Split(said, "\n")) {
-		line = clean(line)
-		if line != "" && !strings.HasPrefix(line, "hint: ") {
-			return line
-		}
+func broken(name string, value float64, severity jobs.Severity, limit Range) jobs.Finding {
+	where := "outside"
+	if limit.inside {
+		where = "inside"
 	}
-	return otherwise
-}
-
-// clean makes foreign text fit for one line of ours.
-func clean(line string) string {
-	line = strings.Map(func(c rune) rune {
-		if c < ' ' || c >= 0x7f && c < 0xa0 {
-			return ' '
-		}
-		return c
-	}, strings.ToValidUTF8(line, "?"))
-	line = strings.TrimRight(strings.Join(strings.Fields(line), " "), ".")
-	if runes := []rune(line); len(runes) > 300 {
-		line = string(runes[:299]) + "…"
-	}
-	return line
+	text := fmt.Sprintf("%s is %s, %s %s", name, strconv.FormatFloat(value, 'g', 6, 64), where, limit)
+	return jobs.Finding{ID: jobs.FindingIDFrom("threshold:" + name), Severity: severity, Text: text}
 }

@@ -2,7 +2,6 @@ package script
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -13,31 +12,43 @@ import (
 
 // plugin judges a monitoring plugin by the Monitoring Plugins Development
 // Guidelines: exit codes 0 to 3 and performance data behind a |.
-func plugin(exit *child.ExitError, o outcome) (jobs.Result, error) {
+func (o *outcome) plugin(exit *child.ExitError) (jobs.Result, error) {
 	text, perfdata := splitPlugin(o.told)
-	result := jobs.Result{Summary: lastLine(text, "no output"), Values: parsePerfdata(perfdata)}
+	result := jobs.Result{Summary: o.env.OneLine(text), Values: parsePerfdata(perfdata)}
+	if result.Summary == "" {
+		result.Summary = "no output"
+	}
 	code := 0
 	if exit != nil {
 		code = exit.Code
 	}
+	finding := func(s jobs.Severity) []jobs.Finding {
+		return []jobs.Finding{{ID: "plugin", Severity: s, Text: result.Summary}}
+	}
+	failed := func(what, words string) error {
+		return &brokeError{err: errors.New(what), words: o.env.OneLine(words), hint: o.env.OneLine(lineWith(o.said, hintPrefix)), code: code}
+	}
 	switch {
-	case strings.Contains(o.said, "Traceback (most recent call last)"):
+	case strings.Contains(o.said, traceback) || strings.Contains(o.told, traceback):
 		// Python ends with 1 after an exception, which would read as a
 		// warning.
-		return result, &brokeError{err: errors.New("the plugin crashed"), words: lastLine(o.said, ""), code: code}
+		return result, failed("the plugin crashed", lastLine(o.said))
 	case code == 0:
 		return result, nil
 	case code == 1:
-		result.Findings = []jobs.Finding{{ID: "plugin", Severity: jobs.Warning, Text: result.Summary}}
+		result.Findings = finding(jobs.Warning)
 		return result, nil
 	case code == 2:
-		result.Findings = []jobs.Finding{{ID: "plugin", Severity: jobs.Critical, Text: result.Summary}}
+		result.Findings = finding(jobs.Critical)
 		return result, nil
 	case code == 3:
-		return result, &brokeError{err: errors.New("the plugin says unknown"), words: result.Summary, code: code}
+		return result, failed("the plugin says unknown", result.Summary)
 	}
-	return result, broke(exit, o)
+	return result, o.broke(exit)
 }
+
+// traceback begins what Python says of an exception that nobody caught.
+const traceback = "Traceback (most recent call last)"
 
 // splitPlugin takes the first line apart into text and performance data, and
 // adds the performance data that may follow the long text.
@@ -58,8 +69,10 @@ var units = map[string]struct {
 	factor float64
 	suffix string
 }{
-	"": {1, ""}, "c": {1, ""}, "%": {1, "_percent"}, "s": {1, "_seconds"}, "ms": {1e-3, "_seconds"}, "us": {1e-6, "_seconds"},
+	"": {1, ""}, "c": {1, ""}, "%": {1, "_percent"},
+	"s": {1, "_seconds"}, "ms": {1e-3, "_seconds"}, "us": {1e-6, "_seconds"}, "ns": {1e-9, "_seconds"},
 	"B": {1, "_bytes"}, "KB": {1e3, "_bytes"}, "MB": {1e6, "_bytes"}, "GB": {1e9, "_bytes"}, "TB": {1e12, "_bytes"},
+	"KiB": {1 << 10, "_bytes"}, "MiB": {1 << 20, "_bytes"}, "GiB": {1 << 30, "_bytes"}, "TiB": {1 << 40, "_bytes"},
 }
 
 // parsePerfdata reads 'label'=value[unit][;warn][;crit][;min][;max] items
@@ -91,82 +104,19 @@ func parsePerfdata(text string) map[string]float64 {
 		digits := strings.TrimRight(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ%")
 		u, known := units[value[len(digits):]]
 		v, err := strconv.ParseFloat(digits, 64)
-		if name := legalName(label); known && err == nil && name != "" && !math.IsNaN(v) && !math.IsInf(v*u.factor, 0) {
+		if name := labelName(label); known && err == nil && name != "" && !math.IsNaN(v) && !math.IsInf(v*u.factor, 0) {
 			values[name+u.suffix] = v * u.factor
 		}
 	}
 	return values
 }
 
-func legalName(label string) string {
+// labelName is the value's name for a plugin's label; plugins call the root of
+// the file system by its path.
+func labelName(label string) string {
+	label = strings.ReplaceAll(label, "''", "'") // a quote inside quotes
 	if label == "/" {
 		return "root"
 	}
-	name := strings.Map(func(c rune) rune {
-		switch {
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
-			return c
-		case c >= 'A' && c <= 'Z':
-			return c + 'a' - 'A'
-		}
-		return '_'
-	}, label)
-	return strings.TrimLeft(name, "_.-")
-}
-
-// Range is a range in the notation of monitoring plugins. The zero Range
-// never alerts.
-type Range struct {
-	low, high float64
-	inside    bool
-	text      string
-}
-
-// UnmarshalText reads a range such as "10", "10:", "~:10", "10:20" or "@10:20".
-func (r *Range) UnmarshalText(text []byte) error {
-	s := string(text)
-	out := Range{low: 0, high: math.Inf(1), text: s}
-	s, out.inside = strings.CutPrefix(s, "@")
-	low, high, colon := strings.Cut(s, ":")
-	if !colon {
-		low, high = "0", s
-	}
-	var err error
-	switch {
-	case low == "~":
-		out.low = math.Inf(-1)
-	case low != "":
-		out.low, err = finite(low)
-	}
-	if err == nil && (high != "" || !colon) {
-		out.high, err = finite(high)
-	}
-	if err != nil || out.low > out.high || s == ":" {
-		return fmt.Errorf("%q is not a range: write 10, 10:, ~:10, 10:20 or @10:20", text)
-	}
-	*r = out
-	return nil
-}
-
-func finite(s string) (float64, error) {
-	v, err := strconv.ParseFloat(s, 64)
-	if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
-		err = strconv.ErrRange
-	}
-	return v, err
-}
-
-// MarshalText writes the form that UnmarshalText reads.
-func (r Range) MarshalText() ([]byte, error) { return []byte(r.text), nil }
-
-// String returns the text that the range was read from.
-func (r Range) String() string { return r.text }
-
-// Alerts tells whether v breaks the range.
-func (r Range) Alerts(v float64) bool {
-	if r.text == "" {
-		return false
-	}
-	within := v >= r.low && v <= r.high
-	return within == r.inside
+	return jobs.NameFrom(label)
 }

@@ -2,121 +2,126 @@ package script
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
-	"strconv"
-
-	"golang.org/x/sys/unix"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/ghosteam/upkeep/jobs"
-	"github.com/ghosteam/upkeep/storage/object"
 )
 
+// The bounds of a result file.
 const (
 	mostResultBytes = 1 << 20
 	mostEntries     = 1000
 	mostOutputBytes = 4096
 	mostTextBytes   = 4096
-
-	// fileStore stands in the store's place for files that a program left on
-	// this machine.
-	fileStore = "file"
+	deepest         = 16
 )
 
-// resultFile is the JSON form that programs write.
+// resultFile is the JSON form that programs write. Pointers tell null, which is
+// no measurement, from zero.
 type resultFile struct {
-	Schema    int                `json:"schema"`
-	Summary   string             `json:"summary"`
-	Values    map[string]float64 `json:"values"`
-	Outputs   map[string]string  `json:"outputs"`
-	Findings  []jobs.Finding     `json:"findings"`
-	Artifacts []artifactFile     `json:"artifacts"`
+	Schema    int                 `json:"schema"`
+	Summary   string              `json:"summary"`
+	Values    map[string]*float64 `json:"values"`
+	Outputs   map[string]*string  `json:"outputs"`
+	Findings  []jobs.Finding      `json:"findings"`
+	Artifacts []artifactFile      `json:"artifacts"`
 }
 
-// artifactFile is a file that the program says it made.
-type artifactFile struct {
-	Name   string `json:"name"`
-	Path   string `json:"path"`
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
-}
-
-// readResult reads what a program measured. Whatever is wrong with the file
-// is an error: a program that measured nothing has not succeeded.
-func readResult(path string) (jobs.Result, error) {
-	text, err := readBounded(path)
-	if err != nil {
-		return jobs.Result{}, badResult(err)
+// decodeResult reads what a program measured. It is strict: whatever is wrong
+// is an error, because a program that measured nothing has not succeeded.
+func decodeResult(text []byte) (*resultFile, error) {
+	// RFC 8259, section 8.1, lets a reader ignore the mark; some editors and
+	// libraries write it.
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	if !utf8.Valid(text) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	if err := checkKeys(text); err != nil {
+		return nil, err
 	}
 	var file resultFile
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&file); err != nil {
-		return jobs.Result{}, badResult(fmt.Errorf("read it as JSON: %w", err))
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return jobs.Result{}, badResult(errors.New("more follows after the JSON object"))
+		return nil, explainJSON(text, err)
 	}
 	if err := file.check(); err != nil {
-		return jobs.Result{}, badResult(err)
+		return nil, err
 	}
-	result := jobs.Result{Summary: clean(file.Summary), Values: file.Values, Outputs: file.Outputs, Findings: file.Findings}
-	for i := range result.Findings {
-		result.Findings[i].Text = clean(result.Findings[i].Text)
+	return &file, nil
+}
+
+// checkKeys refuses an object that has a key twice, of which the decoder would
+// take one without a word, deep nesting, and anything behind the first value.
+// Keys that differ in case only are the same to the decoder.
+func checkKeys(text []byte) error {
+	type level struct {
+		keys  map[string]bool // nil in a list
+		isKey bool            // the next token is a key
 	}
-	for _, a := range file.Artifacts {
-		info, err := a.prove()
+	var stack []level
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	for {
+		token, err := decoder.Token()
 		if err != nil {
-			return result, badResult(err)
+			return explainJSON(text, err)
 		}
-		result.Artifacts = append(result.Artifacts, info)
+		top := len(stack) - 1
+		delim, isDelim := token.(json.Delim)
+		switch {
+		case top >= 0 && stack[top].isKey && !isDelim:
+			key := strings.ToLower(fmt.Sprint(token))
+			if stack[top].keys[key] {
+				return fmt.Errorf("line %d: key %q stands twice in one object", lineAt(text, decoder.InputOffset()), token)
+			}
+			stack[top].keys[key], stack[top].isKey = true, false
+			continue
+		case isDelim && (delim == '}' || delim == ']'):
+			stack = stack[:top]
+		case isDelim && len(stack) == deepest:
+			return fmt.Errorf("line %d: it is nested deeper than %d levels", lineAt(text, decoder.InputOffset()), deepest)
+		case delim == '{':
+			stack = append(stack, level{keys: map[string]bool{}, isKey: true})
+			continue
+		case delim == '[':
+			stack = append(stack, level{})
+			continue
+		}
+		// A value has ended.
+		if len(stack) == 0 {
+			if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+				return errors.New("more follows after the JSON object")
+			}
+			return nil
+		}
+		stack[len(stack)-1].isKey = stack[len(stack)-1].keys != nil
 	}
-	if result.Summary == "" {
-		result.Summary = fmt.Sprintf("%d values, %d findings", len(result.Values), len(result.Findings))
-	}
-	return result, nil
 }
 
-func badResult(err error) error {
-	return jobs.WithHint(fmt.Errorf("the program ended well but its result file is no proof: %w", err),
-		"with `result: json` a program writes what it measured to the file named by UPKEEP_RESULT; see `upkeep kinds script`")
+// explainJSON says where a text is wrong.
+func explainJSON(text []byte, err error) error {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("line %d: %w", lineAt(text, syntax.Offset), err)
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("line %d: %s: %s does not fit", lineAt(text, wrong.Offset), wrong.Field, wrong.Value)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("it is cut off: the JSON does not end")
+	}
+	return err
 }
 
-// readBounded reads a regular file of a bounded size without following links.
-func readBounded(path string) (_ []byte, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("it was not written")
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	text, err := io.ReadAll(io.LimitReader(f, mostResultBytes+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(text) == 0:
-		return nil, errors.New("it is empty")
-	case len(text) > mostResultBytes:
-		return nil, fmt.Errorf("it is larger than %d bytes", mostResultBytes)
-	}
-	return text, nil
+func lineAt(text []byte, offset int64) int {
+	return 1 + bytes.Count(text[:min(max(offset, 0), int64(len(text)))], []byte("\n"))
 }
 
 func (f *resultFile) check() error {
@@ -127,53 +132,53 @@ func (f *resultFile) check() error {
 		return fmt.Errorf("it has %d entries of one sort, more than %d", n, mostEntries)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Values)) {
-		if !valueName.MatchString(name) {
+		switch {
+		case !jobs.ValidName(name):
 			return fmt.Errorf("value name %q: use a-z, 0-9, _, . and -", name)
+		case f.Values[name] == nil:
+			return fmt.Errorf("value %s is null: leave out what was not measured", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Outputs)) {
-		if !valueName.MatchString(name) || len(f.Outputs[name]) > mostOutputBytes {
-			return fmt.Errorf("output %q: its name is not legal or it is longer than %d bytes", name, mostOutputBytes)
+		switch text := f.Outputs[name]; {
+		case !jobs.ValidName(name):
+			return fmt.Errorf("output name %q: use a-z, 0-9, _, . and -", name)
+		case text == nil:
+			return fmt.Errorf("output %s is null: leave it out", name)
+		case len(*text) > mostOutputBytes:
+			return fmt.Errorf("output %s is longer than %d bytes", name, mostOutputBytes)
 		}
 	}
 	for i, finding := range f.Findings {
-		if finding.ID == "" || len(finding.ID) > mostTextBytes || len(finding.Text) > mostTextBytes {
-			return fmt.Errorf("finding %d: it has no id or is too long", i)
-		}
-		// A severity that is absent decodes to nothing and would be lost.
-		if finding.Severity.Rank() < 0 {
+		switch {
+		case !jobs.ValidFindingID(finding.ID):
+			return fmt.Errorf("finding %d: its id is %q: use a-z, 0-9, _, ., :, / and -", i+1, finding.ID)
+		case finding.Severity.Rank() < 0:
+			// One that is absent decodes to nothing and would be lost.
 			return fmt.Errorf("finding %q: it has no severity", finding.ID)
+		case strings.TrimSpace(finding.Text) == "" || len(finding.Text) > mostTextBytes:
+			return fmt.Errorf("finding %q: it has no text, or one longer than %d bytes", finding.ID, mostTextBytes)
 		}
 	}
 	return nil
 }
 
-// prove reads the file that the program says it made and compares.
-func (a artifactFile) prove() (_ object.Info, err error) {
-	f, err := os.OpenFile(a.Path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return object.Info{}, fmt.Errorf("artifact %q: %w", a.Name, err)
+// result is the file as a result, its texts fit to show.
+func (f *resultFile) result(env *jobs.Env) jobs.Result {
+	r := jobs.Result{
+		Summary: env.OneLine(f.Summary), Values: map[string]float64{}, Outputs: map[string]string{}, Findings: f.Findings,
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return object.Info{}, fmt.Errorf("artifact %q: %w", a.Name, err)
+	for name, value := range f.Values {
+		r.Values[name] = *value
 	}
-	if !info.Mode().IsRegular() {
-		return object.Info{}, fmt.Errorf("artifact %q: %s is not a regular file", a.Name, a.Path)
+	for name, text := range f.Outputs {
+		r.Outputs[name] = *text
 	}
-	sum := sha256.New()
-	n, err := io.Copy(sum, f)
-	if err != nil {
-		return object.Info{}, fmt.Errorf("artifact %q: %w", a.Name, err)
+	for i := range r.Findings {
+		r.Findings[i].Text = env.OneLine(r.Findings[i].Text)
 	}
-	digest := hex.EncodeToString(sum.Sum(nil))
-	if n != a.Bytes || digest != a.SHA256 {
-		return object.Info{}, fmt.Errorf("artifact %q: %s holds other bytes than the program says", a.Name, a.Path)
+	if r.Summary == "" {
+		r.Summary = fmt.Sprintf("%d values, %d findings", len(r.Values), len(r.Findings))
 	}
-	return object.Info{Store: fileStore, Key: a.Path, Bytes: n, SHA256: digest, Modified: info.ModTime().UTC()}, nil
+	return r
 }
-
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
-
-func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -33,14 +33,23 @@ starts ends with it: what outlives the main process is ended and reported.
   {"schema": 1, "summary": "…", "values": {"name": 1.5}, "outputs": {"name": "text"},
   "findings": [{"id": "…", "severity": "info|warning|critical", "text": "…"}],
   "artifacts": [{"name": "…", "path": "…", "bytes": 1, "sha256": "…"}]}.
-  No file, an empty or a broken one is a failure, never a success.
+  Names are made of a-z, 0-9, _, . and -; at most 1,000 entries of a sort, 4 KiB an output,
+  1 MiB in all. Artifacts are read and compared; a relative path begins in the working
+  directory. No file, an empty or a broken one, an unknown key or one that stands twice, or
+  a value that is null is a failure, never a success.
 - ` + "`nagios`" + `: a monitoring plugin. 0 ok, 1 warning, 2 critical, 3 unknown (a failure);
-  the first line of its output is the summary, what follows a | are values. A Python
-  traceback is a failure whatever the code.
+  the first line of its output is the summary, what follows a | are values, in seconds,
+  bytes and percent whatever their unit was. A Python traceback is a failure whatever the
+  code.
 
-` + "`thresholds`" + ` judge the values here, so that scripts need only measure. A range is
-written as monitoring plugins do: 10 (alert below 0 or above 10), 10: (below 10),
-~:10 (above 10), 10:20 (outside), @10:20 (inside).`
+A program that fails may say why in a line that begins with "error: " and what to do in one
+that begins with "hint: "; else its last line of output is taken.
+
+` + "`thresholds`" + ` judge the values here, so that scripts need only measure; a value that is not
+reported is a failure. A range is written as monitoring plugins do: 10 (alert below 0 or
+above 10), 10: (below 10), ~:10 (above 10), 10:20 (outside), @10:20 (inside).
+
+Values, beside its own: exit_code, cpu_seconds, and max_rss_bytes where it can be measured.`
 
 // Options configure one program.
 type Options struct {
@@ -72,23 +81,28 @@ type Limits struct {
 	Core      unit.Size     `yaml:"core" doc:"Size of a core file; none by default, because it would hold secrets."`
 }
 
-// Threshold is the pair of ranges for one value.
-type Threshold struct {
-	Warn Range `yaml:"warn" doc:"The range outside which the value is a warning." example:"0.9:"`
-	Crit Range `yaml:"crit" doc:"The range outside which the value is critical." example:"0.8:"`
-}
-
 // Kind returns the kind.
 func Kind() jobs.Kind {
-	return jobs.Define("script", doc, Options{Result: "exit"}, func(o Options, _ jobs.Deps) (jobs.Job, error) {
+	return jobs.Define("script", doc, Options{Result: contractExit}, func(o Options, _ jobs.Deps) (jobs.Job, error) {
 		return &program{options: o}, nil
 	})
 }
 
-var (
-	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	valueName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
+// The contracts between a program and upkeep.
+const (
+	contractExit   = "exit"
+	contractJSON   = "json"
+	contractNagios = "nagios"
 )
+
+// The values that every program has, because the operating system counts them.
+const (
+	valueExitCode = "exit_code"
+	valueCPU      = "cpu_seconds"
+	valueMemory   = "max_rss_bytes"
+)
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // Validate reports what can never work.
 func (o *Options) Validate() error {
@@ -101,10 +115,23 @@ func (o *Options) Validate() error {
 			errs = append(errs, jobs.Fieldf(fmt.Sprintf("run[%d]", i), "it contains a NUL byte"))
 		}
 	}
-	if !slices.Contains([]string{"exit", "json", "nagios"}, o.Result) {
+	if !slices.Contains([]string{contractExit, contractJSON, contractNagios}, o.Result) {
 		errs = append(errs, jobs.Fieldf("result", "%q is neither exit, json nor nagios", o.Result))
 	}
 	errs = append(errs, o.validateCodes()...)
+	errs = append(errs, o.validateEnv()...)
+	errs = append(errs, o.validateThresholds()...)
+	if o.Nice < -20 || o.Nice > 19 {
+		errs = append(errs, jobs.Fieldf("nice", "%d is out of range: use -20 to 19", o.Nice))
+	}
+	if o.Limits.CPU > 0 && o.Limits.CPU.Std() < time.Second {
+		errs = append(errs, jobs.Fieldf("limits.cpu", "%s is below the shortest limit, 1s", o.Limits.CPU))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Options) validateEnv() []error {
+	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(o.Env)) {
 		switch {
 		case !envName.MatchString(name):
@@ -115,18 +142,27 @@ func (o *Options) Validate() error {
 			errs = append(errs, jobs.Fieldf("env."+name, "the value contains a NUL byte"))
 		}
 	}
+	return errs
+}
+
+func (o *Options) validateThresholds() []error {
+	var errs []error
+	counted := []string{valueExitCode, valueCPU, valueMemory}
 	for _, name := range slices.Sorted(maps.Keys(o.Thresholds)) {
-		if !valueName.MatchString(name) {
-			errs = append(errs, jobs.Fieldf("thresholds."+name, "%q is not the name of a value: use a-z, 0-9, _, . and -", name))
+		at := "thresholds." + name
+		switch t := o.Thresholds[name]; {
+		case !jobs.ValidName(name):
+			errs = append(errs, jobs.Fieldf(at, "%q is not the name of a value: use a-z, 0-9, _, . and -", name))
+		case t.Warn.isNone() && t.Crit.isNone():
+			errs = append(errs, &jobs.FieldError{Field: at, Why: "it has neither warn nor crit, so it would never alert", Hint: `write for example {warn: "0.9:", crit: "0.8:"}`})
+		case o.Result == contractExit && !slices.Contains(counted, name):
+			errs = append(errs, &jobs.FieldError{
+				Field: at, Why: "a program with result: exit reports no values of its own, only " + strings.Join(counted, ", "),
+				Hint: "use result: json or result: nagios",
+			})
 		}
 	}
-	if o.Nice < -20 || o.Nice > 19 {
-		errs = append(errs, jobs.Fieldf("nice", "%d is out of range: use -20 to 19", o.Nice))
-	}
-	if o.Limits.CPU > 0 && o.Limits.CPU.Std() < time.Second {
-		errs = append(errs, jobs.Fieldf("limits.cpu", "%s is below the shortest limit, 1s", o.Limits.CPU))
-	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func (o *Options) validateCodes() []error {
@@ -141,13 +177,15 @@ func (o *Options) validateCodes() []error {
 			switch {
 			case code < 0 || code > 255:
 				errs = append(errs, jobs.Fieldf(at, "%d is not an exit code: use 0 to 255", code))
+			case code == 0 && list.name != "ok":
+				errs = append(errs, jobs.Fieldf(at, "code 0 always means success"))
 			case seen[code] != "":
 				errs = append(errs, jobs.Fieldf(at, "code %d stands under %s already", code, seen[code]))
 			}
 			seen[code] = list.name
 		}
 	}
-	if len(seen) > 0 && o.Result != "exit" {
+	if len(seen) > 0 && o.Result != contractExit {
 		errs = append(errs, &jobs.FieldError{Field: "exit_codes", Why: "result: " + o.Result + " fixes the meaning of all exit codes", Hint: "remove exit_codes or use result: exit"})
 	}
 	return errs

@@ -1,0 +1,122 @@
+package script
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+// resultName is the result file in its folder.
+const resultName = "result.json"
+
+// resultFolder is where the program leaves its result. The folder is kept open,
+// because a program that runs as another user owns it, and could put a link in
+// its place.
+type resultFolder struct {
+	path string
+	dir  *os.File
+}
+
+// makeResultFolder makes the folder. A program that runs as another user cannot
+// reach upkeep's own folders, so it gets one in the system's place for
+// temporary files, named after the job, so that what an attempt left there that
+// was killed is removed by the next one.
+func (p *program) makeResultFolder(env *jobs.Env) (_ *resultFolder, err error) {
+	fail := func(err error) (*resultFolder, error) {
+		return nil, fmt.Errorf("make the result folder: %w", err)
+	}
+	if p.options.User == "" {
+		path, err := os.MkdirTemp(env.WorkDir, "result-")
+		if err != nil {
+			return fail(err)
+		}
+		return openResultFolder(path)
+	}
+	a, err := p.account()
+	if err != nil {
+		return nil, err
+	}
+	prefix := "upkeep-result-" + env.RunID + "." + env.Job + "."
+	if err := removeOld(filepath.Join(os.TempDir(), prefix+"*")); err != nil {
+		return fail(err)
+	}
+	path, err := os.MkdirTemp("", prefix)
+	if err != nil {
+		return fail(err)
+	}
+	f, err := openResultFolder(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.dir.Chown(int(a.UID), int(a.GID)); err != nil {
+		err = errors.Join(fmt.Errorf("give the result folder to user %s: %w", a.Name, err), f.remove())
+		return nil, jobs.WithHint(err, "only root may run scripts as another user")
+	}
+	return f, nil
+}
+
+func openResultFolder(path string) (*resultFolder, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the result folder: %w", err), os.Remove(path))
+	}
+	return &resultFolder{path: path, dir: dir}, nil
+}
+
+func removeOld(pattern string) error {
+	old, err := filepath.Glob(pattern)
+	for _, path := range old {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
+// file is the path that the program gets.
+func (f *resultFolder) file() string { return filepath.Join(f.path, resultName) }
+
+func (f *resultFolder) remove() error {
+	if err := errors.Join(f.dir.Close(), os.RemoveAll(f.path)); err != nil {
+		return fmt.Errorf("remove the result folder: %w", err)
+	}
+	return nil
+}
+
+// read reads the result file: a regular file of a bounded size, without
+// following links.
+func (f *resultFolder) read() (_ []byte, err error) {
+	fd, err := unix.Openat(int(f.dir.Fd()), resultName, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("it was not written")
+	case errors.Is(err, unix.ELOOP):
+		return nil, errors.New("it is a symbolic link")
+	case err != nil:
+		return nil, fmt.Errorf("open it: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), resultName)
+	defer func() { err = errors.Join(err, file.Close()) }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	text, err := io.ReadAll(io.LimitReader(file, mostResultBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) == 0:
+		return nil, errors.New("it is empty")
+	case len(text) > mostResultBytes:
+		return nil, fmt.Errorf("it is larger than %d bytes", mostResultBytes)
+	}
+	return text, nil
+}
