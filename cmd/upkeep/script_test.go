@@ -1,12 +1,15 @@
 package main_test
 
 import (
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 )
 
 // lookPath is exec.LookPath; the linter lets only tests use it here.
@@ -23,6 +26,27 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               setScene,
 		Cmds:                scriptCommands(),
+	})
+}
+
+// TestScripts_Postgres runs testdata/postgres on a ledger of its own.
+func TestScripts_Postgres(t *testing.T) {
+	t.Parallel()
+	address := ledgertest.Postgres(t).Reveal()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "postgres"),
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("UPKEEP_LEDGER", address)
+			env.Setenv("PASSWORD", password)
+			return setScene(env)
+		},
+		Cmds: scriptCommands(),
 	})
 }
 
