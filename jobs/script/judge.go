@@ -104,32 +104,28 @@ func (o *outcome) measured(ctx context.Context) (jobs.Result, error) {
 
 // code judges by the exit code alone.
 func (o *outcome) code(exit *child.ExitError) (jobs.Result, error) {
+	code := 0
+	if exit != nil {
+		code = exit.Code
+	}
 	words := o.env.OneLine(lastLine(o.said))
-	if exit == nil {
-		if words == "" {
-			words = "ended with exit code 0"
-		}
-		return jobs.Result{Summary: words}, nil
+	result, text := jobs.Result{Summary: words}, fmt.Sprintf("exit code %d: %s", code, words)
+	if words == "" {
+		result.Summary, text = fmt.Sprintf("ended with exit code %d", code), fmt.Sprintf("exit code %d", code)
 	}
 	codes := o.program.options.ExitCodes
-	result := jobs.Result{Summary: fmt.Sprintf("exit code %d", exit.Code)}
-	if words != "" {
-		result.Summary += ": " + words
-	}
 	severity := jobs.Severity("")
 	switch {
-	case exit.Code < 0:
-		return jobs.Result{}, o.broke(exit)
-	case slices.Contains(codes.OK, exit.Code):
+	case exit == nil, slices.Contains(codes.OK, code):
 		return result, nil
-	case slices.Contains(codes.Warning, exit.Code):
+	case slices.Contains(codes.Warning, code):
 		severity = jobs.Warning
-	case slices.Contains(codes.Critical, exit.Code):
+	case slices.Contains(codes.Critical, code):
 		severity = jobs.Critical
 	default:
 		return jobs.Result{}, o.broke(exit)
 	}
-	result.Findings = []jobs.Finding{{ID: "exit-code", Severity: severity, Text: result.Summary}}
+	result.Findings = []jobs.Finding{{ID: "exit-code", Severity: severity, Text: text}}
 	return result, nil
 }
 

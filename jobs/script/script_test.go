@@ -136,13 +136,13 @@ func TestRun_ExitCodes(t *testing.T) {
 	}
 	for code, want := range map[int]jobs.Severity{0: "", 10: "", 11: jobs.Warning, 12: jobs.Critical} {
 		a := run(t, codes(fmt.Sprintf("echo said; exit %d", code)))
-		summary := "said"
-		if code != 0 {
-			summary = fmt.Sprintf("exit code %d: said", code)
-		}
-		if a.err != nil || a.result.Worst() != want || a.result.Summary != summary {
+		if a.err != nil || a.result.Worst() != want || a.result.Summary != "said" {
 			t.Errorf("exit %d: worst %q, err %v, summary %q", code, a.result.Worst(), a.err, a.result.Summary)
 		}
+	}
+	want := []jobs.Finding{{ID: "exit-code", Severity: jobs.Warning, Text: "exit code 11: said"}}
+	if diff := cmp.Diff(want, run(t, codes("echo said; exit 11")).result.Findings); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
 	}
 	a := run(t, codes("echo 'error: the cause'; echo 'hint: do this'; echo; exit 13"))
 	coder, ok := errors.AsType[jobs.ExitCoder](a.err)
