@@ -4,13 +4,13 @@
 package health
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +22,7 @@ const doc = `Asks the checks once and reports the health of the whole system.
 
 Each check runs with a deadline of its own, all at the same time. What a check
 finds becomes a finding of this job; a check that fails or does not answer in
-time is critical, unless its impact is "none", which makes it a warning. Set
+time is critical. A check whose impact is "none" gives warnings at most. Set
 ` + "`fail_on: critical`" + ` on the job to make it fail then.
 
 Without ` + "`checks`" + ` all configured checks are asked; a configuration without any has
@@ -34,7 +34,7 @@ CHECK.VALUE, with CHECK.seconds for the time it took.`
 // Options choose what is asked.
 type Options struct {
 	Checks  []string      `yaml:"checks" doc:"Names of the checks to ask; empty means all." example:"[system, database]"`
-	Timeout unit.Duration `yaml:"timeout" doc:"The most time for one check that has no timeout of its own."`
+	Timeout unit.Duration `yaml:"timeout" doc:"The most time for one check that has no timeout of its own." example:"10s"`
 }
 
 // Kind returns the kind.
@@ -130,18 +130,20 @@ func (s *snapshot) ask(ctx context.Context, env *jobs.Env, c jobs.Check) answer 
 	if limit <= 0 {
 		limit = s.timeout
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("check %s gave no answer within %s", c.Name, limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
+	own := *env
+	own.Out = prefixed{c.Name + ": ", env.Out}
 	start := time.Now()
 	done := make(chan answer, 1)
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				env.Printf("%s: panic: %v\n%s", c.Name, p, debug.Stack())
-				done <- answer{err: fmt.Errorf("check %s panicked: %v", c.Name, p)}
+				own.Printf("panic: %v\n%s", p, debug.Stack())
+				done <- answer{err: fmt.Errorf("the check panicked: %v", p)}
 			}
 		}()
-		r, err := c.Probe.Run(ctx, env)
+		r, err := c.Probe.Run(ctx, &own)
 		done <- answer{result: r, err: err}
 	}()
 	var a answer
@@ -154,23 +156,41 @@ func (s *snapshot) ask(ctx context.Context, env *jobs.Env, c jobs.Check) answer 
 	return a
 }
 
+// prefixed says of each line who wrote it: several checks write at once.
+type prefixed struct {
+	prefix string
+	to     io.Writer
+}
+
+// Write hands on whole lines, which is what checks write.
+func (w prefixed) Write(p []byte) (int, error) {
+	var out []byte
+	for line := range bytes.Lines(p) {
+		out = append(append(out, w.prefix...), line...)
+	}
+	if _, err := w.to.Write(out); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
 func (s *snapshot) judge(env *jobs.Env, answers []answer) jobs.Result {
 	r := jobs.Result{Values: map[string]float64{"checks": float64(len(answers)), "healthy": 0, "warning": 0, "critical": 0}}
-	var worst []string
+	var sick []jobs.Finding
 	for i, a := range answers {
 		c := s.checks[i]
-		status := "healthy"
-		if level := s.merge(&r, c, a); level.Rank() >= jobs.Warning.Rank() {
+		status, reason := "healthy", env.OneLine(reason(a))
+		if level := s.merge(env, &r, c, a); level.Rank() >= jobs.Warning.Rank() {
 			status = string(level)
-			worst = append(worst, fmt.Sprintf("%s %s: %s", c.Name, status, reason(a)))
+			sick = append(sick, jobs.Finding{Severity: level, Text: fmt.Sprintf("%s %s: %s", c.Name, status, reason)})
 		}
 		r.Values[status]++
 		r.Values[c.Name+".seconds"] = a.took.Seconds()
-		env.Printf("%-8s  %s (%s)  %s", status, c.Name, c.Kind, reason(a))
+		env.Printf("%-8s  %s (%s)  %s", status, c.Name, c.Kind, reason)
 	}
 	switch {
-	case len(worst) > 0:
-		r.Summary = strings.Join(worst, "; ")
+	case len(sick) > 0:
+		r.Summary = jobs.Headline(sick)
 	case len(answers) == 1:
 		r.Summary = fmt.Sprintf("%s healthy: %s", s.checks[0].Name, answers[0].result.Summary)
 	default:
@@ -180,31 +200,34 @@ func (s *snapshot) judge(env *jobs.Env, answers []answer) jobs.Result {
 }
 
 // merge adds what one check found to the whole and returns its severity.
-func (s *snapshot) merge(r *jobs.Result, c jobs.Check, a answer) jobs.Severity {
-	for _, name := range slices.Sorted(maps.Keys(a.result.Values)) {
-		r.Values[c.Name+"."+name] = a.result.Values[name]
+func (s *snapshot) merge(env *jobs.Env, r *jobs.Result, c jobs.Check, a answer) jobs.Severity {
+	for name, value := range a.result.Values {
+		r.Values[c.Name+"."+name] = value
 	}
-	level := a.result.Worst()
-	for _, f := range a.result.Findings {
-		r.Findings = append(r.Findings, jobs.Finding{ID: c.Name + ":" + f.ID, Severity: f.Severity, Text: c.Name + ": " + f.Text})
-	}
+	found := slices.Clone(a.result.Findings)
 	if a.err != nil {
-		level = jobs.Critical
-		if c.Impact == "none" {
-			level = jobs.Warning
-		}
-		text := c.Name + ": " + reason(a)
+		text := env.OneLine(a.err.Error())
 		if hint := jobs.HintOf(a.err); hint != "" {
-			text += " (" + hint + ")"
+			text += " (" + env.OneLine(hint) + ")"
 		}
-		r.Findings = append(r.Findings, jobs.Finding{ID: c.Name + ":failed", Severity: level, Text: text})
+		found = append(found, jobs.Finding{ID: "failed", Severity: jobs.Critical, Text: text})
 	}
-	return level
+	for i := range found {
+		if c.Impact == noImpact && found[i].Severity == jobs.Critical {
+			found[i].Severity = jobs.Warning
+		}
+		found[i].ID, found[i].Text = c.Name+":"+found[i].ID, c.Name+": "+found[i].Text
+	}
+	r.Findings = append(r.Findings, found...)
+	return jobs.Result{Findings: found}.Worst()
 }
+
+// noImpact is the impact of a check that nobody depends on.
+const noImpact = "none"
 
 func reason(a answer) string {
 	if a.err != nil {
-		return strings.Join(strings.Fields(a.err.Error()), " ")
+		return a.err.Error()
 	}
 	return a.result.Summary
 }

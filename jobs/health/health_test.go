@@ -3,6 +3,7 @@ package health_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,10 @@ func warned(context.Context) (jobs.Result, error) {
 
 func refused(context.Context) (jobs.Result, error) {
 	return jobs.Result{}, jobs.WithHint(errors.New("connection\nrefused"), "is it running?")
+}
+
+func critical(context.Context) (jobs.Result, error) {
+	return jobs.Result{Summary: "answers 500", Findings: []jobs.Finding{{ID: "status", Severity: jobs.Critical, Text: "answers 500"}}}, nil
 }
 
 func deaf(context.Context) (jobs.Result, error) { select {} }
@@ -75,21 +80,28 @@ func TestRun_JudgesTheWhole(t *testing.T) {
 	t.Parallel()
 	job, err := build(t, nil,
 		check("system", "degraded", healthy), check("database", "outage", warned),
-		check("redis", "none", refused), check("api", "outage", panics))
+		check("redis", "none", refused), check("api", "outage", panics), check("mlflow", "none", critical))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := job.Run(t.Context(), jobs.NewEnv(jobs.Env{}, jobs.Hooks{}))
+	out := &jobstest.Buffer{}
+	r, err := job.Run(t.Context(), jobs.NewEnv(jobs.Env{Out: out}, jobs.Hooks{}))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, line := range []string{"api: panic: boom\n", "critical  api (fake)  the check panicked: boom\n", "healthy   system (fake)  all fine\n"} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("the output lacks %q:\n%s", line, out)
+		}
 	}
 	want := jobs.Result{
-		Summary: "database warning: memory at 83 %; redis warning: connection refused; api critical: check api panicked: boom",
-		Values:  map[string]float64{"checks": 4, "healthy": 1, "warning": 2, "critical": 1, "system.load": 1},
+		Summary: "api critical: the check panicked: boom; database warning: memory at 83 %; redis warning: connection refused; and 1 more",
+		Values:  map[string]float64{"checks": 5, "healthy": 1, "warning": 3, "critical": 1, "system.load": 1},
 		Findings: []jobs.Finding{
 			{ID: "database:memory", Severity: jobs.Warning, Text: "database: memory at 83 %"},
 			{ID: "redis:failed", Severity: jobs.Warning, Text: "redis: connection refused (is it running?)"},
-			{ID: "api:failed", Severity: jobs.Critical, Text: "api: check api panicked: boom"},
+			{ID: "api:failed", Severity: jobs.Critical, Text: "api: the check panicked: boom"},
+			{ID: "mlflow:status", Severity: jobs.Warning, Text: "mlflow: answers 500"},
 		},
 	}
 	times := cmpopts.IgnoreMapEntries(func(k string, _ float64) bool { return len(k) > 8 && k[len(k)-8:] == ".seconds" })
@@ -111,7 +123,7 @@ func TestRun_DeafCheckCostsItsDeadlineOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []jobs.Finding{{ID: "api:failed", Severity: jobs.Critical, Text: "api: check api gave no answer within 50ms"}}
+	want := []jobs.Finding{{ID: "api:failed", Severity: jobs.Critical, Text: "api: no answer within 50ms"}}
 	if diff := cmp.Diff(want, r.Findings); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
 	}
@@ -133,6 +145,14 @@ func TestRun_AsksAllAtOnce(t *testing.T) {
 			t.Errorf("three checks of 10 s took %s, want 10s", took)
 		}
 	})
+}
+
+func TestOptions_Validate(t *testing.T) {
+	t.Parallel()
+	err := (&health.Options{Timeout: -1}).Validate()
+	if field, ok := errors.AsType[*jobs.FieldError](err); !ok || field.Field != "timeout" {
+		t.Errorf("error %v", err)
+	}
 }
 
 func TestBuild_WrongNames(t *testing.T) {

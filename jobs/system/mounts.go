@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/dustin/go-humanize"
+
+	"github.com/ghosteam/upkeep/jobs"
 )
 
 // ignored are the types of file systems whose fill level says nothing about
@@ -25,59 +28,61 @@ var ignored = []string{
 // wanted chooses among the mounts by the options, one for each device, since
 // bind mounts show the same space again; the shortest path stands for all.
 func (p *probe) wanted(all []mount) []mount {
-	slices.SortFunc(all, func(a, b mount) int {
-		if len(a.path) != len(b.path) {
-			return len(a.path) - len(b.path)
-		}
-		return strings.Compare(a.path, b.path)
+	slices.SortStableFunc(all, func(a, b mount) int {
+		return cmp.Or(cmp.Compare(len(a.path), len(b.path)), strings.Compare(a.path, b.path))
 	})
 	seen := map[string]bool{}
 	var out []mount
 	for _, m := range all {
-		named := matches(p.options.Mounts, m.path)
-		switch {
-		case matches(p.options.Exclude, m.path),
-			len(p.options.Mounts) > 0 && !named,
-			len(p.options.Mounts) == 0 && slices.Contains(ignored, m.fsType),
-			strings.HasPrefix(m.device, "/") && seen[m.device] && !named,
-			m.fsType == "overlay" && m.path != "/" && !named:
+		if matches(p.options.Exclude, m.path) || len(p.options.Mounts) > 0 && !matches(p.options.Mounts, m.path) {
+			continue
+		}
+		if !p.named(m.path) && (slices.Contains(ignored, m.fsType) ||
+			strings.HasPrefix(m.device, "/") && seen[m.device] || m.fsType == "overlay" && m.path != "/") {
 			continue
 		}
 		seen[m.device] = true
-		if !slices.ContainsFunc(out, func(o mount) bool { return o.path == m.path }) {
+		if !contains(out, m.path) {
 			out = append(out, m)
 		}
 	}
 	return out
 }
 
+// named tells whether the options name this very path.
+func (p *probe) named(path string) bool { return slices.Contains(p.options.Mounts, path) }
+
+func contains(mounts []mount, path string) bool {
+	return slices.ContainsFunc(mounts, func(m mount) bool { return m.path == path })
+}
+
 func matches(patterns []string, path string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		ok, err := doublestar.Match(p, path)
-		return ok && err == nil
+		return p == path || ok && err == nil
 	})
 }
 
-// disks judges every wanted mount. It asks them all at once, so that one dead
-// share costs mount_timeout and not the sum.
+// disks judges every wanted mount, and those that should be there and are not.
+// It asks them all at once, so that one dead share costs mount_timeout and not
+// the sum.
 func (p *probe) disks(ctx context.Context, r *report) error {
 	all, err := p.measure.mounts(ctx)
 	if err != nil {
 		return err
 	}
 	mounts := p.wanted(all)
+	for _, path := range p.options.Mounts {
+		if !strings.ContainsAny(path, `*?[{\`) && !contains(mounts, path) && !matches(p.options.Exclude, path) {
+			r.critical("disk:"+path, path+" is not mounted")
+		}
+	}
 	if len(mounts) == 0 {
 		return errors.New("no mount is left to measure; look at `mounts` and `exclude`")
 	}
-	answers := make([]chan answer, len(mounts))
+	answers := make([]<-chan answer, len(mounts))
 	for i, m := range mounts {
-		answers[i] = make(chan answer, 1)
-		// A dead share blocks the system call for good; the goroutine is left
-		// behind and ends when the share answers or the process does.
-		go func() {
-			s, err := p.measure.space(ctx, m.path)
-			answers[i] <- answer{s, err}
-		}()
+		answers[i] = p.silent.ask(m.path, func() (space, error) { return p.measure.space(ctx, m.path) })
 	}
 	deadline := time.NewTimer(p.options.MountTimeout.Std())
 	defer deadline.Stop()
@@ -88,7 +93,7 @@ func (p *probe) disks(ctx context.Context, r *report) error {
 			case a := <-answers[i]:
 				p.judgeMount(r, m, a)
 			default:
-				p.silent(r, m)
+				p.noAnswer(r, m)
 			}
 			continue
 		}
@@ -97,7 +102,7 @@ func (p *probe) disks(ctx context.Context, r *report) error {
 			p.judgeMount(r, m, a)
 		case <-deadline.C:
 			expired = true
-			p.silent(r, m)
+			p.noAnswer(r, m)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -105,28 +110,28 @@ func (p *probe) disks(ctx context.Context, r *report) error {
 	return nil
 }
 
-type answer struct {
-	space space
-	err   error
-}
-
-func (p *probe) silent(r *report, m mount) {
+func (p *probe) noAnswer(r *report, m mount) {
 	r.critical("disk:"+m.path, fmt.Sprintf("%s (%s) does not answer within %s", m.path, m.fsType, p.options.MountTimeout))
 }
 
 func (p *probe) judgeMount(r *report, m mount, a answer) {
-	if a.err != nil {
+	switch {
+	case errors.Is(a.err, errSilent):
+		r.critical("disk:"+m.path, fmt.Sprintf("%s (%s) has not answered since an earlier check", m.path, m.fsType))
+		return
+	case a.err != nil:
 		r.unknown("disk:"+m.path, "the space of "+m.path, a.err)
 		return
-	}
-	if a.space.total == 0 {
+	case a.space.total == 0:
+		if p.named(m.path) {
+			r.unknown("disk:"+m.path, "the space of "+m.path, fmt.Errorf("a file system of type %s tells no size", m.fsType))
+		}
 		return
 	}
-	key := strings.ReplaceAll(strings.Trim(m.path, "/"), "/", ".")
+	key := jobs.NameFrom(strings.ReplaceAll(strings.Trim(m.path, "/"), "/", "."))
 	if key == "" {
 		key = "root"
 	}
-	key = valueKey(key)
 	what := fmt.Sprintf("disk %s (%s free)", m.path, humanize.IBytes(a.space.free))
 	r.judge("disk:"+m.path, what, a.space.usedPercent, p.options.Disk)
 	r.values["disk_percent."+key] = round(a.space.usedPercent)
@@ -137,17 +142,4 @@ func (p *probe) judgeMount(r *report, m mount, a answer) {
 		r.values["inode_percent."+key] = round(a.space.inodePercent)
 		r.values["inode_percent"] = max(r.values["inode_percent"], round(a.space.inodePercent))
 	}
-}
-
-// valueKey turns a path into a legal part of a value's name.
-func valueKey(s string) string {
-	return strings.Map(func(c rune) rune {
-		switch {
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
-			return c
-		case c >= 'A' && c <= 'Z':
-			return c + 'a' - 'A'
-		}
-		return '_'
-	}, s)
 }

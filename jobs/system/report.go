@@ -3,7 +3,6 @@ package system
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/ghosteam/upkeep/jobs"
 )
@@ -13,7 +12,6 @@ type report struct {
 	values   map[string]float64
 	findings []jobs.Finding
 	lines    []string
-	worst    []string
 }
 
 // judge compares one percentage with its limits. Like the guide it replaces,
@@ -29,22 +27,27 @@ func (r *report) judge(id, what string, percent float64, l Limits) {
 	r.lines = append(r.lines, text)
 }
 
-func (r *report) critical(id, text string) { r.add(id, jobs.Critical, text) }
+// critical reports what is wrong beyond numbers.
+func (r *report) critical(id, text string) {
+	r.add(id, jobs.Critical, text)
+	r.lines = append(r.lines, text)
+}
 
 // unknown reports what could not be measured.
 func (r *report) unknown(id, what string, err error) {
-	r.add("unknown:"+id, jobs.Warning, fmt.Sprintf("%s is unknown: %s", what, oneLine(err.Error())))
+	text := jobs.OneLine(fmt.Sprintf("%s: unknown: %s", what, err))
+	r.add("unknown:"+id, jobs.Warning, text)
+	r.lines = append(r.lines, text)
 }
 
 func (r *report) add(id string, s jobs.Severity, text string) {
-	r.findings = append(r.findings, jobs.Finding{ID: findingID(id), Severity: s, Text: text})
-	r.worst = append(r.worst, text)
+	r.findings = append(r.findings, jobs.Finding{ID: jobs.FindingIDFrom(id), Severity: s, Text: jobs.OneLine(text)})
 }
 
 func (r *report) result() jobs.Result {
-	summary := fmt.Sprintf("CPU %s, memory %s, fullest disk %s", r.percent("cpu_percent"), r.percent("memory_percent"), r.percent("disk_percent"))
-	if len(r.worst) > 0 {
-		summary = strings.Join(r.worst, "; ")
+	summary := jobs.Headline(r.findings)
+	if summary == "" {
+		summary = fmt.Sprintf("CPU %s, memory %s, fullest disk %s", r.percent("cpu_percent"), r.percent("memory_percent"), r.percent("disk_percent"))
 	}
 	return jobs.Result{Summary: summary, Values: r.values, Findings: r.findings}
 }
@@ -59,17 +62,3 @@ func (r *report) percent(name string) string {
 
 // round keeps two decimals: more would claim a precision that is not there.
 func round(v float64) float64 { return math.Round(v*100) / 100 }
-
-func findingID(id string) string {
-	return strings.Map(func(c rune) rune {
-		if c == ':' || c == '/' {
-			return c
-		}
-		if mapped := valueKey(string(c)); mapped != "" {
-			return rune(mapped[0])
-		}
-		return '_'
-	}, id)
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
