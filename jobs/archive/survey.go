@@ -39,7 +39,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, sources []source, said 
 		}
 		return nil
 	}
-	w.listed = w.findLiveSQLite
+	w.listed = func(dir *node, fd int, names []string) { w.findLiveSQLite(dir, fd, names, said) }
 	w.visit = func(_ context.Context, n *node) error {
 		if n.mode() != unix.S_IFREG {
 			return nil
@@ -95,7 +95,7 @@ func readable(n *node) error {
 }
 
 // findLiveSQLite reports databases that have a write-ahead log with content.
-func (w *walker) findLiveSQLite(dir *node, fd int, names []string) {
+func (w *walker) findLiveSQLite(dir *node, fd int, names []string, said *notes) {
 	for _, wal := range names {
 		base, ok := strings.CutSuffix(wal, "-wal")
 		if !ok {
@@ -110,7 +110,7 @@ func (w *walker) findLiveSQLite(dir *node, fd int, names []string) {
 			continue
 		}
 		if isSQLite(fd, base) {
-			w.notes.add(liveSQLite, shown(disk))
+			said.add(liveSQLite, shown(disk))
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -125,8 +126,23 @@ func (t *cgroupTree) release() error {
 	if t.gone {
 		return t.family.reap()
 	}
-	return errors.Join(cgroupRemove(t.path), t.family.reap())
+	// A killed process keeps the cgroup busy until the kernel has taken it
+	// apart, which on a loaded machine is a moment after it stopped counting
+	// as alive.
+	for deadline := time.Now().Add(removeWait); ; time.Sleep(removePause) {
+		err := errors.Join(cgroupRemove(t.path), t.family.reap())
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
+
+// removeWait bounds the wait for a cgroup to become removable, removePause is
+// the time between two tries.
+const (
+	removeWait  = 2 * time.Second
+	removePause = 5 * time.Millisecond
+)
 
 // close gives back the descriptor, which only the fork needs.
 func (t *cgroupTree) close() {
