@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ const progressEvery = 10_000
 type size struct {
 	bytes, files int64
 	free, room   uint64
+	device       uint64
 	unreadable   int
 	firstError   error
 	missing      bool
@@ -96,6 +98,7 @@ func measure(ctx context.Context, env *jobs.Env, p Target, top int) (size, error
 	if err := unix.Statfs(resolved, &stat); err != nil {
 		return size{}, explain(p, err)
 	}
+	m.size.device = m.device
 	m.size.free = stat.Bavail * uint64(stat.Bsize)
 	// Room is what ordinary users can ever fill, as df computes its percentage.
 	m.size.room = m.size.free + (stat.Blocks-stat.Bfree)*uint64(stat.Bsize)
@@ -176,14 +179,9 @@ func (m *meter) print(env *jobs.Env, top int) {
 	for name := range m.top {
 		names = append(names, name)
 	}
-	slices.SortFunc(names, func(a, b string) int {
-		if m.top[a] != m.top[b] {
-			return int(min(max(m.top[b]-m.top[a], -1), 1))
-		}
-		return strings.Compare(a, b)
-	})
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(m.top[b], m.top[a]), strings.Compare(a, b)) })
 	for _, name := range names[:min(top, len(names))] {
-		env.Printf("  %10s  %s", humanize.IBytes(uint64(m.top[name])), strings.ToValidUTF8(name, "?"))
+		env.Printf("  %10s  %s", humanize.IBytes(uint64(m.top[name])), jobs.OneLine(name))
 	}
 }
 

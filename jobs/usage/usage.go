@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
-	"github.com/dustin/go-humanize"
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
@@ -22,19 +20,25 @@ const doc = `Measures how much disk space paths take, how fast they grow, and ju
 
 Sizes are disk blocks, as du counts them: sparse files count what they occupy,
 hard links once. Symbolic links are not followed and other file systems below a
-path are not entered. Growth is the change against earlier runs of the same job,
-per day; it needs a run that is at least an hour old. From growth and free space
-follows the number of days until the file system is full.
+path are not entered. Growth is the change against the earlier run of this job
+that is nearest to a week old, per day; it needs one that is at least an hour
+old. When the file system will be full follows in the same way from how its free
+space shrinks, whatever fills it; that needs a run that is at least a day old.
+What lies on one file system is judged for its free space once.
 
-Values for each path, by its name: bytes.NAME, files.NAME, growth_bytes_per_day.NAME,
-free_bytes.NAME, free_percent.NAME and days_to_full.NAME (only while it grows).`
+A path that cannot be read is a failure; what lies below it and cannot be read
+is a warning, because the sum is too small then.
+
+Values: bytes, and for each path, by its name: bytes.NAME, files.NAME,
+growth_bytes_per_day.NAME, free_bytes.NAME, free_percent.NAME and
+days_to_full.NAME (only while the free space shrinks).`
 
 // Options list what is measured.
 type Options struct {
 	Paths []Target   `yaml:"paths" required:"true" doc:"What to measure: a list of groups with a path and its limits."`
 	Free  FreeLimits `yaml:"free" doc:"Limits of the free space of the file systems that hold the paths."`
 	Full  FullLimits `yaml:"days_to_full" doc:"Limits of the time until a file system is full at the present growth."`
-	Top   int        `yaml:"top" doc:"How many of the largest entries directly below each path to print."`
+	Top   int        `yaml:"top" doc:"How many of the largest entries directly below each path to print; 0 to 1000."`
 }
 
 // Target is one path with its limits.
@@ -115,19 +119,10 @@ func (p Target) name() string {
 	if name == "" {
 		name = filepath.Base(string(p.Path))
 	}
-	legal := strings.Map(func(c rune) rune {
-		switch {
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
-			return c
-		case c >= 'A' && c <= 'Z':
-			return c + 'a' - 'A'
-		}
-		return '_'
-	}, name)
-	if strings.Trim(legal, "_") == "" {
+	if name = jobs.NameFrom(name); name == "" {
 		return "root"
 	}
-	return legal
+	return name
 }
 
 func build(o Options, deps jobs.Deps) (jobs.Job, error) {
@@ -164,7 +159,7 @@ func (s *survey) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 	if err != nil {
 		return jobs.Result{}, fmt.Errorf("read earlier sizes: %w", err)
 	}
-	j := &judgement{options: s.options, past: past, now: time.Now(), values: map[string]float64{}}
+	j := &judgement{options: s.options, past: past, now: time.Now(), values: map[string]float64{}, judged: map[uint64]bool{}}
 	var total int64
 	for _, p := range s.options.Paths {
 		size, err := measure(ctx, env, p, s.options.Top)
@@ -179,9 +174,9 @@ func (s *survey) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 		j.target(env, p, size)
 	}
 	j.values["bytes"] = float64(total)
-	summary := fmt.Sprintf("%d paths, %s", len(s.options.Paths), humanize.IBytes(uint64(total)))
-	if len(j.worst) > 0 {
-		summary = strings.Join(j.worst, "; ")
+	summary := jobs.Headline(j.findings)
+	if summary == "" {
+		summary = j.plain(total)
 	}
 	return jobs.Result{Summary: summary, Values: j.values, Findings: j.findings}, nil
 }
