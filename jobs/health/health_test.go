@@ -68,10 +68,7 @@ func build(t *testing.T, names []string, checks ...jobs.Check) (jobs.Job, error)
 		deps.AddCheck(c)
 	}
 	kind := health.Kind()
-	options, ok := kind.Options().(*health.Options)
-	if !ok {
-		t.Fatal("the kind's options have another type")
-	}
+	options := jobstest.Options[health.Options](t, kind.Options())
 	options.Checks = names
 	return kind.Build(options, deps)
 }

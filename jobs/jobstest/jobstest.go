@@ -81,3 +81,14 @@ func Exercise(t *testing.T, kind jobs.Kind, fixtures ...Fixture) {
 }
 
 func (f Fixture) wantsError() bool { return f.Fails != "" || f.Refuses }
+
+// Options is what Kind.Options returned, as the type that the kind's package
+// knows.
+func Options[O any](t testing.TB, options any) *O {
+	t.Helper()
+	o, ok := options.(*O)
+	if !ok {
+		t.Fatalf("the options are %T, not %T", options, o)
+	}
+	return o
+}

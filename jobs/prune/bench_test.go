@@ -106,10 +106,7 @@ func remove(b *testing.B, root string) {
 func pruneForest(b *testing.B, root string) jobs.Result {
 	b.Helper()
 	kind := prune.Kind()
-	o, ok := kind.Options().(*prune.Options)
-	if !ok {
-		b.Fatal("the kind's options have another type")
-	}
+	o := jobstest.Options[prune.Options](b, kind.Options())
 	o.Root, o.Match, o.OlderThan, o.FirstRun = unit.Path(root), []string{"*.log"}, unit.Duration(7*day), "apply"
 	job, err := kind.Build(o, jobstest.NewDeps(b))
 	if err != nil {

@@ -40,10 +40,7 @@ func setAge(t *testing.T, path string, age time.Duration) {
 
 func rule(t *testing.T, given any, root string) *prune.Options {
 	t.Helper()
-	o, ok := given.(*prune.Options)
-	if !ok {
-		t.Fatal("the kind's options have another type")
-	}
+	o := jobstest.Options[prune.Options](t, given)
 	o.Root, o.Match, o.OlderThan, o.FirstRun = unit.Path(root), []string{"*.log"}, unit.Duration(7*day), "apply"
 	return o
 }

@@ -92,10 +92,7 @@ func TestRun_Flood(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			kind := script.Kind()
-			o, ok := kind.Options().(*script.Options)
-			if !ok {
-				t.Fatal("the kind's options have another type")
-			}
+			o := jobstest.Options[script.Options](t, kind.Options())
 			o.Run, o.Result = shell(tt.text), tt.result
 			job, err := kind.Build(o, jobstest.NewDeps(t))
 			if err != nil {

@@ -40,10 +40,7 @@ func runIn(ctx context.Context, t *testing.T, adjust func(*script.Options)) atte
 	t.Helper()
 	kind := script.Kind()
 	given := kind.Options()
-	o, ok := given.(*script.Options)
-	if !ok {
-		t.Fatal("the kind's options have another type")
-	}
+	o := jobstest.Options[script.Options](t, given)
 	adjust(o)
 	job, err := kind.Build(given, jobstest.NewDeps(t))
 	if err != nil {
@@ -75,10 +72,7 @@ func TestKind(t *testing.T) {
 	t.Parallel()
 	arrange := func(run, result string) func(*testing.T, string, any, *jobstest.Deps) {
 		return func(t *testing.T, root string, given any, _ *jobstest.Deps) {
-			o, ok := given.(*script.Options)
-			if !ok {
-				t.Fatal("the kind's options have another type")
-			}
+			o := jobstest.Options[script.Options](t, given)
 			o.Run, o.Result = shell(run), result
 			o.Env = map[string]secret.String{"TOKEN": secret.New("hunter2-hunter2")}
 		}

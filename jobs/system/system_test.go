@@ -18,10 +18,7 @@ import (
 
 func defaults(t *testing.T) system.Options {
 	t.Helper()
-	o, ok := system.Kind().Options().(*system.Options)
-	if !ok {
-		t.Fatal("the kind's options have another type")
-	}
+	o := jobstest.Options[system.Options](t, system.Kind().Options())
 	return *o
 }
 

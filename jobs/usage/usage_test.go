@@ -34,10 +34,7 @@ func write(t testing.TB, path string, bytes int) {
 
 func options(t testing.TB, kindOptions any) *usage.Options {
 	t.Helper()
-	o, ok := kindOptions.(*usage.Options)
-	if !ok {
-		t.Fatal("the kind's options have another type")
-	}
+	o := jobstest.Options[usage.Options](t, kindOptions)
 	o.Free = noFree
 	return o
 }

@@ -1,0 +1,148 @@
+package prune_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ghosteam/upkeep/jobs/jobstest"
+	"github.com/ghosteam/upkeep/jobs/prune"
+)
+
+// TestRun_SwappedFolders lets somebody put symbolic links to a precious tree,
+// with files of the same names and ages, in the place of folders while rules
+// run again and again.
+func TestRun_SwappedFolders(t *testing.T) {
+	t.Parallel()
+	for name, stepwise := range map[string]bool{"by openat2": false, "step by step": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			base := t.TempDir()
+			root, precious := filepath.Join(base, "logs"), filepath.Join(base, "precious")
+			fill := func(folder string) {
+				for i := range 20 {
+					put(t, filepath.Join(folder, "deep", fmt.Sprintf("%02d.log", i)), 90*day)
+				}
+			}
+			fill(precious)
+			before := jobstest.Tree(t, precious)
+			app, err := os.OpenRoot(mkdir(t, filepath.Join(root, "app.real")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = app.Close() }()
+			swaps := startSwapping(t, filepath.Join(root, "app"), precious)
+			deleted, runs := 0.0, 0
+			for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); runs++ {
+				fill(filepath.Join(root, fmt.Sprintf("more-%d", runs)))
+				refill(t, app)
+				r, _, err := trial{world: prune.World{Stepwise: stepwise}, adjust: func(o *prune.Options) { o.MaxShare = 100 }}.run(t, root)
+				if err != nil {
+					t.Fatal(err)
+				}
+				deleted += r.Values["deleted"]
+			}
+			if n := swaps(); n < 100 || deleted < 20 {
+				t.Errorf("%d swaps and %v deletions in %d runs prove nothing", n, deleted, runs)
+			}
+			if diff := cmp.Diff(before, jobstest.Tree(t, precious)); diff != "" {
+				t.Errorf("the world outside changed (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// startSwapping lets path be in turn a folder, kept as path.real meanwhile,
+// and a link to precious, until the function it returns is called, which
+// returns how often that happened.
+func startSwapping(t *testing.T, path, precious string) (stop func() int64) {
+	t.Helper()
+	link := path + ".link"
+	if err := os.Symlink(precious, link); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	var swaps atomic.Int64
+	done.Go(func() {
+		for ctx.Err() == nil {
+			for _, from := range []string{path + ".real", link} {
+				if err := errors.Join(os.Rename(from, path), os.Rename(path, from)); err != nil {
+					t.Errorf("swap: %v", err)
+					return
+				}
+				swaps.Add(1)
+			}
+		}
+	})
+	return func() int64 {
+		cancel()
+		done.Wait()
+		return swaps.Load()
+	}
+}
+
+// refill puts old files into a folder that comes and goes.
+func refill(t *testing.T, folder *os.Root) {
+	t.Helper()
+	at := time.Now().Add(-90 * day)
+	for i := range 20 {
+		name := fmt.Sprintf("deep/%02d.log", i)
+		if err := errors.Join(folder.MkdirAll("deep", 0o700), folder.WriteFile(name, []byte("0123456789"), 0o600), folder.Chtimes(name, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRun_AmidChanges runs rules while folders and files come and go.
+func TestRun_AmidChanges(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	var turns atomic.Int64
+	for i := range 3 {
+		done.Go(func() {
+			at := time.Now().Add(-90 * day)
+			for ctx.Err() == nil {
+				dir := filepath.Join(root, fmt.Sprint(i), "a", "b")
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					t.Errorf("make folders: %v", err)
+				}
+				for j := range 10 {
+					path := filepath.Join(dir, fmt.Sprintf("%d.log", j))
+					if err := os.WriteFile(path, nil, 0o600); err != nil {
+						t.Errorf("make a file: %v", err)
+					}
+					_ = os.Chtimes(path, at, at) // the rule may have been faster, had it been old
+				}
+				if err := os.RemoveAll(filepath.Join(root, fmt.Sprint(i))); err != nil {
+					t.Errorf("remove folders: %v", err)
+				}
+				turns.Add(1)
+			}
+		})
+	}
+	deleted, runs := 0.0, 0
+	for end := time.Now().Add(time.Second); time.Now().Before(end); runs++ {
+		r, out, err := try(t, root, func(o *prune.Options) { o.MaxShare = 100 })
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		deleted += r.Values["deleted"]
+	}
+	cancel()
+	done.Wait()
+	if turns.Load() < 10 || runs < 10 {
+		t.Errorf("%d turns and %d runs prove nothing", turns.Load(), runs)
+	}
+	t.Logf("%d turns, %d runs, %v deletions", turns.Load(), runs, deleted)
+}
