@@ -84,7 +84,8 @@ func NewEnv(e Env, h Hooks) *Env {
 // it writes "would <what>" to Out and returns nil without calling do.
 // Otherwise it refuses to start when ctx has ended, tells its observers what is
 // about to happen and that it has, and returns what do returns. what is an imperative phrase
-// without secrets, such as "delete logs/app.log (12 kB, 9d old)".
+// without secrets, such as "delete logs/app.log (12 kB, 9d old)". Several
+// effects of one job may be under way at once.
 func (e *Env) Effect(ctx context.Context, what string, do func(context.Context) error) error {
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("not started: %s: %w", what, err)

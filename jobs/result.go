@@ -17,7 +17,8 @@ type Result struct {
 	// Summary is one line for people, without a final full stop.
 	Summary string `json:"summary,omitempty"`
 	// Values are measurements by name (ValidName), finite numbers in the unit
-	// that the name ends in (_bytes, _seconds, _percent) or a plain count.
+	// that the name, or its part before a dot and what it is about, ends in
+	// (_bytes, _seconds, _percent), or plain counts.
 	Values map[string]float64 `json:"values,omitempty"`
 	// Outputs are short facts by name (ValidName; at most 4 KiB each) that later
 	// jobs of the run may test in `if:` and later runs of the job may read back.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/health"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
@@ -110,19 +111,29 @@ func TestRun_JudgesTheWhole(t *testing.T) {
 func TestRun_DeafCheckCostsItsDeadlineOnly(t *testing.T) {
 	t.Parallel()
 	// Not a synctest bubble: the deaf goroutine never ends, and that is the point.
-	c := check("api", "outage", deaf)
-	c.Timeout = 50 * time.Millisecond
-	job, err := build(t, nil, c, check("system", "degraded", healthy))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := job.Run(t.Context(), jobs.NewEnv(jobs.Env{}, jobs.Hooks{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []jobs.Finding{{ID: "api:failed", Severity: jobs.Critical, Text: "api: no answer within 50ms"}}
-	if diff := cmp.Diff(want, r.Findings); diff != "" {
-		t.Errorf("findings (-want +got):\n%s", diff)
+	for name, limits := range map[string]struct{ check, job time.Duration }{
+		"of its own": {50 * time.Millisecond, time.Hour}, "of the job": {0, 50 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := check("api", "outage", deaf)
+			c.Timeout = limits.check
+			deps := jobstest.NewDeps(t)
+			deps.AddCheck(c)
+			deps.AddCheck(check("system", "degraded", healthy))
+			job, err := health.Kind().Build(&health.Options{Timeout: unit.Duration(limits.job)}, deps)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := job.Run(t.Context(), jobs.NewEnv(jobs.Env{}, jobs.Hooks{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []jobs.Finding{{ID: "api:failed", Severity: jobs.Critical, Text: "api: no answer within 50ms"}}
+			if diff := cmp.Diff(want, r.Findings); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

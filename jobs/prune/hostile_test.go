@@ -104,6 +104,10 @@ func TestRun_OtherMountsStay(t *testing.T) {
 	if _, ok := errors.AsType[*jobs.RefusedError](err); !ok {
 		t.Errorf("a root that is a mount point was accepted: %v", err)
 	}
+	allowed, _ := apply(t, filepath.Join(root, "mounted"), func(o *prune.Options) { o.MountRoot = true })
+	if allowed.Values["deleted"] != 1 || exists(filepath.Join(elsewhere, "precious.log")) {
+		t.Errorf("allow_mount_root: %+v", allowed)
+	}
 }
 
 func TestRun_UnreadableFolderIsAWarning(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/script"
@@ -152,11 +153,23 @@ func TestRun_AsAnotherUser(t *testing.T) {
 func TestRun_Limits(t *testing.T) {
 	t.Parallel()
 	a := run(t, func(o *script.Options) {
-		o.Run = shell("ulimit -n; ulimit -c; nice")
-		o.Limits.Files, o.Nice = 123, 5
+		o.Run, o.Nice = shell("nice; cat /proc/self/limits"), 5
+		o.Limits = script.Limits{CPU: unit.Duration(90 * time.Second), Memory: 1 << 30, Files: 123, FileSize: 1 << 20, Processes: 77, Core: 4096}
 	})
-	if a.err != nil || a.output != "123\n0\n5\n" {
-		t.Errorf("limits = %q, err %v", a.output, a.err)
+	if a.err != nil || !strings.HasPrefix(a.output, "5\n") {
+		t.Errorf("niceness: %q, error %v", a.output, a.err)
+	}
+	for name, want := range map[string]string{
+		"Max cpu time": "90", "Max address space": "1073741824", "Max open files": "123",
+		"Max file size": "1048576", "Max processes": "77", "Max core file size": "4096",
+	} {
+		if _, rest, ok := strings.Cut(a.output, name); !ok || strings.Fields(rest)[0] != want {
+			t.Errorf("%s is not %s:\n%s", name, want, a.output)
+		}
+	}
+	none := run(t, func(o *script.Options) { o.Run = shell("ulimit -c") })
+	if none.output != "0\n" {
+		t.Errorf("core files of %q blocks, want none by default", none.output)
 	}
 }
 

@@ -246,6 +246,26 @@ func TestRun_HostileNames(t *testing.T) {
 	}
 }
 
+func TestRun_Top(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for i, name := range []string{"small", "middle", "large"} {
+		write(t, filepath.Join(root, name, "a"), 100_000*(i+1))
+	}
+	for top, want := range map[int][]string{0: nil, 2: {"large", "middle"}, 9: {"large", "middle", "small"}} {
+		_, out := measure(t, func(o *usage.Options) { o.Paths, o.Top = []usage.Target{{Name: "x", Path: unit.Path(root)}}, top })
+		var got []string
+		for _, line := range strings.Split(out, "\n") {
+			if fields := strings.Fields(line); strings.HasPrefix(line, "  ") && len(fields) == 3 {
+				got = append(got, fields[2])
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("top %d (-want +got):\n%s\n%s", top, diff, out)
+		}
+	}
+}
+
 func TestRun_Unreadable(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
