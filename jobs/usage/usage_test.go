@@ -255,7 +255,7 @@ func TestRun_Top(t *testing.T) {
 	for top, want := range map[int][]string{0: nil, 2: {"large", "middle"}, 9: {"large", "middle", "small"}} {
 		_, out := measure(t, func(o *usage.Options) { o.Paths, o.Top = []usage.Target{{Name: "x", Path: unit.Path(root)}}, top })
 		var got []string
-		for _, line := range strings.Split(out, "\n") {
+		for line := range strings.SplitSeq(out, "\n") {
 			if fields := strings.Fields(line); strings.HasPrefix(line, "  ") && len(fields) == 3 {
 				got = append(got, fields[2])
 			}
