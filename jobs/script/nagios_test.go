@@ -28,6 +28,7 @@ func TestRun_Nagios(t *testing.T) {
 		{run: `echo "OK | U=U;1;2 rta=0.5ms pl=0% 'it''s'=1 ns=5ns m=2MiB odd=3furlong bad=1,5 neg=-4.5e1s n=1c huge=1e999"`, values: map[string]float64{
 			"rta_seconds": 0.0005, "pl_percent": 0, "it_s": 1, "ns_seconds": 5e-9, "m_bytes": 2 << 20, "neg_seconds": -45, "n": 1,
 		}},
+		{run: `printf 'OK | %065525d=1 a=123456\n' 0`}, // a number that is cut would be another one
 		{run: `echo "OK on stderr" >&2; echo "answer"; exit 1`, want: jobs.Warning},
 		{run: `kill -TERM $$`, fails: "ended by SIGTERM"},
 		{run: `echo OK; exit 64`, fails: "exit status 64"},
