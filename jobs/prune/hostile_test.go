@@ -41,6 +41,10 @@ func TestRun_NeverTouches(t *testing.T) {
 	setAge(t, filepath.Join(root, "folder.log"), 90*day)
 	setAge(t, filepath.Join(root, "pipe.log"), 90*day)
 	before := jobstest.Tree(t, outside)
+	dry, _, err := trial{hooks: jobs.Hooks{DryRun: true}}.run(t, root)
+	if err != nil || !strings.HasPrefix(dry.Summary, "would delete 1 file, ") || dry.Values["next_files"] != 1 {
+		t.Errorf("a dry run promises more than a run does: %+v, %v", dry, err)
+	}
 	r, _ := apply(t, root, nil)
 	want := []string{".", "away.log", "folder.log", "linked.log", "pipe.log", "precious.log"}
 	if diff := cmp.Diff(want, names(t, root)); diff != "" {
@@ -159,7 +163,11 @@ func TestRun_LooksAgain(t *testing.T) {
 		{"removed", func(_, path string) error { return os.Remove(path) }, "gone already"},
 		{"linked", func(root, path string) error { return os.Link(path, filepath.Join(root, "again")) }, "has several names"},
 		{"replaced by a file of the same age", func(root, path string) error {
-			at := time.Now().Add(-90 * day)
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			at := info.ModTime()
 			return errors.Join(os.WriteFile(path+".new", []byte("0123456789"), 0o600), os.Chtimes(path+".new", at, at), os.Rename(path+".new", path))
 		}, "changed since"},
 		{"replaced by a link", func(root, path string) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,5 +195,18 @@ age_from: it is neither mtime nor name
 first_run: it is neither dry nor apply`
 	if diff := cmp.Diff(want, bad.Validate().Error()); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
+	}
+}
+
+func TestOptions_HomeFolders(t *testing.T) {
+	t.Setenv("HOME", "/srv/people/anna")
+	for root, why := range map[string]string{
+		"/srv/people/anna": "is a home folder", "/srv/people": "holds the home folder /srv/people/anna", "/srv/people/anna/logs": "", "/srv/people/ann": "",
+	} {
+		o := prune.Options{Root: unit.Path(root), Match: []string{"*.log"}, OlderThan: 1, MaxFiles: 1, MaxShare: 1, AgeFrom: "mtime", FirstRun: "dry"}
+		err := o.Validate()
+		if why == "" && err != nil || why != "" && (err == nil || !strings.Contains(err.Error(), why)) {
+			t.Errorf("root %s: %v, want %q", root, err, why)
+		}
 	}
 }

@@ -174,6 +174,29 @@ func TestRun_KeepNewestAndMaxTotal(t *testing.T) {
 	}
 }
 
+func TestRun_MaxTotal(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for i := range 5 {
+		path := filepath.Join(root, fmt.Sprint(i%2), fmt.Sprintf("%d.log", i))
+		put(t, path, 0)
+		if err := os.WriteFile(path, make([]byte, 64<<10), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		setAge(t, path, time.Duration(i)*day)
+	}
+	for keep, limit := range map[int]unit.Size{4: 300 << 10, 3: 200 << 10, 2: 150 << 10} {
+		r, _, err := trial{adjust: func(o *prune.Options) { o.MaxTotal, o.OlderThan = limit, 0 }, hooks: jobs.Hooks{DryRun: true}}.run(t, root)
+		if want := fmt.Sprintf("would delete %d file", 5-keep); err != nil || !strings.HasPrefix(r.Summary, want) {
+			t.Errorf("room for %s: summary %q, want %q, error %v", limit, r.Summary, want, err)
+		}
+	}
+	apply(t, root, func(o *prune.Options) { o.MaxTotal, o.OlderThan = 150<<10, 0 })
+	if diff := cmp.Diff([]string{".", "0", "0/0.log", "1", "1/1.log"}, names(t, root)); diff != "" {
+		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
+
 func TestRun_AgeFromName(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

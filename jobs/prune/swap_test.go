@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/prune"
@@ -34,13 +36,13 @@ func TestRun_SwappedFolders(t *testing.T) {
 			}
 			fill(precious)
 			before := jobstest.Tree(t, precious)
-			app, err := os.OpenRoot(mkdir(t, filepath.Join(root, "app.real")))
+			app, err := os.OpenRoot(mkdir(t, filepath.Join(root, "app")))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = app.Close() }()
 			swaps := startSwapping(t, filepath.Join(root, "app"), precious)
-			deleted, runs := 0.0, 0
+			deleted, caught, runs := 0.0, 0, 0
 			for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); runs++ {
 				fill(filepath.Join(root, fmt.Sprintf("more-%d", runs)))
 				refill(t, app)
@@ -49,9 +51,12 @@ func TestRun_SwappedFolders(t *testing.T) {
 					t.Fatal(err)
 				}
 				deleted += r.Values["deleted"]
+				if strings.Contains(r.Summary, "changed since") {
+					caught++
+				}
 			}
-			if n := swaps(); n < 100 || deleted < 20 {
-				t.Errorf("%d swaps and %v deletions in %d runs prove nothing", n, deleted, runs)
+			if n := swaps(); n < 100 || deleted < 20 || caught < 1 {
+				t.Errorf("%d swaps, noticed in %d runs, and %v deletions in %d runs prove nothing", n, caught, deleted, runs)
 			}
 			if diff := cmp.Diff(before, jobstest.Tree(t, precious)); diff != "" {
 				t.Errorf("the world outside changed (-before +after):\n%s", diff)
@@ -60,9 +65,9 @@ func TestRun_SwappedFolders(t *testing.T) {
 	}
 }
 
-// startSwapping lets path be in turn a folder, kept as path.real meanwhile,
-// and a link to precious, until the function it returns is called, which
-// returns how often that happened.
+// startSwapping lets path be in turn a folder and a link to precious, and
+// path.link the other one, until the function it returns is called, which
+// returns how often they changed places.
 func startSwapping(t *testing.T, path, precious string) (stop func() int64) {
 	t.Helper()
 	link := path + ".link"
@@ -75,13 +80,11 @@ func startSwapping(t *testing.T, path, precious string) (stop func() int64) {
 	var swaps atomic.Int64
 	done.Go(func() {
 		for ctx.Err() == nil {
-			for _, from := range []string{path + ".real", link} {
-				if err := errors.Join(os.Rename(from, path), os.Rename(path, from)); err != nil {
-					t.Errorf("swap: %v", err)
-					return
-				}
-				swaps.Add(1)
+			if err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE); err != nil {
+				t.Errorf("swap: %v", err)
+				return
 			}
+			swaps.Add(1)
 		}
 	})
 	return func() int64 {
