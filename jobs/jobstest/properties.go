@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,10 +146,10 @@ func (f Fixture) stopAtEffects(t *testing.T, kind jobs.Kind) {
 	s := f.stage(t, kind)
 	for at := 1; at <= stops; at++ {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		reached := 0
+		var reached atomic.Int64
 		var stoppedAt time.Time
 		o := s.run(ctx, t, jobs.Hooks{Effect: func(string) {
-			if reached++; reached == at {
+			if reached.Add(1) == int64(at) {
 				stoppedAt = time.Now()
 				cancel(errStop)
 			}
