@@ -80,9 +80,12 @@ type Finish struct {
 // Step is one move of a run, recorded in one transaction: attempts that ended
 // (their locks are freed first), attempts that begin, and the end of the run.
 type Step struct {
-	Ended  []End
-	Begun  []Start
-	Finish *Finish
+	Ended []End
+	Begun []Start
+	// Planned are running attempts that are about to do what may end upkeep
+	// itself, by job name.
+	Planned map[string]string
+	Finish  *Finish
 }
 
 // Blocked says why a Start was not recorded: somebody else holds a lock.
@@ -109,12 +112,15 @@ type LockHolder struct {
 type Ledger interface {
 	// Submit records requests as runs, all or none. A request whose
 	// (workflow, slot, host) exists changes nothing and is answered with the
-	// existing run, so submitting again is safe.
+	// existing run, so submitting again is safe. A request with OverlapSkip
+	// becomes Skipped when another run of its workflow is open.
 	Submit(ctx context.Context, requests ...Request) ([]Submission, error)
 	// Claim makes this instance the owner of a queued run, or of a running one
 	// whose owner is dead, under the next epoch, and returns the run as it then
 	// is. Attempts that the dead owner left running become Lost with reason
-	// crash. ErrNotClaimable and ErrNotFound are expected answers.
+	// crash, except planned ones, which stay Running under the new epoch.
+	// ErrNotClaimable and ErrNotFound are expected answers, also for a run that
+	// waits for approval or, with OverlapQueue, for older runs of its workflow.
 	Claim(ctx context.Context, id RunID) (Claim, Run, error)
 	// Advance records one step. It returns the starts that a lock blocked;
 	// the others are on record. ErrStale when the claim no longer holds:

@@ -59,6 +59,7 @@ const (
 	ReasonCrash     Reason = "crash"     // the process that ran it died
 	ReasonLockLost  Reason = "lock_lost" // the lease or a lock was lost
 	ReasonSpec      Reason = "spec"      // the frozen workflow no longer loads
+	ReasonSpace     Reason = "space"     // no room was left on the disk
 )
 
 // Trigger says why a run exists.
@@ -102,10 +103,21 @@ type Request struct {
 	DryRun bool
 	// By names who asked, such as "cron" or "anna@db-1 (cli)".
 	By string
-	// State and Reason record a slot that is not to run at all (Skipped, with
-	// why); the zero State means Queued.
-	State  State
-	Reason Reason
+	// State, Reason and Message record a slot that is not to run at all
+	// (Skipped, with why); the zero State means Queued.
+	State   State
+	Reason  Reason
+	Message string
+	// Overlap is what happens when another run of the workflow is open.
+	Overlap Overlap
+	// Approval makes the run wait until somebody approves it.
+	Approval bool
+	// Alert tells that nobody watches the run, so that its bad end is a fault.
+	Alert bool
+	// Slots is how many slots the row stands for, the first of which is Slot
+	// and the last LastSlot; 0 and the zero time mean one.
+	Slots    int64
+	LastSlot time.Time
 }
 
 // Run is one execution of a workflow.
@@ -116,6 +128,8 @@ type Run struct {
 	Reason Reason
 	// Message is one line for people about the end, empty when all is well.
 	Message string
+	// ApprovedBy names who approved a run with Approval; empty while it waits.
+	ApprovedBy string
 	// Owner is the instance that executes or executed the run last; Node is
 	// that instance's node name. Both are empty until the first claim.
 	Owner, Node string
@@ -148,6 +162,10 @@ type Attempt struct {
 	ExitCode              int
 	StartedAt, FinishedAt time.Time
 	Result                jobs.Result
+	// Planned says what the job is about to do that may end upkeep itself, such
+	// as "reboot"; empty when nothing. An attempt that dies after that is not
+	// Lost: the next owner of the run judges what it left.
+	Planned string
 	// Superseded marks an attempt that a retry reopened: it stays on record
 	// and no longer counts for the run's progress.
 	Superseded bool

@@ -1,0 +1,197 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+// Fault is something that is wrong: a workflow that failed, was lost, missed
+// its slot or has not succeeded for too long.
+type Fault struct {
+	// Fingerprint identifies what is wrong across its occurrences, such as
+	// "workflow/daily". At most one incident per fingerprint is open.
+	Fingerprint string
+	// Workflow is the workflow at fault; empty for faults of upkeep itself.
+	Workflow string
+	Severity jobs.Severity
+	// Reason is the word for what happened: failed, lost, missed, stale,
+	// disk_full, reload.
+	Reason string
+	// Title says it in one line without secrets.
+	Title string
+	// Run is the run that showed it; empty for none.
+	Run RunID
+	// At is when it happened, UTC.
+	At time.Time
+	// Channels are the names of the channels that are told.
+	Channels []string
+}
+
+// Verdict is what a run's end means for incidents: at most one of both is set.
+type Verdict struct {
+	// Raise opens an incident, or adds to the open one.
+	Raise *Fault
+	// Clear is the fingerprint of the incident that the end resolves.
+	Clear string
+}
+
+// Alarm decides what the ends of runs mean. The ledger asks it inside the
+// transaction that records the end, so that a state and the notices that it
+// owes are on record together or not at all.
+type Alarm interface {
+	// Judge looks at a run that just reached a final state. It is pure and
+	// quick, does not block, and is called by several goroutines, once more
+	// when a transaction is repeated.
+	Judge(run Run) Verdict
+}
+
+// IncidentState is where an incident stands.
+type IncidentState string
+
+// The states of incidents.
+const (
+	IncidentOpen     IncidentState = "open"
+	IncidentResolved IncidentState = "resolved"
+)
+
+// Incident is a fault with a beginning and an end.
+type Incident struct {
+	// ID is a UUID of version 7 in its canonical text form.
+	ID string
+	// Fault is the latest occurrence; its Channels are all that were told.
+	Fault
+	State IncidentState
+	// Count is how often the fault occurred since the incident opened.
+	Count int
+	// OpenedAt, LastAt and ResolvedAt are UTC; the last is zero while it is
+	// open. Resolver is the run that resolved it, or empty.
+	OpenedAt, LastAt, ResolvedAt time.Time
+	Resolver                     RunID
+}
+
+// NoticeAction is what a notice tells.
+type NoticeAction string
+
+// The actions.
+const (
+	NoticeOpen    NoticeAction = "open"    // a fault began
+	NoticeResolve NoticeAction = "resolve" // it ended
+	NoticeRemind  NoticeAction = "remind"  // something that somebody should not forget, such as a pause
+	NoticeTest    NoticeAction = "test"    // somebody tries a channel
+)
+
+// NoticeState is where a notice stands. doc.go draws the transitions.
+type NoticeState string
+
+// The states of notices.
+const (
+	NoticePending    NoticeState = "pending"
+	NoticeSending    NoticeState = "sending"
+	NoticeSent       NoticeState = "sent"
+	NoticeDead       NoticeState = "dead"       // given up: permanently refused, or too old
+	NoticeSuperseded NoticeState = "superseded" // a later notice says it all
+)
+
+// Notice is one message owed to one channel.
+type Notice struct {
+	// ID is a UUID of version 7 in its canonical text form; the same for every
+	// attempt to send it, so that receivers can recognize a repetition.
+	ID string
+	// Incident is the incident that it tells of; empty for reminders and tests.
+	Incident string
+	Channel  string
+	Action   NoticeAction
+	// Combined tells that a resolve also stands for an open that was never
+	// sent.
+	Combined bool
+	// Subject and Text are the message of a reminder or a test; empty when the
+	// incident says it.
+	Subject, Text string
+	State         NoticeState
+	// Attempts counts the attempts to send it.
+	Attempts int
+	// CreatedAt and EndedAt are UTC; the latter is zero while it is owed.
+	// NextAt is when it may be tried next.
+	CreatedAt, NextAt, EndedAt time.Time
+	// Receipt is what the channel answered, Error why the last attempt failed.
+	Receipt, Error string
+}
+
+// Incidents is the write side of what is wrong, besides what the ends of runs
+// say through Alarm. Its methods follow the obligations of Ledger.
+type Incidents interface {
+	// Raise opens an incident or adds an occurrence to the open one; opened
+	// tells which. Only opening owes notices.
+	Raise(ctx context.Context, f Fault) (opened bool, err error)
+	// Clear resolves the open incident with that fingerprint, if there is one,
+	// and owes its channels a notice. An unsent notice of the opening is
+	// superseded and the new one is Combined.
+	Clear(ctx context.Context, fingerprint string, at time.Time) (cleared bool, err error)
+	// Owe records notices that belong to no incident.
+	Owe(ctx context.Context, notices ...Notice) error
+}
+
+// Outbox is what the dispatcher of notices works on. Its methods follow the
+// obligations of Ledger.
+type Outbox interface {
+	// Take marks the notices of a channel that are due at now as being sent by
+	// this instance until now+lease and returns them, oldest first, at most
+	// limit. A notice whose incident has an older one of the same channel that
+	// is still owed waits for that. next is when the channel has something due
+	// that Take did not return; zero when it has nothing.
+	Take(ctx context.Context, channel string, now time.Time, lease time.Duration, limit int) (taken []Notice, next time.Time, err error)
+	// Sent records that a taken notice was accepted.
+	Sent(ctx context.Context, id, receipt string) error
+	// Retry gives a taken notice back, to be tried again at next.
+	Retry(ctx context.Context, id, why string, next time.Time) error
+	// Bury gives a notice up, also one that was not taken.
+	Bury(ctx context.Context, id, why string) error
+	// Revive makes a dead or waiting notice due now.
+	Revive(ctx context.Context, id string) error
+}
+
+// NoticeFilter selects notices. Zero fields select everything.
+type NoticeFilter struct {
+	Incident, Channel string
+	States            []NoticeState
+	// Before continues a list: only notices created before this one.
+	Before string
+	// Limit is the most to return; 0 means 50.
+	Limit int
+}
+
+// IncidentFilter selects incidents. Zero fields select everything.
+type IncidentFilter struct {
+	Fingerprint string
+	States      []IncidentState
+	// Before continues a list: only incidents opened before this one.
+	Before string
+	// Limit is the most to return; 0 means 50.
+	Limit int
+}
+
+// AlertReader reads incidents and notices. Its methods follow the obligations
+// of Reader.
+type AlertReader interface {
+	// Incidents returns the incidents that f selects, newest first.
+	Incidents(ctx context.Context, f IncidentFilter) ([]Incident, error)
+	// Incident returns one incident by its ID or an unambiguous beginning of
+	// it; ErrNotFound or *AmbiguousError otherwise.
+	Incident(ctx context.Context, idOrPrefix string) (Incident, error)
+	// Notices returns the notices that f selects, newest first.
+	Notices(ctx context.Context, f NoticeFilter) ([]Notice, error)
+}
+
+// Happening is the record of an event: something that happened to the system,
+// such as a deploy, a package change, a restart or a config reload.
+type Happening struct {
+	// ID is a UUID of version 7 in its canonical text form.
+	ID string
+	// Kind is one word: deploy, packages, restart, reload, pause, disk.
+	Kind string
+	// Subject is what it happened to, Text says what in one line, By who did it.
+	Subject, Text, By string
+	At                time.Time
+}
