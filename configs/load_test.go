@@ -54,7 +54,7 @@ func TestLoad_Defaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !w.Schedule.IsZero() || w.Overlap != configs.OverlapSkip || w.Parallel < 1 || w.Jobs[0].When != runner.OnSuccess || w.Jobs[0].OnCrash != runner.Restart {
+	if !w.Schedule.IsZero() || w.Overlap != runner.OverlapSkip || w.Parallel < 1 || w.Jobs[0].When != runner.OnSuccess || w.Jobs[0].OnCrash != runner.Restart {
 		t.Errorf("got %+v", w)
 	}
 }

@@ -20,16 +20,6 @@ import (
 // its runs keeps.
 const maxSpec = 256 << 10
 
-// Overlap is what happens when a workflow is due while it still runs.
-type Overlap string
-
-// The choices.
-const (
-	OverlapSkip  Overlap = "skip"
-	OverlapQueue Overlap = "queue"
-	OverlapAllow Overlap = "allow"
-)
-
 // Workflow is a plan of maintenance.
 type Workflow struct {
 	Name, Description string
@@ -41,8 +31,9 @@ type Workflow struct {
 	// Policy is what happens to slots that passed while nothing ran.
 	Policy schedule.Policy
 	// Jitter is the most by which a start is delayed.
-	Jitter  time.Duration
-	Overlap Overlap
+	Jitter time.Duration
+	// Overlap is what happens when it is due while it still runs; never empty.
+	Overlap runner.Overlap
 	// Window is when its runs may start.
 	Window schedule.Window
 	// EveryNode tells that each node has a run of its own; Label restricts the
@@ -115,7 +106,7 @@ const whyFrozen = "the plan of a workflow is frozen into its runs; only the opti
 // build decodes and checks the workflow. What is wrong is reported to b.d; the
 // workflow is complete only when that has no errors.
 func (b *draft) build(name string) *Workflow {
-	b.out = &Workflow{Name: name, at: b.at, Overlap: OverlapSkip, Parallel: runtime.NumCPU()}
+	b.out = &Workflow{Name: name, at: b.at, Overlap: runner.OverlapSkip, Parallel: runtime.NumCPU()}
 	frame := b.d.Fork(&expand.Resolver{Forbid: whyFrozen})
 	frame.Decode(b.node, &b.file, b.path, b.at)
 	b.d.Join(frame)
@@ -165,7 +156,7 @@ func (b *draft) limits() {
 		b.out.Parallel = b.file.Parallel
 	}
 	if b.file.Overlap != "" {
-		b.out.Overlap = Overlap(b.file.Overlap)
+		b.out.Overlap = runner.Overlap(b.file.Overlap)
 	}
 	if b.file.RunsOn != nil {
 		b.out.EveryNode, b.out.Label = b.file.RunsOn.every, b.file.RunsOn.label
