@@ -1,12 +1,6 @@
 package jobs
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-
-	"github.com/ghosteam/upkeep/configs/unit"
-)
+import "github.com/ghosteam/upkeep/configs/registry"
 
 // Kind is a type of job: its name, its documentation, its options and how to
 // build a Job from them. Kinds are values in a visible list (jobs/all); nothing
@@ -38,12 +32,9 @@ type Validator interface {
 // `required:"true"`, `enum:"a,b"` and `example:"text"`.
 func Define[O any](name, doc string, defaults O, build func(O, Deps) (Job, error)) Kind {
 	return Kind{
-		Name: name,
-		Doc:  doc,
-		options: func() any {
-			o := unit.Clone(defaults)
-			return &o
-		},
+		Name:    name,
+		Doc:     doc,
+		options: registry.Fresh(defaults),
 		build: func(options any, deps Deps) (Job, error) {
 			return build(*options.(*O), deps) //nolint:forcetypeassert // only Options of this kind reach it
 		},
@@ -62,45 +53,20 @@ func (k Kind) Options() any { return k.options() }
 
 // Build validates options, which must come from Options, and makes the job.
 func (k Kind) Build(options any, deps Deps) (Job, error) {
-	if v, ok := options.(Validator); ok {
-		if err := v.Validate(); err != nil {
-			return nil, err
-		}
+	if err := registry.Validate(options); err != nil {
+		return nil, err
 	}
 	return k.build(options, deps)
 }
 
 // Summary returns the first line of the kind's Doc.
-func (k Kind) Summary() string {
-	line, _, _ := strings.Cut(k.Doc, "\n")
-	return line
-}
+func (k Kind) Summary() string { return registry.Summary(k.Doc) }
 
 // Registry finds kinds by name.
-type Registry struct {
-	kinds []Kind
-}
+type Registry = registry.Registry[Kind]
 
 // NewRegistry returns a registry of kinds, sorted by name. It panics on a
 // duplicate or nameless kind, because the list is written in code.
 func NewRegistry(kinds ...Kind) *Registry {
-	sorted := slices.SortedFunc(slices.Values(kinds), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
-	for i, k := range sorted {
-		if k.Name == "" || i > 0 && sorted[i-1].Name == k.Name {
-			panic(fmt.Sprintf("jobs: kind %q is nameless or listed twice", k.Name))
-		}
-	}
-	return &Registry{kinds: sorted}
+	return registry.New("jobs", func(k Kind) string { return k.Name }, kinds...)
 }
-
-// Lookup returns the kind of that name.
-func (r *Registry) Lookup(name string) (Kind, bool) {
-	i, ok := slices.BinarySearchFunc(r.kinds, name, func(k Kind, name string) int { return strings.Compare(k.Name, name) })
-	if !ok {
-		return Kind{}, false
-	}
-	return r.kinds[i], true
-}
-
-// All returns the kinds sorted by name.
-func (r *Registry) All() []Kind { return slices.Clone(r.kinds) }

@@ -29,16 +29,17 @@ type layer struct {
 
 // leaves may be imported by every package outside themselves.
 var leaves = []string{
-	"configs/secret", "configs/unit", "runner/retry", "runner/schedule", "storage/object", "storage/object/retention",
+	"configs/registry", "configs/secret", "configs/unit", "runner/retry", "runner/schedule", "storage/object", "storage/object/retention",
 }
 
 var layers = []layer{
 	{"secret", "configs/secret", nil, "a leaf: a secret value is used everywhere and knows nothing of us"},
 	{"unit", "configs/unit", nil, "a leaf: value types of configuration know nothing of us"},
+	{"registry", "configs/registry", []string{"configs/unit"}, "a leaf: what the families of plugins share knows none of them"},
 	{"retry", "runner/retry", nil, "a leaf: the retry vocabulary knows nothing of us"},
 	{"schedule", "runner/schedule", nil, "a leaf: the calendar is pure"},
 	{"retention", "storage/object/retention", nil, "a leaf: what to keep is decided purely"},
-	{"object", "storage/object", []string{"configs/unit"}, "a leaf: the contract of stores knows no store and no job"},
+	{"object", "storage/object", []string{"configs/registry"}, "a leaf: the contract of stores knows no store and no job"},
 	{"object-all", "storage/object/all", andLeaves("storage/object/*"), "the list of stores knows stores only"},
 	{
 		"store", "storage/object/*", leaves,
@@ -79,7 +80,7 @@ var layers = []layer{
 
 	{"alerts", "alerts", andLeaves("jobs", "runner"), "alerts know the words; the outbox reaches them through an interface"},
 	{"alerts-all", "alerts/all", andLeaves("alerts", "alerts/*"), "the list of channels knows channels only"},
-	{"channel", "alerts/*", andLeaves("alerts", "runner"), "a channel knows its contract; never another channel"},
+	{"channel", "alerts/*", andLeaves("alerts", "jobs", "runner"), "a channel knows its contract; never another channel"},
 	{"health", "health/...", andLeaves("jobs", "runner", "health/..."), "health knows the words; peers meet in runner"},
 	{"reports", "reports/...", andLeaves("jobs", "runner", "reports/..."), "reports know the words; peers meet in runner"},
 	{"web", "web/...", andLeaves("jobs", "runner", "web/..."), "web declares the interfaces it needs; cmd gives them to it"},

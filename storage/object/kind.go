@@ -1,12 +1,6 @@
 package object
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-
-	"github.com/ghosteam/upkeep/configs/unit"
-)
+import "github.com/ghosteam/upkeep/configs/registry"
 
 // Kind is a type of store: its name, its documentation, its options and how
 // to open one. Kinds are values in a visible list (storage/object/all);
@@ -29,12 +23,9 @@ type Kind struct {
 // Fields of O carry the tags of jobs.Define.
 func Define[O any](name, doc string, defaults O, open func(name string, o O) (Store, error)) Kind {
 	return Kind{
-		Name: name,
-		Doc:  doc,
-		options: func() any {
-			o := unit.Clone(defaults)
-			return &o
-		},
+		Name:    name,
+		Doc:     doc,
+		options: registry.Fresh(defaults),
 		open: func(name string, options any) (Store, error) {
 			return open(name, *options.(*O)) //nolint:forcetypeassert // only Options of this kind reach it
 		},
@@ -49,46 +40,20 @@ func (k Kind) Options() any { return k.options() }
 // method Validate() error, and makes the store. name is the key under
 // `stores:`.
 func (k Kind) Open(name string, options any) (Store, error) {
-	if v, ok := options.(interface{ Validate() error }); ok {
-		if err := v.Validate(); err != nil {
-			return nil, err
-		}
+	if err := registry.Validate(options); err != nil {
+		return nil, err
 	}
 	return k.open(name, options)
 }
 
 // Summary returns the first line of the kind's Doc.
-func (k Kind) Summary() string {
-	line, _, _ := strings.Cut(k.Doc, "\n")
-	return line
-}
+func (k Kind) Summary() string { return registry.Summary(k.Doc) }
 
 // Registry finds kinds of stores by name.
-type Registry struct {
-	kinds []Kind
-}
+type Registry = registry.Registry[Kind]
 
 // NewRegistry returns a registry of kinds, sorted by name. It panics on a
 // duplicate or nameless kind, because the list is written in code.
 func NewRegistry(kinds ...Kind) *Registry {
-	sorted := slices.SortedFunc(slices.Values(kinds), func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
-	for i, k := range sorted {
-		if k.Name == "" || i > 0 && sorted[i-1].Name == k.Name {
-			panic(fmt.Sprintf("object: kind %q is nameless or listed twice", k.Name))
-		}
-	}
-	return &Registry{kinds: sorted}
+	return registry.New("object", func(k Kind) string { return k.Name }, kinds...)
 }
-
-// Lookup returns the kind of that name.
-func (r *Registry) Lookup(name string) (Kind, bool) {
-	for _, k := range r.kinds {
-		if k.Name == name {
-			return k, true
-		}
-	}
-	return Kind{}, false
-}
-
-// All returns the kinds sorted by name.
-func (r *Registry) All() []Kind { return slices.Clone(r.kinds) }

@@ -1,0 +1,46 @@
+package alerts
+
+import (
+	"context"
+	"time"
+)
+
+// Channel takes messages to people. Each is a folder of its own below this one
+// and passes the suite in alertstest.
+type Channel interface {
+	// Send hands m over and returns when the receiving side has taken the
+	// responsibility for it; receipt is what that side answered, one line.
+	//
+	// It may be called again with the same message, when it is not known
+	// whether an earlier call succeeded: it then uses the same identity
+	// (m.ID), so that the receiving side can tell. It ends when ctx does,
+	// opens its connections anew, leaves nothing behind, and puts no secret
+	// into what it returns. Everything in m but names is foreign text: it must
+	// not become markup, a header or a command.
+	//
+	// Errors steer: *TemporaryError and every unknown error are tried again,
+	// *PermanentError is given up.
+	Send(ctx context.Context, m Message) (receipt string, err error)
+}
+
+// TemporaryError says that a message may be accepted later.
+type TemporaryError struct {
+	// After is how long to wait at least; 0 leaves that to the dispatcher.
+	After time.Duration
+	Err   error
+}
+
+// Error returns the text of Err.
+func (e *TemporaryError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *TemporaryError) Unwrap() error { return e.Err }
+
+// PermanentError says that this message will never be accepted as it is.
+type PermanentError struct{ Err error }
+
+// Error returns the text of Err.
+func (e *PermanentError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *PermanentError) Unwrap() error { return e.Err }

@@ -1,0 +1,92 @@
+package alerts
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// The fingerprints of faults of upkeep itself.
+const (
+	FingerprintDisk   = "upkeep/disk"
+	FingerprintReload = "upkeep/reload"
+)
+
+// Stale is the fault of a workflow that did not succeed within the time that
+// its `fresh_within` allows. since is its latest success, or, when never is
+// set, when it was first seen. It has the fingerprint of the workflow's other
+// faults, so that a workflow that fails until it is stale alerts once, and its
+// next success ends both. Raise it once per transition, not at every look.
+func (p *Policy) Stale(workflow string, since time.Time, never bool, within time.Duration, at time.Time) runner.Fault {
+	title := fmt.Sprintf("%s has not succeeded since %s, %s ago; it must every %s",
+		workflow, since.UTC().Format("2006-01-02 15:04 UTC"), rough(at.Sub(since)), unit.Duration(within))
+	if never {
+		title = fmt.Sprintf("%s has never succeeded, %s after it was first seen; it must every %s",
+			workflow, rough(at.Sub(since)), unit.Duration(within))
+	}
+	return p.address(runner.Fault{
+		Fingerprint: Fingerprint(workflow, ""), Workflow: workflow, Reason: ReasonStale, Title: title, At: at,
+	})
+}
+
+// DiskFull is the fault of a disk without room: no run starts until there is
+// some. path is what lies on the disk, such as the ledger.
+func (p *Policy) DiskFull(path string, at time.Time) runner.Fault {
+	return p.address(runner.Fault{
+		Fingerprint: FingerprintDisk, Severity: jobs.Critical, Reason: ReasonDiskFull, At: at,
+		Title: jobs.OneLine("the disk of " + path + " is full: no run starts until there is room"),
+	})
+}
+
+// ReloadFailed is the fault of a changed configuration that was refused, so
+// that the one before stays in force. why says it in one line without secrets.
+func (p *Policy) ReloadFailed(why string, at time.Time) runner.Fault {
+	return p.address(runner.Fault{
+		Fingerprint: FingerprintReload, Severity: jobs.Warning, Reason: ReasonReload, At: at,
+		Title: jobs.OneLine("the changed configuration was refused, the one before stays in force: " + why),
+	})
+}
+
+// runTitle says in one line what became of a run.
+func runTitle(run runner.Run, reason string) string {
+	what := run.Spec.Workflow
+	if run.Host != "" {
+		what += " on " + run.Host
+	}
+	switch {
+	case reason == ReasonMissed && run.Slots > 1:
+		what += fmt.Sprintf(" missed %d slots", run.Slots)
+	case reason == ReasonMissed:
+		what += " missed its slot"
+	case reason == ReasonLost:
+		what += " was lost"
+	case run.Reason == runner.ReasonTimeout:
+		what += " timed out"
+	case run.State == runner.Canceled:
+		what += " was canceled"
+	default:
+		what += " failed"
+	}
+	if run.Message != "" {
+		what += ": " + run.Message
+	}
+	return jobs.OneLine(what)
+}
+
+// rough writes d for people, in at most two units.
+func rough(d time.Duration) string {
+	d = max(d, 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+	}
+}

@@ -1,0 +1,114 @@
+package alerts
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+// The reasons of faults.
+const (
+	ReasonFailed   = "failed"    // a run failed
+	ReasonLost     = "lost"      // the process that ran a job died, and the job is not repeated
+	ReasonMissed   = "missed"    // a slot passed and nothing ran
+	ReasonStale    = "stale"     // no success for too long
+	ReasonDiskFull = "disk_full" // no room is left
+	ReasonReload   = "reload"    // a changed configuration was refused
+)
+
+// Reasons lists the reasons of faults, the words that a route may match.
+func Reasons() []string {
+	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonDiskFull, ReasonReload}
+}
+
+// Severities is one severity or a list of them: `severity: critical` and
+// `severity: [warning, critical]` both decode into it.
+type Severities []jobs.Severity
+
+// UnmarshalText reads the form of a single severity. A list needs no text form.
+func (s *Severities) UnmarshalText(text []byte) error {
+	var one jobs.Severity
+	if err := one.UnmarshalText(text); err != nil {
+		return err
+	}
+	*s = Severities{one}
+	return nil
+}
+
+// Route sends faults to channels. Routes are tried in order; the first that
+// matches decides, unless it says to continue.
+type Route struct {
+	Match Match `yaml:"match" doc:"What the route is for; without it the route is for everything."`
+	// To are names of channels. None means that nobody is told.
+	To unit.Names `yaml:"to" required:"true" doc:"The channels that are told." example:"[ops]"`
+	// Continue lets later routes add their channels.
+	Continue bool `yaml:"continue" doc:"Go on with the next route that matches, too."`
+}
+
+// Match selects faults. Every field that is not empty must hold one that fits.
+type Match struct {
+	Severity Severities `yaml:"severity" doc:"Severities: info, warning, critical."`
+	// Workflow are patterns of doublestar. Faults of upkeep itself fit none.
+	Workflow unit.Names `yaml:"workflow" doc:"Names of workflows; * ? [a-z] and {a,b} are understood." example:"daily*"`
+	Reason   unit.Names `yaml:"reason" doc:"What happened: failed, lost, missed, stale, disk_full, reload."`
+}
+
+// Validate returns a *jobs.FieldError when the route could never match.
+func (r Route) Validate() error {
+	for i, pattern := range r.Match.Workflow {
+		if !doublestar.ValidatePattern(pattern) {
+			return jobs.Fieldf(fmt.Sprintf("match.workflow[%d]", i), "%q is not a pattern", pattern)
+		}
+	}
+	for i, reason := range r.Match.Reason {
+		if !slices.Contains(Reasons(), reason) {
+			return &jobs.FieldError{
+				Field: fmt.Sprintf("match.reason[%d]", i),
+				Why:   fmt.Sprintf("%q is not what can happen to a workflow", reason),
+				Hint:  "use " + strings.Join(Reasons(), ", "),
+			}
+		}
+	}
+	return nil
+}
+
+func (m Match) fits(severity jobs.Severity, workflow, reason string) bool {
+	if len(m.Severity) > 0 && !slices.Contains(m.Severity, severity) {
+		return false
+	}
+	if len(m.Reason) > 0 && !slices.Contains(m.Reason, reason) {
+		return false
+	}
+	return len(m.Workflow) == 0 || workflow != "" && slices.ContainsFunc(m.Workflow, func(pattern string) bool {
+		return doublestar.MatchUnvalidated(pattern, workflow)
+	})
+}
+
+// channels walks the routes and returns whom they tell, each once.
+func channels(routes []Route, severity jobs.Severity, workflow, reason string) []string {
+	var to []string
+	for _, r := range routes {
+		if !r.Match.fits(severity, workflow, reason) {
+			continue
+		}
+		to = appendNew(to, r.To)
+		if !r.Continue {
+			break
+		}
+	}
+	return to
+}
+
+func appendNew(to, more []string) []string {
+	for _, name := range more {
+		if !slices.Contains(to, name) {
+			to = append(to, name)
+		}
+	}
+	return to
+}
