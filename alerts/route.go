@@ -52,10 +52,10 @@ type Route struct {
 
 // Match selects faults. Every field that is not empty must hold one that fits.
 type Match struct {
-	Severity Severities `yaml:"severity" doc:"Severities: info, warning, critical."`
+	Severity Severities `yaml:"severity" enum:"warning,critical" doc:"How grave it is: warning, critical."`
 	// Workflow are patterns of doublestar. Faults of upkeep itself fit none.
 	Workflow unit.Names `yaml:"workflow" doc:"Names of workflows; * ? [a-z] and {a,b} are understood." example:"daily*"`
-	Reason   unit.Names `yaml:"reason" doc:"What happened: failed, lost, missed, stale, disk_full, reload."`
+	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,disk_full,reload" doc:"What happened: failed, lost, missed, stale, disk_full, reload."`
 }
 
 // Validate returns a *jobs.FieldError when the route could never match.
@@ -77,7 +77,9 @@ func (r Route) Validate() error {
 	return nil
 }
 
-func (m Match) fits(severity jobs.Severity, workflow, reason string) bool {
+// Fits tells whether a fault is one of those that m selects. workflow is empty
+// for faults of upkeep itself.
+func (m Match) Fits(severity jobs.Severity, workflow, reason string) bool {
 	if len(m.Severity) > 0 && !slices.Contains(m.Severity, severity) {
 		return false
 	}
@@ -93,7 +95,7 @@ func (m Match) fits(severity jobs.Severity, workflow, reason string) bool {
 func channels(routes []Route, severity jobs.Severity, workflow, reason string) []string {
 	var to []string
 	for _, r := range routes {
-		if !r.Match.fits(severity, workflow, reason) {
+		if !r.Match.Fits(severity, workflow, reason) {
 			continue
 		}
 		to = appendNew(to, r.To)

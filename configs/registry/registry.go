@@ -46,6 +46,15 @@ func (r *Registry[K]) Lookup(name string) (K, bool) {
 // All returns the members sorted by name.
 func (r *Registry[K]) All() []K { return slices.Clone(r.members) }
 
+// Names returns the names of the members, sorted.
+func (r *Registry[K]) Names() []string {
+	names := make([]string, len(r.members))
+	for i, m := range r.members {
+		names[i] = r.name(m)
+	}
+	return names
+}
+
 // Fresh returns a function that returns a pointer to a new deep copy of
 // defaults at every call, to decode into or to describe.
 func Fresh[O any](defaults O) func() any {
