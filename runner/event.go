@@ -17,7 +17,7 @@ type Observer interface {
 }
 
 // Event is one of RunStarted, AttemptStarted, AttemptProgress, AttemptWaiting,
-// AttemptEnded and RunEnded.
+// AttemptEnded, RunNoted and RunEnded.
 type Event interface{ event() }
 
 // RunStarted says that this instance claimed a run and compiled its plan.
@@ -63,6 +63,14 @@ type AttemptEnded struct {
 	Findings []jobs.Finding
 }
 
+// RunNoted says that something about a run under way should be known; the text
+// stands in the run's message in the end.
+type RunNoted struct {
+	Run  RunID
+	Text string
+	At   time.Time
+}
+
 // RunEnded says that the run's end is on record.
 type RunEnded struct{ Run Run }
 
@@ -71,4 +79,5 @@ func (AttemptStarted) event()  {}
 func (AttemptProgress) event() {}
 func (AttemptWaiting) event()  {}
 func (AttemptEnded) event()    {}
+func (RunNoted) event()        {}
 func (RunEnded) event()        {}

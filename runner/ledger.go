@@ -24,6 +24,11 @@ var ErrNotFound = errors.New("not found in the ledger")
 // call may be repeated later, also when it is not known whether it succeeded.
 var ErrUnavailable = errors.New("the ledger is not available")
 
+// ErrNoSpace reports that the ledger could not be written because its disk is
+// full. It is one way of being unavailable: an error that wraps it wraps
+// ErrUnavailable too.
+var ErrNoSpace = fmt.Errorf("%w: no space is left on its disk", ErrUnavailable)
+
 // ErrLeaseLost reports that this instance could not prove in time that it is
 // alive: others may take over its runs, so it must stop working on them.
 var ErrLeaseLost = errors.New("the instance lost its lease")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner/retry"
+	"github.com/ghosteam/upkeep/runner/schedule"
 )
 
 // When decides whether a job starts, given how the jobs it needs ended. A job
@@ -43,6 +44,10 @@ type Plan struct {
 	Root string
 	// Zone is the time zone of the workflow's schedule; nil means UTC.
 	Zone *time.Location
+	// Window binds runs of the triggers schedule and catch_up that nobody
+	// reopened: they do not begin outside it, and its OnClose says what
+	// happens to those under way at its close. The zero Window is always open.
+	Window schedule.Window
 	// Jobs are in the order of the file.
 	Jobs []PlannedJob
 }
@@ -104,6 +109,20 @@ func (e *TimeoutError) Error() string { return fmt.Sprintf("%s timed out after %
 
 // Is makes errors.Is(err, ErrTimeout) true.
 func (e *TimeoutError) Is(target error) bool { return target == ErrTimeout }
+
+// WindowError is the cause of a context that ended because the maintenance
+// window of its workflow closed.
+type WindowError struct {
+	// Window is the window in words.
+	Window string
+	// Closed is when it closed.
+	Closed time.Time
+}
+
+// Error says which window closed when.
+func (e *WindowError) Error() string {
+	return fmt.Sprintf("the window %s closed at %s", e.Window, e.Closed.Format("2006-01-02 15:04 MST"))
+}
 
 // CanceledError is the cause of a context that a person ended.
 type CanceledError struct{ By string }
