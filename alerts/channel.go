@@ -19,7 +19,8 @@ type Channel interface {
 	// not become markup, a header or a command.
 	//
 	// Errors steer: *TemporaryError and every unknown error are tried again,
-	// *PermanentError is given up.
+	// *PermanentError is given up, *PartialError counts as sent. A hint
+	// (jobs.WithHint) says what to do about it.
 	Send(ctx context.Context, m Message) (receipt string, err error)
 }
 
@@ -44,3 +45,19 @@ func (e *PermanentError) Error() string { return e.Err.Error() }
 
 // Unwrap returns Err.
 func (e *PermanentError) Unwrap() error { return e.Err }
+
+// PartialError says that a message was accepted for some of those whom the
+// channel is to tell, and that trying again would tell them twice. The message
+// counts as sent, and the rest is logged.
+type PartialError struct {
+	// Receipt is what the receiving side answered.
+	Receipt string
+	// Err says who is not told, and why.
+	Err error
+}
+
+// Error says that it went well in part, and the text of Err.
+func (e *PartialError) Error() string { return "accepted for some only: " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *PartialError) Unwrap() error { return e.Err }

@@ -1,0 +1,14 @@
+// Package all lists the kinds of channels.
+package all
+
+import (
+	"github.com/ghosteam/upkeep/alerts"
+	"github.com/ghosteam/upkeep/alerts/email"
+)
+
+// Kinds returns every kind of channel, one line each.
+func Kinds() []alerts.Kind {
+	return []alerts.Kind{
+		email.Kind(),
+	}
+}
