@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -82,6 +83,10 @@ const (
 	NoticeTest    NoticeAction = "test"    // somebody tries a channel
 )
 
+// ErrNoticeState reports that a notice stands where it does not allow what was
+// asked for, such as giving back a notice that somebody else is sending.
+var ErrNoticeState = errors.New("the state of the notice does not allow this")
+
 // NoticeState is where a notice stands. doc.go draws the transitions.
 type NoticeState string
 
@@ -126,29 +131,40 @@ type Incidents interface {
 	// tells which. Only opening owes notices.
 	Raise(ctx context.Context, f Fault) (opened bool, err error)
 	// Clear resolves the open incident with that fingerprint, if there is one,
-	// and owes its channels a notice. An unsent notice of the opening is
-	// superseded and the new one is Combined.
+	// and owes its channels a notice. A notice of the opening that was not sent,
+	// and is not being sent, is superseded and the new one is Combined.
 	Clear(ctx context.Context, fingerprint string, at time.Time) (cleared bool, err error)
-	// Owe records notices that belong to no incident.
+	// Owe records notices that belong to no incident: reminders and tests, with
+	// a Channel, a Subject and a Text. It may be repeated safely when they have
+	// an ID; those without get one. Of the rest only NextAt matters: the zero
+	// time means now.
 	Owe(ctx context.Context, notices ...Notice) error
 }
 
 // Outbox is what the dispatcher of notices works on. Its methods follow the
-// obligations of Ledger.
+// obligations of Ledger. ErrNotFound when there is no such notice.
 type Outbox interface {
 	// Take marks the notices of a channel that are due at now as being sent by
-	// this instance until now+lease and returns them, oldest first, at most
-	// limit. A notice whose incident has an older one of the same channel that
-	// is still owed waits for that. next is when the channel has something due
-	// that Take did not return; zero when it has nothing.
+	// this instance until now+lease and returns them, those first that are due
+	// longest, at most limit. Due is also what was taken by an instance that
+	// died, or whose lease passed. The notice of an incident's end waits while
+	// that of its opening is owed to the same channel. next is when the channel
+	// has something due that Take did not return; zero when it has nothing.
+	// Only a registered instance may take.
 	Take(ctx context.Context, channel string, now time.Time, lease time.Duration, limit int) (taken []Notice, next time.Time, err error)
-	// Sent records that a taken notice was accepted.
+	// Sent records that a notice was accepted, also when another instance has it
+	// meanwhile: what was accepted need not be sent again.
 	Sent(ctx context.Context, id, receipt string) error
-	// Retry gives a taken notice back, to be tried again at next.
+	// Retry gives a notice that this instance took back, to be tried again at
+	// next; ErrNoticeState when another one has it or it is settled. The notice
+	// of an opening whose end waits behind it becomes superseded instead, and
+	// that of the end Combined.
 	Retry(ctx context.Context, id, why string, next time.Time) error
-	// Bury gives a notice up, also one that was not taken.
+	// Bury gives a notice up, also one that was not taken; ErrNoticeState when
+	// it was sent or superseded. With the notice of an opening whose end waits
+	// behind it, it does what Retry does.
 	Bury(ctx context.Context, id, why string) error
-	// Revive makes a dead or waiting notice due now.
+	// Revive makes a dead or waiting notice due now; ErrNoticeState for others.
 	Revive(ctx context.Context, id string) error
 }
 
@@ -193,5 +209,28 @@ type Happening struct {
 	Kind string
 	// Subject is what it happened to, Text says what in one line, By who did it.
 	Subject, Text, By string
-	At                time.Time
+	// At is when it happened, UTC.
+	At time.Time
+}
+
+// HappeningFilter selects events. Zero fields select everything.
+type HappeningFilter struct {
+	Kinds []string
+	// Since and Until bound At: Since <= At < Until.
+	Since, Until time.Time
+	// Before continues a list: only events before the one with this ID in the
+	// order of the list; ErrNotFound when there is none.
+	Before string
+	// Limit is the most to return; 0 means 50.
+	Limit int
+}
+
+// Chronicle keeps events. Record follows the obligations of Ledger, Happenings
+// those of Reader.
+type Chronicle interface {
+	// Record records events, all or none. It may be repeated safely when they
+	// have an ID; those without get one. A zero At means now.
+	Record(ctx context.Context, happenings ...Happening) error
+	// Happenings returns the events that f selects, the latest first.
+	Happenings(ctx context.Context, f HappeningFilter) ([]Happening, error)
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,15 +34,18 @@ var ErrNoSpace = fmt.Errorf("%w: no space is left on its disk", ErrUnavailable)
 // alive: others may take over its runs, so it must stop working on them.
 var ErrLeaseLost = errors.New("the instance lost its lease")
 
-// AmbiguousError reports that a shortened run ID fits several runs.
+// AmbiguousError reports that a shortened ID fits several runs or incidents.
 type AmbiguousError struct {
+	// Of is what the IDs are of: "run" or "incident"; empty means runs.
+	Of     string
 	Prefix string
 	IDs    []RunID
 }
 
-// Error names the prefix and how many runs it fits.
+// Error names the prefix and how many it fits.
 func (e *AmbiguousError) Error() string {
-	return fmt.Sprintf("run %q is ambiguous: it fits %d runs or more", e.Prefix, len(e.IDs))
+	of := cmp.Or(e.Of, "run")
+	return fmt.Sprintf("%s %q is ambiguous: it fits %d %ss or more", of, e.Prefix, len(e.IDs), of)
 }
 
 // Claim is the right to write a run's progress. Every write checks that Owner
@@ -58,6 +62,11 @@ type Submission struct {
 	// Duplicate tells that (workflow, slot, host) was on record already; Run
 	// is then the existing run.
 	Duplicate bool
+	// State, Reason and Message are those of the run: Queued, Skipped with why,
+	// or whatever became of an existing one.
+	State   State
+	Reason  Reason
+	Message string
 }
 
 // Start asks to record that an attempt begins.
