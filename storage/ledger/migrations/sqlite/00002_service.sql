@@ -6,9 +6,17 @@ ALTER TABLE runs ADD COLUMN approved_by TEXT    NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN alert       INTEGER NOT NULL DEFAULT 0 CHECK (alert IN (0, 1));
 ALTER TABLE runs ADD COLUMN slots       INTEGER NOT NULL DEFAULT 1 CHECK (slots > 0);
 ALTER TABLE runs ADD COLUMN last_slot   INTEGER;
+-- What the outputs of its attempts take, as of the run's last end.
+ALTER TABLE runs ADD COLUMN bytes       INTEGER NOT NULL DEFAULT 0;
 
 CREATE INDEX runs_spec ON runs (spec);
-CREATE INDEX runs_folded ON runs (workflow, last_slot) WHERE last_slot IS NOT NULL;
+CREATE INDEX runs_folded ON runs (workflow, last_slot, slot) WHERE last_slot IS NOT NULL;
+CREATE INDEX runs_open_workflow ON runs (workflow, host, id) WHERE state IN ('queued', 'running');
+CREATE INDEX runs_whole ON runs (workflow, finished_at, id) WHERE state IN ('succeeded', 'warned') AND dry_run = 0 AND jobs = '';
+CREATE INDEX runs_bytes ON runs (workflow, id, bytes) WHERE bytes > 0;
+
+UPDATE runs SET bytes = (SELECT SUM(octet_length(o.head) + octet_length(o.tail)) FROM outputs o WHERE o.run = runs.id)
+    WHERE id IN (SELECT run FROM outputs);
 
 ALTER TABLE attempts ADD COLUMN planned TEXT NOT NULL DEFAULT '';
 
@@ -48,7 +56,9 @@ CREATE TABLE incidents (
 ) STRICT;
 
 CREATE UNIQUE INDEX incidents_open ON incidents (fingerprint) WHERE state = 'open';
-CREATE INDEX incidents_fingerprint ON incidents (fingerprint, id);
+CREATE INDEX incidents_fingerprint ON incidents (fingerprint, state, id);
+CREATE INDEX incidents_state ON incidents (state, id);
+CREATE INDEX incidents_resolved ON incidents (resolved_at) WHERE state = 'resolved';
 
 CREATE TABLE notices (
     id         TEXT    NOT NULL PRIMARY KEY,
@@ -69,8 +79,12 @@ CREATE TABLE notices (
 ) STRICT;
 
 CREATE INDEX notices_owed ON notices (channel, next_at, id) WHERE state IN ('pending', 'sending');
-CREATE INDEX notices_incident ON notices (incident, channel, id);
-CREATE INDEX notices_channel ON notices (channel, id);
+CREATE INDEX notices_sending ON notices (channel, owner) WHERE state = 'sending';
+-- An incident owes a channel one notice of its opening and one of its end, ever.
+CREATE UNIQUE INDEX notices_incident ON notices (incident, channel, action);
+CREATE INDEX notices_channel ON notices (channel, state, id);
+CREATE INDEX notices_state ON notices (state, id);
+CREATE INDEX notices_free ON notices (ended_at) WHERE incident IS NULL AND ended_at IS NOT NULL;
 
 CREATE TABLE events (
     id      TEXT    NOT NULL PRIMARY KEY,
@@ -81,4 +95,5 @@ CREATE TABLE events (
     at      INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX events_at ON events (at);
+CREATE INDEX events_at ON events (at, id);
+CREATE INDEX events_kind ON events (kind, at, id);
