@@ -193,8 +193,11 @@ func TestOf(t *testing.T) {
 			"MaxRunning", forecast.Input{
 				Until: monday.Add(day), MaxRunning: 2,
 				Workflows: []forecast.Workflow{
-					{Name: "a", Schedule: daily("02:00")}, {Name: "b", Schedule: daily("02:01")},
-					{Name: "c", Schedule: daily("02:02")}, {Name: "d", Schedule: daily("02:03")}, {Name: "e", Schedule: daily("02:45")},
+					{Name: "a", Schedule: daily("02:00")},
+					{Name: "b", Schedule: daily("02:01")},
+					{Name: "c", Schedule: daily("02:02")},
+					{Name: "d", Schedule: daily("02:03")},
+					{Name: "e", Schedule: daily("02:45")},
 				},
 				Usual: map[string]runner.Usual{
 					"a": usual(30*time.Minute, 0), "b": usual(10*time.Minute, 0), "c": usual(10*time.Minute, 0),

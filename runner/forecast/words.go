@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,7 +56,7 @@ func thousands(n int64) string {
 func list(names []string, others int) string {
 	parts := names
 	if others > 0 {
-		parts = append(parts[:len(parts):len(parts)], plural(int64(others), "other"))
+		parts = append(slices.Clip(parts), plural(int64(others), "other"))
 	}
 	if len(parts) < 2 {
 		return strings.Join(parts, "")
