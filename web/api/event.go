@@ -14,6 +14,7 @@ const (
 	EventAttemptProgress = "attempt_progress"
 	EventAttemptWaiting  = "attempt_waiting"
 	EventAttemptEnded    = "attempt_ended"
+	EventRunNoted        = "run_noted"
 	EventRunEnded        = "run_ended"
 	EventShutdown        = "shutdown"
 )
@@ -24,7 +25,7 @@ const (
 // repeat what it holds; runs and attempts always come whole, so applying one
 // twice changes nothing.
 type Event struct {
-	Kind string `json:"kind" enum:"snapshot,run_started,attempt_started,attempt_progress,attempt_waiting,attempt_ended,run_ended,shutdown"`
+	Kind string `json:"kind" enum:"snapshot,run_started,attempt_started,attempt_progress,attempt_waiting,attempt_ended,run_noted,run_ended,shutdown"`
 	// Run is there in snapshot, run_started and run_ended.
 	Run *RunRecord `json:"run,omitempty" doc:"in snapshot, run_started and run_ended"`
 	// Jobs are the jobs of the plan in order, when they are known.
@@ -35,6 +36,14 @@ type Event struct {
 	Attempt  *AttemptRecord  `json:"attempt,omitempty" doc:"in attempt_started and attempt_ended"`
 	Progress *Progress       `json:"progress,omitempty" doc:"in attempt_progress"`
 	Waiting  *Waiting        `json:"waiting,omitempty" doc:"in attempt_waiting"`
+	Note     *Note           `json:"note,omitempty" doc:"in run_noted"`
+}
+
+// Note is something about a run under way that should be known.
+type Note struct {
+	Run  runner.RunID `json:"run"`
+	Text string       `json:"text"`
+	At   time.Time    `json:"at"`
 }
 
 // JobName is a job's name and kind.
@@ -105,6 +114,8 @@ func NewEvent(e runner.Event) (Event, bool) {
 	case runner.AttemptEnded:
 		attempt := NewAttemptRecord(e.Attempt)
 		return Event{Kind: EventAttemptEnded, Attempt: &attempt}, true
+	case runner.RunNoted:
+		return Event{Kind: EventRunNoted, Note: &Note{Run: e.Run, Text: e.Text, At: e.At.UTC()}}, true
 	case runner.RunEnded:
 		run := NewRunRecord(e.Run, nil, false)
 		return Event{Kind: EventRunEnded, Run: &run}, true
@@ -143,6 +154,8 @@ func (v Event) Runner() (runner.Event, bool) {
 	case v.Kind == EventAttemptEnded && v.Attempt != nil:
 		a := v.Attempt.Runner()
 		return runner.AttemptEnded{Attempt: a, Findings: a.Result.Findings}, true
+	case v.Kind == EventRunNoted && v.Note != nil:
+		return runner.RunNoted{Run: v.Note.Run, Text: v.Note.Text, At: v.Note.At.UTC()}, true
 	case v.Kind == EventRunEnded && v.Run != nil:
 		return runner.RunEnded{Run: v.Run.Runner()}, true
 	}

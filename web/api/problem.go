@@ -26,6 +26,7 @@ const (
 	CodeUnauthenticated Code = "unauthenticated"  // nobody can tell who asks
 	CodeForbidden       Code = "forbidden"        // who asks may not
 	CodeUnavailable     Code = "unavailable"      // not just now; the same request may be repeated
+	CodeNoSpace         Code = "no_space"         // not before there is room on the disk of the ledger
 	CodeTooLarge        Code = "too_large"        // the request is larger than what is read
 	CodeNoMethod        Code = "no_method"        // the address exists and does not answer this method
 	CodeUnsupported     Code = "unsupported_type" // the body is not JSON
@@ -63,6 +64,8 @@ func outcomeOf(c Code) outcome {
 		return outcome{http.StatusForbidden, 6, nil}
 	case CodeUnavailable:
 		return outcome{http.StatusServiceUnavailable, 75, runner.ErrUnavailable}
+	case CodeNoSpace:
+		return outcome{http.StatusInsufficientStorage, 75, runner.ErrNoSpace}
 	case CodeTooLarge:
 		return outcome{http.StatusRequestEntityTooLarge, 2, nil}
 	case CodeNoMethod:
@@ -79,7 +82,7 @@ func outcomeOf(c Code) outcome {
 func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeNotFound, CodeAmbiguous, CodeNotClaimable, CodeSkipped, CodeConflict, CodeRefused, CodeUnauthenticated,
-		CodeForbidden, CodeUnavailable, CodeTooLarge, CodeNoMethod, CodeUnsupported, CodeRange, CodeInternal,
+		CodeForbidden, CodeUnavailable, CodeNoSpace, CodeTooLarge, CodeNoMethod, CodeUnsupported, CodeRange, CodeInternal,
 	}
 }
 
@@ -144,6 +147,8 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(CodeNotFound, hint, err.Error())
 	case errors.Is(err, runner.ErrNotClaimable):
 		return NewProblem(CodeNotClaimable, hint, err.Error())
+	case errors.Is(err, runner.ErrNoSpace):
+		return NewProblem(CodeNoSpace, cmp.Or(hint, "make room on the disk of the ledger"), err.Error())
 	case errors.Is(err, runner.ErrUnavailable):
 		return NewProblem(CodeUnavailable, cmp.Or(hint, "try again soon"), err.Error())
 	case errors.Is(err, runner.ErrShutdown):
