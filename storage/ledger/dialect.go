@@ -24,6 +24,14 @@ type dialect struct {
 	// locks until this one ends, so that two never wait for each other. SQLite
 	// needs none.
 	lockLocks string
+	// lockWorkflow takes one of workflowLocks locks, whose number is its
+	// argument, until the transaction ends: what is decided by looking at the
+	// open runs of a workflow is decided by one transaction at a time. SQLite
+	// needs none.
+	lockWorkflow string
+	// skipLocked ends a SELECT of rows that are to be changed, leaving out those
+	// that other transactions are changing. SQLite needs none.
+	skipLocked string
 	// local tells that only processes of this machine use the database.
 	local bool
 	// numbered tells that placeholders are $1, $2 and not ?.
@@ -71,6 +79,9 @@ type executor interface {
 type session struct {
 	on executor
 	d  *dialect
+	// owes is set when the transaction leaves notices to be sent; nil outside
+	// of transactions.
+	owes *bool
 }
 
 // exec runs a statement and returns how many rows it changed.
@@ -104,3 +115,8 @@ func (s session) each(ctx context.Context, query string, args []any, scan func(*
 
 // marks returns n placeholders separated by commas.
 func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// tuples returns n rows of width placeholders each, as VALUES takes them.
+func tuples(n, width int) string {
+	return strings.TrimSuffix(strings.Repeat("("+marks(width)+"), ", n), ", ")
+}

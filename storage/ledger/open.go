@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -35,6 +36,7 @@ type Ledger struct {
 	o     Options
 	lock  *lockFile
 	codec *compressor
+	alarm atomic.Pointer[runner.Alarm]
 
 	mu sync.Mutex
 	// owner is the identity under which this instance is registered; it
@@ -57,6 +59,10 @@ var (
 	_ runner.Backlog = (*Ledger)(nil)
 	_ runner.Reader  = (*Ledger)(nil)
 	_ runner.Reader  = (*Reader)(nil)
+
+	_ runner.Calendars  = (*Ledger)(nil)
+	_ runner.Control    = (*Ledger)(nil)
+	_ runner.SlotReader = (*Reader)(nil)
 )
 
 // Open opens a ledger for reading and writing, creates it when it does not
@@ -71,6 +77,7 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 		return nil, err
 	}
 	l := &Ledger{o: o, claims: map[runner.RunID]int64{}, codec: new(compressor)}
+	l.SetAlarm(o.Alarm)
 	if at.path != "" {
 		err = l.openSQLite(ctx, at.path)
 	} else {

@@ -57,6 +57,12 @@ type Options struct {
 	// Live returns what a running attempt has written so far, and whether this
 	// machine can tell; nil means that it never can.
 	Live func(runner.AttemptKey) (runner.Output, bool, error)
+	// Alarm decides which ends of runs are faults; nil means none.
+	Alarm runner.Alarm
+	// Owed is called after a transaction that left notices to be sent, from the
+	// goroutine that made it, so it must not block; nil means that nobody wants
+	// to know. It may be called in vain.
+	Owed func()
 	// Log receives what a person should know about the ledger itself; nil
 	// means nobody.
 	Log *slog.Logger

@@ -30,6 +30,9 @@ const (
 	// locksLock is the key of the advisory lock of dialect.lockLocks: "upkeeplk"
 	// in ASCII.
 	locksLock = 0x75706b6565706c6b
+	// workflowLock is the class of the advisory locks of dialect.lockWorkflow:
+	// "upwf" in ASCII.
+	workflowLock = 0x75707766
 	// connectTimeout applies when the URL has no connect_timeout.
 	connectTimeout = 10 * time.Second
 	// maxConnections bounds what one process takes of the server's
@@ -47,13 +50,17 @@ func postgresDialect() *dialect {
 		now:                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
 		lockRun:            " FOR NO KEY UPDATE OF r",
 		lockLocks:          fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", locksLock),
+		lockWorkflow:       fmt.Sprintf("SELECT pg_advisory_xact_lock(%d, CAST(? AS INTEGER))", workflowLock),
+		skipLocked:         " FOR UPDATE OF n SKIP LOCKED",
 		numbered:           true,
 		isolation:          sql.LevelReadCommitted,
 		goose:              goose.DialectPostgres,
 		countVersionTables: "SELECT COUNT(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = ?",
 		conflict: func(err error) bool {
 			code := postgresCode(err)
-			return code == "40001" || code == "40P01" // serialization_failure, deadlock_detected
+			// serialization_failure, deadlock_detected, and foreign_key_violation:
+			// a spec that no run used was deleted while one that does was made.
+			return code == "40001" || code == "40P01" || code == "23503"
 		},
 		explain: explainPostgres,
 	}
@@ -233,7 +240,7 @@ func explainPostgres(err error) error {
 	code := postgresCode(err)
 	switch {
 	case code == "53100":
-		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrUnavailable, err), "free space on the database server's disk")
+		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrNoSpace, err), "free space on the database server's disk")
 	case code == "42501":
 		return jobs.WithHint(err, "the ledger's user must own the schema and its tables")
 	case strings.HasPrefix(code, "28"), code == "3D000":

@@ -288,7 +288,7 @@ func explainSQLite(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return jobs.WithHint(fmt.Errorf("%w: another process is writing: %w", runner.ErrUnavailable, err), "try again in a moment")
 	case sqlite3.SQLITE_FULL:
-		return jobs.WithHint(fmt.Errorf("%w: no space left: %w", runner.ErrUnavailable, err), "free space on the file system that holds the ledger")
+		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrNoSpace, err), "free space on the file system that holds the ledger")
 	case sqlite3.SQLITE_IOERR:
 		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrUnavailable, err), "look for full disks, quotas and I/O errors in the system's log")
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:

@@ -60,7 +60,8 @@ func (l *Ledger) transactOnce(ctx context.Context, do func(context.Context, sess
 			err = fmt.Errorf("%w (and the rollback failed: %w)", err, e)
 		}
 	}()
-	if err := do(inner, session{on: tx, d: l.d}); err != nil {
+	owes := false
+	if err := do(inner, session{on: tx, d: l.d, owes: &owes}); err != nil {
 		return err
 	}
 	if !detach() {
@@ -68,6 +69,12 @@ func (l *Ledger) transactOnce(ctx context.Context, do func(context.Context, sess
 	}
 	timer := time.AfterFunc(commitTimeout, func() { cancel(errSlowCommit) })
 	defer timer.Stop()
+	// Also when the outcome is not known: looking in vain does no harm.
+	defer func() {
+		if owes {
+			l.wake()
+		}
+	}()
 	if err := tx.Commit(); err != nil {
 		if cause := context.Cause(inner); cause != nil {
 			return fmt.Errorf("%w: %w", cause, err)

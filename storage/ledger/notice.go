@@ -1,0 +1,112 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ghosteam/upkeep/runner"
+)
+
+const (
+	// noticeChunk is how many notices one INSERT takes.
+	noticeChunk = 50
+	// maxNoticeText bounds the body of a reminder or a test.
+	maxNoticeText = 16 << 10
+)
+
+// noticeColumns are what scanNotice reads, from notices n.
+const noticeColumns = `n.id, n.incident, n.channel, n.action, n.combined, n.subject, n.text, n.state, n.attempts,
+	n.created_at, n.next_at, n.ended_at, n.receipt, n.error`
+
+func scanNotice(row scanner) (runner.Notice, error) {
+	var n runner.Notice
+	var incident sql.NullString
+	var created, next, ended sql.NullInt64
+	err := row.Scan(&n.ID, &incident, &n.Channel, &n.Action, &n.Combined, &n.Subject, &n.Text, &n.State, &n.Attempts,
+		&created, &next, &ended, &n.Receipt, &n.Error)
+	n.Incident = incident.String
+	n.CreatedAt, n.NextAt, n.EndedAt = instant(created), instant(next), instant(ended)
+	return n, err
+}
+
+// Owe records notices that belong to no incident, all or none.
+func (l *Ledger) Owe(ctx context.Context, notices ...runner.Notice) error {
+	if len(notices) == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("owe %d notices", len(notices))
+	list := slices.Clone(notices)
+	for i := range list {
+		n := &list[i]
+		if err := checkNotice(*n); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		n.Subject, n.Text = cleanLine(n.Subject, maxLine), clean(n.Text, maxNoticeText)
+	}
+	return l.transact(ctx, what, func(ctx context.Context, s session) error {
+		return insertNotices(ctx, s, list, time.Now())
+	})
+}
+
+func checkNotice(n runner.Notice) error {
+	switch {
+	case n.Incident != "":
+		return errors.New("the notices of incidents are owed by what happens to them")
+	case n.Action != runner.NoticeRemind && n.Action != runner.NoticeTest:
+		return fmt.Errorf("a notice of nothing cannot tell %q", n.Action)
+	case n.Combined:
+		return errors.New("only the notice of an incident's end is combined")
+	}
+	return errors.Join(checkName("the channel", n.Channel), checkID(n.ID))
+}
+
+// checkID refuses what is neither empty nor a UUID of version 7 in its
+// canonical form: lists are ordered by it.
+func checkID(id string) error {
+	if id == "" {
+		return nil
+	}
+	parsed, err := uuid.Parse(id)
+	if err != nil || parsed.Version() != 7 || parsed.String() != id {
+		return fmt.Errorf("%q is not a canonical UUID of version 7", clean(id, maxName))
+	}
+	return nil
+}
+
+// insertNotices records notices as pending. One that is on record already
+// stays as it is.
+func insertNotices(ctx context.Context, s session, list []runner.Notice, now time.Time) error {
+	const columns = 15
+	ids, _, err := newRunIDs(now, len(list))
+	if err != nil {
+		return fmt.Errorf("make IDs: %w", err)
+	}
+	for from := 0; from < len(list); from += noticeChunk {
+		chunk := list[from:min(from+noticeChunk, len(list))]
+		args := make([]any, 0, columns*len(chunk))
+		for i, n := range chunk {
+			id, next := n.ID, n.NextAt
+			if id == "" {
+				id = string(ids[from+i])
+			}
+			if next.IsZero() {
+				next = now
+			}
+			args = append(args, id, sql.NullString{String: n.Incident, Valid: n.Incident != ""}, n.Channel, n.Action, bit(n.Combined),
+				n.Subject, n.Text, runner.NoticePending, 0, "", now.UnixMicro(), next.UnixMicro(), nil, "", "")
+		}
+		query := `INSERT INTO notices (id, incident, channel, action, combined, subject, text, state, attempts, owner,
+			created_at, next_at, ended_at, receipt, error) VALUES ` + tuples(len(chunk), columns) + ` ON CONFLICT (id) DO NOTHING`
+		if _, err := s.exec(ctx, query, args...); err != nil {
+			return err
+		}
+		s.owe()
+	}
+	return nil
+}
