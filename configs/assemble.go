@@ -12,17 +12,13 @@ import (
 func (l *loader) world() {
 	l.w = &world{
 		catalog: l.catalog, root: l.config.Root, ledger: l.config.Ledger.Path,
-		stores: l.file.Stores, databases: l.file.Databases, checks: l.file.Checks, workflows: map[string][]string{},
+		stores: l.file.Stores, databases: l.file.Databases, checks: l.file.Checks, channels: l.file.Channels, workflows: map[string][]string{},
 	}
 	l.config.world = l.w
 	for i := range l.w.stores {
 		item := &l.w.stores[i]
 		l.w.openStore(l.d, item)
-		kind := ""
-		if e, ok := item.Value.node.Get("kind"); ok {
-			kind = e.Value.Text
-		}
-		l.config.Stores = append(l.config.Stores, Store{Name: item.Name, Kind: kind})
+		l.config.Stores = append(l.config.Stores, Store{Name: item.Name, Kind: kindOf(item.Value.node)})
 	}
 	for i := range l.w.databases {
 		item := &l.w.databases[i]
@@ -85,7 +81,7 @@ func (l *loader) workflows() {
 	}
 	for _, item := range l.file.Workflows {
 		path := "workflows." + item.Name
-		b := &draft{world: l.w, d: l.d, zone: l.config.Timezone, path: path, node: item.Value.node, at: item.At}
+		b := &draft{world: l.w, d: l.d, zone: l.config.Timezone, history: l.file.History, path: path, node: item.Value.node, at: item.At}
 		l.config.Workflows = append(l.config.Workflows, b.build(item.Name))
 		l.drafts = append(l.drafts, b)
 	}

@@ -48,8 +48,7 @@ func (b *draft) calendar() {
 	}
 }
 
-// understood tells whether what stands under key was decoded without errors, so
-// that complaints about it are not about what the decoder left out.
+// understood tells whether what stands under key was decoded without errors.
 func (b *draft) understood(key string) bool {
 	return !slices.ContainsFunc(b.d.Problems, func(p Problem) bool { return strings.HasPrefix(p.Path, b.child(key)+".") })
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/problem"
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/jobs"
@@ -42,6 +43,8 @@ type Catalog struct {
 	Kinds *jobs.Registry
 	// Stores are the kinds of stores.
 	Stores *object.Registry
+	// Channels are the kinds of channels.
+	Channels *alerts.Registry
 	// Getenv looks up an environment variable, as os.LookupEnv does; nil means
 	// that none is set.
 	Getenv func(name string) (string, bool)
@@ -60,6 +63,9 @@ func (c Catalog) withDefaults() Catalog {
 	}
 	if c.Stores == nil {
 		c.Stores = object.NewRegistry()
+	}
+	if c.Channels == nil {
+		c.Channels = alerts.NewRegistry()
 	}
 	if c.ReadFile == nil {
 		c.ReadFile = readOrdinary

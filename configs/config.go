@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/jobs"
@@ -41,16 +42,33 @@ type Config struct {
 	// KillGrace is how long a child process may take to end before it is
 	// killed.
 	KillGrace time.Duration
+	// DrainTimeout is how long a service that is asked to end waits for its
+	// runs before it interrupts them; 0 means not at all.
+	DrainTimeout time.Duration
+	// Ballast is the size in bytes of the file that is given up when the disk
+	// is full; 0 means none.
+	Ballast int64
+	// History is how much stays on record of workflows that do not say
+	// otherwise, also of those that are no longer configured.
+	History History
 	// Stores, Databases and Checks are in the order of the file. Checks holds
 	// the implicit check when none is configured.
 	Stores    []Store
 	Databases []Database
 	Checks    []Check
+	// Channels are in the order of the file. Routes say what they are told of:
+	// those of the file or, when it says nothing, one that tells all channels
+	// of everything.
+	Channels []Channel
+	Routes   []alerts.Route
 	// Workflows are in the order of the file.
 	Workflows []*Workflow
 	// Warnings is what is legal and looks like a mistake.
 	Warnings Problems
 
+	alarm   *alerts.Policy
+	digest  string
+	node    *source.Node
 	world   *world
 	secrets []string
 }
@@ -60,6 +78,9 @@ type Store struct{ Name, Kind string }
 
 // Database is a configured database.
 type Database struct{ Name, Kind string }
+
+// Channel is a configured way to tell people.
+type Channel struct{ Name, Kind string }
 
 // Check is a configured probe.
 type Check struct {
@@ -120,6 +141,16 @@ func (c *Config) OpenStore(name string) (object.Store, []string, error) {
 func (c *Config) OpenCheck(name string) (jobs.Check, []string, error) {
 	return resolveOutside(c, func(s *scope) (jobs.Check, error) { return s.Check(name) })
 }
+
+// OpenChannel opens the configured channel of that name with its references
+// resolved now. The texts are the secrets that it can see.
+func (c *Config) OpenChannel(name string) (alerts.Channel, []string, error) {
+	return resolveOutside(c, func(s *scope) (alerts.Channel, error) { return s.channel(name) })
+}
+
+// Alarm returns the policy that decides which ends of runs are faults and which
+// channels are told.
+func (c *Config) Alarm() *alerts.Policy { return c.alarm }
 
 // resolveOutside resolves something for the command line instead of a job.
 func resolveOutside[T any](c *Config, ask func(*scope) (T, error)) (T, []string, error) {

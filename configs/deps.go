@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
@@ -76,6 +77,19 @@ func (s *scope) Store(name string) (store object.Store, err error) {
 		return ok
 	})
 	return store, err
+}
+
+// channel opens the channel of that name, for who sends notices.
+func (s *scope) channel(name string) (channel alerts.Channel, err error) {
+	item, ok := s.world.channels.Lookup(name)
+	if !ok {
+		return nil, s.miss("channel", name, s.world.channels.Names())
+	}
+	err = s.attempt(fmt.Sprintf("channel %q", name), func(d *decode.Decoder) (ok bool) {
+		channel, ok = s.world.openChannel(d, item)
+		return ok
+	})
+	return channel, err
 }
 
 // Database returns the database of that name.

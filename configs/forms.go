@@ -12,8 +12,10 @@ import (
 	_ "time/tzdata"
 
 	"github.com/ghosteam/upkeep/configs/internal/decode"
+	"github.com/ghosteam/upkeep/configs/internal/problem"
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/configs/unit"
 )
 
 // zone is a time zone by its name in the IANA database.
@@ -110,6 +112,59 @@ func (*webField) Schema(func(reflect.Type) map[string]any) map[string]any {
 	return map[string]any{"enum": []any{"off", false}}
 }
 
+// ballastField is the size of the ballast in bytes.
+type ballastField int64
+
+// UnmarshalText reads a size or "off".
+func (b *ballastField) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*b = 0
+		return nil
+	}
+	var size unit.Size
+	if err := size.UnmarshalText(text); err != nil {
+		return err
+	}
+	if size > 0 && size < smallestBallast {
+		return errors.New("write off, or at least 1MiB: less would not make room enough")
+	}
+	*b = ballastField(size)
+	return nil
+}
+
+// MarshalText writes the form that people write.
+func (b ballastField) MarshalText() ([]byte, error) {
+	return []byte(strings.ReplaceAll(unit.Size(b).String(), " ", "")), nil
+}
+
+// Schema describes the two forms. Editors that read YAML 1.1 see off as false.
+func (*ballastField) Schema(inner func(reflect.Type) map[string]any) map[string]any {
+	return map[string]any{"anyOf": []any{inner(reflect.TypeFor[unit.Size]()), map[string]any{"enum": []any{"off", false}}}}
+}
+
+// modeField tells whether the runs of a workflow wait for approval.
+type modeField struct{ approve bool }
+
+// Decode reads auto or approve.
+func (m *modeField) Decode(d *decode.Decoder, n *source.Node, path string, at source.Pos) {
+	var word string
+	d.Decode(n, &word, path, at)
+	switch word {
+	case "", "auto":
+	case "approve":
+		m.approve = true
+	case "observe":
+		d.Report(n.Pos, "not-yet", path, "mode: observe is not available in this version of upkeep", "write auto or approve: runbooks that only look come with a later version")
+	default:
+		d.Report(n.Pos, "bad-value", path, fmt.Sprintf("%q is not a value of mode", word), problem.DidYouMean(word, []string{"auto", "approve"}))
+	}
+}
+
+// Schema describes the two words.
+func (*modeField) Schema(func(reflect.Type) map[string]any) map[string]any {
+	return map[string]any{"enum": []any{"auto", "approve"}}
+}
+
 // runsOn says which node runs a workflow.
 type runsOn struct {
 	every bool
@@ -161,16 +216,20 @@ func (*runsOn) Schema(func(reflect.Type) map[string]any) map[string]any {
 	}}
 }
 
-// storeField, workflowField and jobsField keep a value for later: what it may
+// storeField, channelField, workflowField and jobsField keep a value for later: what it may
 // hold depends on names that stand elsewhere.
 type (
 	storeField    struct{ node *source.Node }
+	channelField  struct{ node *source.Node }
 	workflowField struct{ node *source.Node }
 	jobsField     struct{ node *source.Node }
 )
 
 // Decode keeps the value.
 func (s *storeField) Decode(_ *decode.Decoder, n *source.Node, _ string, _ source.Pos) { s.node = n }
+
+// Decode keeps the value.
+func (c *channelField) Decode(_ *decode.Decoder, n *source.Node, _ string, _ source.Pos) { c.node = n }
 
 // Decode keeps the value.
 func (w *workflowField) Decode(_ *decode.Decoder, n *source.Node, _ string, _ source.Pos) { w.node = n }
@@ -181,6 +240,11 @@ func (j *jobsField) Decode(_ *decode.Decoder, n *source.Node, _ string, _ source
 // Schema of a store depends on the kinds; the generator fills it in.
 func (*storeField) Schema(func(reflect.Type) map[string]any) map[string]any {
 	return map[string]any{"$ref": "#/$defs/store"}
+}
+
+// Schema of a channel depends on the kinds; the generator fills it in.
+func (*channelField) Schema(func(reflect.Type) map[string]any) map[string]any {
+	return map[string]any{"$ref": "#/$defs/channel"}
 }
 
 // Schema of a workflow is that of its file form.

@@ -3,10 +3,12 @@ package configs
 import (
 	"time"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner/retry"
 )
 
@@ -18,25 +20,51 @@ const (
 	defaultMaxRunning = 8
 	defaultKillGrace  = 10 * time.Second
 	longestKillGrace  = time.Hour
+
+	defaultDrainTimeout = 10 * time.Minute
+	longestDrainTimeout = 24 * time.Hour
+
+	defaultBallast  = 64 << 20
+	smallestBallast = 1 << 20
+
+	defaultHistoryKeep   = 180 * 24 * time.Hour
+	defaultHistoryRuns   = 10_000
+	defaultHistoryBytes  = 1 << 30
+	shortestHistoryKeep  = time.Hour
+	smallestHistoryBytes = 1 << 20
+
+	shortestFreshness = time.Minute
 )
 
-type frame struct {
-	Project    string                      `yaml:"project" doc:"The name of what is looked after; by default the name of the root folder." example:"ghosteam-v5"`
-	Timezone   zone                        `yaml:"timezone" doc:"The time zone of every schedule; a workflow may name another. By default the zone of this machine." example:"Europe/Berlin"`
-	Node       string                      `yaml:"node" doc:"The name of this node in the ledger; by default the name of the machine." example:"db-1"`
-	Ledger     ledgerField                 `yaml:"ledger" doc:"Where the record of all runs is kept: sqlite:PATH, or a postgres:// URL when several nodes share the work." example:"sqlite:var/upkeep.db"`
-	Root       unit.Path                   `yaml:"root" doc:"The folder at which relative paths begin; by default the folder of the configuration file." example:"/srv/ghosteam"`
-	Web        webField                    `yaml:"web" doc:"The web server. This version has none: off."`
-	MaxRunning int                         `yaml:"max_running" range:"1,1000" doc:"How many runs may be under way at once on this node, 1 to 1000."`
-	KillGrace  unit.Duration               `yaml:"kill_grace" doc:"How long a process that was asked to end may take before it is killed, up to 1h." example:"10s"`
-	Stores     decode.Named[storeField]    `yaml:"stores" doc:"Where artifacts are kept, by name."`
-	Databases  decode.Named[databaseField] `yaml:"databases" doc:"The database servers that jobs work on, by name."`
-	Checks     decode.Named[checkField]    `yaml:"checks" doc:"Probes of the system's health, by name. Without any there is one called system, which measures this machine."`
-	Workflows  decode.Named[workflowField] `yaml:"workflows" doc:"The plans of maintenance, by name."`
+// defaults is the frame of an empty file.
+func defaults() frame {
+	return frame{
+		MaxRunning: defaultMaxRunning, KillGrace: unit.Duration(defaultKillGrace), DrainTimeout: unit.Duration(defaultDrainTimeout),
+		Ballast: ballastField(defaultBallast),
+		History: historyFile{Keep: unit.Duration(defaultHistoryKeep), Runs: defaultHistoryRuns, Bytes: defaultHistoryBytes},
+	}
+}
 
-	Channels *source.Node `yaml:"channels" later:"sending notices"`
-	Routes   *source.Node `yaml:"routes" later:"sending notices"`
-	KPIs     *source.Node `yaml:"kpis" later:"the report of operational figures"`
+type frame struct {
+	Project      string                      `yaml:"project" doc:"The name of what is looked after; by default the name of the root folder." example:"ghosteam-v5"`
+	Timezone     zone                        `yaml:"timezone" doc:"The time zone of every schedule; a workflow may name another. By default the zone of this machine." example:"Europe/Berlin"`
+	Node         string                      `yaml:"node" doc:"The name of this node in the ledger; by default the name of the machine." example:"db-1"`
+	Ledger       ledgerField                 `yaml:"ledger" doc:"Where the record of all runs is kept: sqlite:PATH, or a postgres:// URL when several nodes share the work." example:"sqlite:var/upkeep.db"`
+	Root         unit.Path                   `yaml:"root" doc:"The folder at which relative paths begin; by default the folder of the configuration file." example:"/srv/ghosteam"`
+	Web          webField                    `yaml:"web" doc:"The web server. This version has none: off."`
+	MaxRunning   int                         `yaml:"max_running" range:"1,1000" doc:"How many runs may be under way at once on this node, 1 to 1000."`
+	KillGrace    unit.Duration               `yaml:"kill_grace" doc:"How long a process that was asked to end may take before it is killed, up to 1h." example:"10s"`
+	DrainTimeout unit.Duration               `yaml:"drain_timeout" doc:"How long a service that is asked to end waits for its runs before it interrupts them, up to 24h; they go on at the next start." example:"10m"`
+	Ballast      ballastField                `yaml:"ballast" doc:"The size of a file beside the ledger that is given up when the disk is full, so that there is room to record how runs end; off for none."`
+	History      historyFile                 `yaml:"history" doc:"How much of the past of each workflow stays on record. The limits hold together: what exceeds any of them goes."`
+	Stores       decode.Named[storeField]    `yaml:"stores" doc:"Where artifacts are kept, by name."`
+	Databases    decode.Named[databaseField] `yaml:"databases" doc:"The database servers that jobs work on, by name."`
+	Checks       decode.Named[checkField]    `yaml:"checks" doc:"Probes of the system's health, by name. Without any there is one called system, which measures this machine."`
+	Workflows    decode.Named[workflowField] `yaml:"workflows" doc:"The plans of maintenance, by name."`
+	Channels     decode.Named[channelField]  `yaml:"channels" doc:"Ways to tell people that something is wrong, by name. Without any, faults are on record and in the log only."`
+	Routes       []alerts.Route              `yaml:"routes" doc:"Which faults are told to which channels. The first route that matches decides; without routes every channel is told of everything."`
+
+	KPIs *source.Node `yaml:"kpis" later:"the report of operational figures"`
 }
 
 type databaseField struct {
@@ -66,14 +94,28 @@ type workflowFile struct {
 	Window        *windowFile             `yaml:"window" doc:"When its runs may start."`
 	Timeout       unit.Duration           `yaml:"timeout" doc:"The most time for the whole run; none by default." example:"4h"`
 	Parallel      int                     `yaml:"parallel" range:"1,256" doc:"How many of its jobs may run at once, 1 to 256; by default the number of processors."`
+	FreshWithin   unit.Duration           `yaml:"fresh_within" doc:"The longest time without a success before that is a fault, whatever the cause, from 1m." example:"26h"`
+	Alert         alertFile               `yaml:"alert" doc:"Who is told when it fails, is lost, misses its slot or is not fresh, where that differs from the routes."`
+	Mode          modeField               `yaml:"mode" doc:"Whether its scheduled runs start by themselves: auto (the default), or approve, so that each waits until somebody approves it."`
+	History       historyFile             `yaml:"history" doc:"How much of its past stays on record, where that differs from history: at the top."`
 	RunsOn        *runsOn                 `yaml:"runs_on" doc:"Which node runs it: any (the default), every, {label: L} or {every: {label: L}}."`
 	Params        decode.Named[paramFile] `yaml:"params" doc:"Values that may differ from run to run, by name; a job uses them as ${param:NAME}."`
 	Jobs          jobsField               `yaml:"jobs" required:"true" doc:"Its jobs, by name." example:"{health: {kind: health}}"`
 
-	Trigger     *source.Node `yaml:"trigger" later:"starting runbooks on checks"`
-	Mode        *source.Node `yaml:"mode" later:"starting runbooks on checks"`
-	Limits      *source.Node `yaml:"limits" later:"starting runbooks on checks"`
-	FreshWithin *source.Node `yaml:"fresh_within" later:"watching for missing successes"`
+	Trigger *source.Node `yaml:"trigger" later:"starting runbooks on checks"`
+	Limits  *source.Node `yaml:"limits" later:"starting runbooks on checks"`
+}
+
+type alertFile struct {
+	Severity jobs.Severity `yaml:"severity" enum:"critical,warning" doc:"How grave its faults are: critical (the default) or warning."`
+	To       unit.Names    `yaml:"to" doc:"The channels that are told, in place of what the routes say." example:"[ops]"`
+	Off      bool          `yaml:"off" doc:"Tell nobody; its faults are still on record."`
+}
+
+type historyFile struct {
+	Keep  unit.Duration `yaml:"keep" doc:"For how long a run stays on record, from 1h. What catch_up and fresh_within look back at stays longer if need be." example:"180d"`
+	Runs  int           `yaml:"runs" range:"1,100000000" doc:"The most runs of one workflow that stay on record."`
+	Bytes unit.Size     `yaml:"bytes" doc:"The most room that the output of one workflow's runs takes, from 1MiB." example:"1GiB"`
 }
 
 type scheduleFile struct {

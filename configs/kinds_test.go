@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/configs/unit"
@@ -176,6 +177,31 @@ type s3Options struct {
 	Size   unit.Size     `yaml:"part_size"`
 }
 
+// mailbox is a channel that remembers what it was opened with.
+type mailbox struct {
+	alerts.Channel
+
+	name    string
+	options mailOptions
+}
+
+type mailOptions struct {
+	Server   string        `yaml:"smtp_server" required:"true"`
+	Port     int           `yaml:"smtp_port" range:"1,65535"`
+	TLS      string        `yaml:"tls" enum:"starttls,implicit,none"`
+	From     string        `yaml:"from" required:"true"`
+	To       unit.Names    `yaml:"to" required:"true"`
+	Username string        `yaml:"username"`
+	Password secret.String `yaml:"password"`
+}
+
+func (o *mailOptions) Validate() error {
+	if o.From == "nobody" {
+		return jobs.Fieldf("from", "nobody cannot send mail")
+	}
+	return nil
+}
+
 func testCatalog(env map[string]string) configs.Catalog {
 	return configs.Catalog{
 		Kinds: jobs.NewRegistry(
@@ -196,6 +222,14 @@ func testCatalog(env map[string]string) configs.Catalog {
 					return nil, jobs.Fieldf("bucket", "forbidden")
 				}
 				return &memory{name: name, options: o}, nil
+			}),
+		),
+		Channels: alerts.NewRegistry(
+			alerts.Define("email", "Sends mail.", mailOptions{Port: 587, TLS: "starttls"}, func(name string, o mailOptions) (alerts.Channel, error) {
+				return &mailbox{name: name, options: o}, nil
+			}),
+			alerts.Define("page", "Wakes somebody.", struct{}{}, func(name string, _ struct{}) (alerts.Channel, error) {
+				return &mailbox{name: name}, nil
 			}),
 		),
 		Getenv: func(name string) (string, bool) {

@@ -31,8 +31,11 @@ func (l *loader) lint() {
 				fmt.Sprintf("an answer may take %s, but the check is asked every %s", f.Timeout, f.Every), "make timeout shorter than every")
 		}
 	}
+	l.lintAlerts()
 	for _, b := range l.drafts {
 		b.lintCalendar()
+		b.lintFresh()
+		b.lintPast()
 		b.lintParams()
 		for i := range b.jobs {
 			b.lintJob(&b.jobs[i], &b.out.Jobs[i])
@@ -92,7 +95,7 @@ func (l *loader) lintUnused() {
 func (b *draft) lintCalendar() {
 	w := b.out
 	if w.Schedule.IsZero() {
-		for _, key := range []string{"dst", "jitter", "catch_up", "overlap", "window", "start_deadline"} {
+		for _, key := range []string{"dst", "jitter", "catch_up", "overlap", "window", "start_deadline", "mode"} {
 			if e, given := b.node.Get(key); given {
 				b.d.Warn(e.At, "no-effect", b.child(key), key+" has no effect: the workflow has no schedule", "add one, or remove the line")
 			}
@@ -114,6 +117,7 @@ func (b *draft) lintCalendar() {
 	if e, given := b.node.Get("jitter"); given && w.Jitter >= distance {
 		b.d.Warn(e.At, "jitter", b.child("jitter"), fmt.Sprintf("a start may be delayed by %s, which is not less than the time between two slots", unit.Duration(w.Jitter)), "make it shorter")
 	}
+	b.lintOverlap(distance)
 	catchUp := w.Policy.CatchUp
 	if catchUp.Run == schedule.CatchUpLast && catchUp.Within > distance {
 		b.d.Warn(at(b.node, "catch_up.within", b.at), "no-effect", b.child("catch_up.within"),

@@ -42,7 +42,9 @@ func Load(path string, catalog Catalog) (*Config, error) {
 	}
 	l.frame(root)
 	l.world()
+	l.channels()
 	l.workflows()
+	l.alarm()
 	if l.d.Problems.Err() == nil {
 		l.lint()
 	}
@@ -67,6 +69,8 @@ type loader struct {
 	file   frame
 	w      *world
 	drafts []*draft
+	// texts are the contents of the files, in their order.
+	texts [][]byte
 }
 
 // finish returns all problems in order and without secrets.
@@ -116,6 +120,7 @@ func (l *loader) readFile(shown, path string) *source.Node {
 		l.d.Report(source.Pos{File: &source.File{Name: shown}}, "no-file", "", message, hint)
 		return nil
 	}
+	l.texts = append(l.texts, content)
 	file, node, problems := source.Read(shown, content)
 	l.d.Problems = append(l.d.Problems, problems...)
 	if node == nil {
@@ -170,7 +175,7 @@ func (l *loader) merge(roots []*source.Node) *source.Node {
 			case !known:
 				place[e.Key] = len(out.Entries)
 				out.Entries = append(out.Entries, e)
-			case slices.Contains([]string{"stores", "databases", "checks", "channels", "workflows"}, e.Key):
+			case named(e.Key):
 				out.Entries[i].Value = l.mergeNames(e.Key, out.Entries[i].Value, e.Value)
 			default:
 				l.d.Report(e.At, "duplicate-key", e.Key, fmt.Sprintf("the key %q is given twice; the first one stands in %s", e.Key, placeOf(out.Entries[i].At)), "remove one of them")
@@ -206,7 +211,8 @@ func placeOf(p source.Pos) string { return fmt.Sprintf("%s:%d", p.File.Name, p.L
 
 // frame decodes what stands at the top.
 func (l *loader) frame(root *source.Node) {
-	l.node = root
+	l.node, l.config.node = root, root
+	l.config.digest, l.texts = digestOf(l.texts), nil
 	dir := filepath.Dir(l.config.Path)
 	resolver := &expand.Resolver{Getenv: l.catalog.Getenv, ReadFile: l.catalog.ReadFile, Root: dir}
 	l.config.Root = dir
@@ -224,7 +230,8 @@ func (l *loader) frame(root *source.Node) {
 		resolver.Root = l.config.Root
 	}
 	l.d.Resolver = resolver
-	l.file = frame{MaxRunning: defaultMaxRunning, KillGrace: unit.Duration(defaultKillGrace), Ledger: ledgerField{Ledger{Dialect: "sqlite", Path: "var/upkeep.db"}}}
+	l.file = defaults()
+	l.file.Ledger = ledgerField{Ledger{Dialect: "sqlite", Path: "var/upkeep.db"}}
 	if e, given := root.Get("ledger"); given && e.Value.Kind != source.Null {
 		l.file.Ledger = ledgerField{} // a ledger that cannot be read must not become the default
 	}
@@ -262,8 +269,15 @@ func (l *loader) identity() {
 
 func (l *loader) bounds() {
 	c := l.config
-	c.MaxRunning, c.KillGrace = l.file.MaxRunning, l.file.KillGrace.Std()
+	c.MaxRunning, c.KillGrace, c.DrainTimeout = l.file.MaxRunning, l.file.KillGrace.Std(), l.file.DrainTimeout.Std()
+	c.Ballast, c.History = int64(l.file.Ballast), l.file.History.limits()
 	if c.KillGrace > longestKillGrace {
 		l.d.Report(at(l.node, "kill_grace", l.node.Pos), "bad-value", "kill_grace", "kill_grace must be at most 1h", "")
+	}
+	if c.DrainTimeout > longestDrainTimeout {
+		l.d.Report(at(l.node, "drain_timeout", l.node.Pos), "bad-value", "drain_timeout", "drain_timeout must be at most 24h", "")
+	}
+	if e, given := l.node.Get("history"); given {
+		l.file.History.check(l.d, e, "history")
 	}
 }

@@ -24,7 +24,7 @@ const schemaDialect = "https://json-schema.org/draft/2020-12/schema"
 // schema cannot know.
 func Schema(catalog Catalog) ([]byte, error) {
 	catalog = catalog.withDefaults()
-	root := schemaOfStruct(reflect.TypeFor[frame](), reflect.ValueOf(frame{MaxRunning: defaultMaxRunning, KillGrace: unit.Duration(defaultKillGrace)}))
+	root := schemaOfStruct(reflect.TypeFor[frame](), reflect.ValueOf(defaults()))
 	root["$schema"] = schemaDialect
 	root["title"] = "upkeep configuration"
 	root["type"] = "object"
@@ -34,7 +34,8 @@ func Schema(catalog Catalog) ([]byte, error) {
 			"description": "A value that comes from the environment, from a file or from a parameter of the run.",
 			"type":        "string", "pattern": `\$\{(env|file|param):[^}]+\}`,
 		},
-		"store":    schemaOfStore(catalog),
+		"store":    schemaOfFlat(stores(catalog)),
+		"channel":  schemaOfFlat(channels(catalog)),
 		"check":    schemaWithOptions(reflect.TypeFor[checkField](), catalog.Kinds, true),
 		"job":      schemaWithOptions(reflect.TypeFor[jobFile](), catalog.Kinds, false),
 		"workflow": schemaOfStruct(reflect.TypeFor[workflowFile](), reflect.Value{}),
@@ -171,8 +172,13 @@ func restrict(f decode.Field, to fragment) fragment {
 	if !f.Fixed {
 		to = orReference(to)
 	}
-	if f.Type.Kind() == reflect.Slice && !decode.IsText(f.Type) {
-		return fragment{"type": []string{"array", "null"}, "items": to}
+	if f.Type.Kind() == reflect.Slice {
+		list := fragment{"type": []string{"array", "null"}, "items": to}
+		if !decode.IsText(f.Type) {
+			return list
+		}
+		list["type"] = "array"
+		return fragment{"anyOf": []any{to, list}}
 	}
 	return to
 }
@@ -193,20 +199,45 @@ func defaultOf(v reflect.Value) (any, bool) {
 	return nil, false
 }
 
-// schemaOfStore describes a store: what else it has depends on its kind.
-func schemaOfStore(catalog Catalog) fragment {
+// member is one kind of a family whose options stand beside `kind:`.
+type member struct {
+	name, summary string
+	options       any
+}
+
+// schemaOfFlat describes a store or a channel: what else it has depends on its
+// kind.
+func schemaOfFlat(members []member) fragment {
 	var names []string
 	var choices []any
-	for _, kind := range catalog.Stores.All() {
-		names = append(names, kind.Name)
-		options := reflect.ValueOf(kind.Options()).Elem()
+	for _, m := range members {
+		names = append(names, m.name)
+		options := reflect.ValueOf(m.options).Elem()
 		whole := schemaOfStruct(options.Type(), options)
 		properties, _ := whole["properties"].(fragment)
-		properties["kind"] = fragment{"const": kind.Name, "description": kind.Summary()}
+		properties["kind"] = fragment{"const": m.name, "description": m.summary}
 		whole["type"] = "object"
-		choices = append(choices, whenKind(kind.Name, whole))
+		choices = append(choices, whenKind(m.name, whole))
 	}
-	return fragment{"type": "object", "required": []string{"kind"}, "properties": fragment{"kind": words(names)}, "allOf": choices}
+	out := fragment{"type": "object", "required": []string{"kind"}, "properties": fragment{"kind": words(names)}}
+	if len(choices) > 0 {
+		out["allOf"] = choices
+	}
+	return out
+}
+
+func stores(catalog Catalog) (out []member) {
+	for _, k := range catalog.Stores.All() {
+		out = append(out, member{k.Name, k.Summary(), k.Options()})
+	}
+	return out
+}
+
+func channels(catalog Catalog) (out []member) {
+	for _, k := range catalog.Channels.All() {
+		out = append(out, member{k.Name, k.Summary(), k.Options()})
+	}
+	return out
 }
 
 // schemaWithOptions describes a job or a check: the form of with: depends on its

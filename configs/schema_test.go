@@ -57,7 +57,7 @@ func TestSchema_TellsEditors(t *testing.T) {
 	if d := schema.Properties["kill_grace"].Default; d != "10s" {
 		t.Errorf("default of kill_grace: %v", d)
 	}
-	if strings.Contains(string(text), "channels") {
+	if strings.Contains(string(text), "kpis") {
 		t.Error("the schema offers what this version refuses")
 	}
 	if got := fmt.Sprint(schema.Defs["job"].Properties["kind"].Enum); got != "[backup health history prune script system vault]" {
@@ -97,6 +97,30 @@ func TestSchema_AgreesWithTheLoader(t *testing.T) {
 		{frame(`"web": "off"`), true},
 		{frame(`"web": "on"`), false},
 		{frame(`"web": {"listen": ":80"}`), false},
+		{frame(`"drain_timeout": "0s"`), true},
+		{frame(`"drain_timeout": 5`), false},
+		{frame(`"ballast": "off"`), true},
+		{frame(`"ballast": 0`), true},
+		{frame(`"ballast": "64 MiB"`), true},
+		{frame(`"ballast": "on"`), false},
+		{frame(`"history": {"keep": "2d", "runs": 5, "bytes": "1MiB"}`), true},
+		{frame(`"history": {"runs": 0}`), false},
+		{frame(`"history": {"days": 1}`), false},
+		{frame(`"channels": {"a": {"kind": "page"}}, "routes": [{"to": "a"}]`), true},
+		{frame(`"channels": {"a": {"kind": "page", "to": "x"}}`), false},
+		{frame(`"channels": {"a": {"kind": "email", "smtp_server": "m", "from": "x", "to": ["y"], "tls": "none"}}`), true},
+		{frame(`"channels": {"a": {"kind": "email", "smtp_server": "m", "from": "x", "to": ["y"], "tls": "ssl"}}`), false},
+		{frame(`"channels": {"a": {"kind": "email"}}`), false},
+		{frame(`"channels": {"a": {"kind": "page"}}, "routes": [{"match": {"severity": "critical", "reason": ["failed", "lost"]}, "to": [], "continue": true}]`), true},
+		{frame(`"channels": {"a": {"kind": "page"}}, "routes": [{"match": {"severity": "fatal"}, "to": []}]`), false},
+		{frame(`"channels": {"a": {"kind": "page"}}, "routes": [{"match": {"severity": ["critical", "fatal"]}, "to": []}]`), false},
+		{frame(`"channels": {"a": {"kind": "page"}}, "routes": [{"match": {"reason": "broken"}, "to": []}]`), false},
+		{frame(`"channels": {"a": {"kind": "page"}}, "routes": [{"match": {}}]`), false},
+		{frame(`"routes": {"to": []}`), false},
+		{`{"workflows":{"a":{"mode":"approve","fresh_within":"1d","alert":{"severity":"warning","off":true},"history":{"runs":3},"jobs":{"a":{"kind":"health"}}}}}`, true},
+		{`{"workflows":{"a":{"mode":"observe","jobs":{"a":{"kind":"health"}}}}}`, false},
+		{`{"workflows":{"a":{"alert":{"severity":"info"},"jobs":{"a":{"kind":"health"}}}}}`, false},
+		{`{"workflows":{"a":{"alert":"off","jobs":{"a":{"kind":"health"}}}}}`, false},
 		{frame(`"ledger": "sqlite:x.db"`), true},
 		{frame(`"ledger": "x.db"`), false},
 		{frame(`"ledger": "postgres://u@h/d"`), true},

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/expand"
 	"github.com/ghosteam/upkeep/configs/internal/problem"
@@ -44,7 +45,16 @@ type Workflow struct {
 	// once.
 	Timeout  time.Duration
 	Parallel int
-	Params   []Param
+	// Approval tells that its scheduled runs wait until somebody approves them.
+	Approval bool
+	// FreshWithin is the longest time without a success before that is a
+	// fault; 0 means any.
+	FreshWithin time.Duration
+	// Alert is who is told of its faults; its Severity is never empty.
+	Alert alerts.WorkflowAlert
+	// History is how much of its past stays on record.
+	History History
+	Params  []Param
 	// Jobs are in the order of the file.
 	Jobs []Job
 	// Spec is what a run freezes: the text of the workflow without comments,
@@ -84,11 +94,13 @@ type draft struct {
 	world *world
 	d     *decode.Decoder
 	zone  *time.Location
-	path  string
-	node  *source.Node
-	at    source.Pos
-	file  workflowFile
-	jobs  decode.Named[jobFile]
+	// history is what holds when the workflow says nothing about it.
+	history historyFile
+	path    string
+	node    *source.Node
+	at      source.Pos
+	file    workflowFile
+	jobs    decode.Named[jobFile]
 	// values are the parameters of a run; nil while the configuration loads.
 	values map[string]string
 	args   map[string]expand.Argument
@@ -107,6 +119,7 @@ const whyFrozen = "the plan of a workflow is frozen into its runs; only the opti
 // workflow is complete only when that has no errors.
 func (b *draft) build(name string) *Workflow {
 	b.out = &Workflow{Name: name, at: b.at, Overlap: runner.OverlapSkip, Parallel: runtime.NumCPU()}
+	b.file.History = b.history
 	frame := b.d.Fork(&expand.Resolver{Forbid: whyFrozen})
 	frame.Decode(b.node, &b.file, b.path, b.at)
 	b.d.Join(frame)
@@ -116,6 +129,8 @@ func (b *draft) build(name string) *Workflow {
 	b.out.Description = b.file.Description
 	b.calendar()
 	b.limits()
+	b.past()
+	b.alert()
 	b.out.Params = makeParams(b.d, b.file.Params, b.child("params"), b.file.Schedule != nil)
 	b.args = arguments(b.out.Params, b.values)
 	b.decodeJobs()

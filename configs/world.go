@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +23,7 @@ type world struct {
 	ledger    string
 	stores    decode.Named[storeField]
 	databases decode.Named[databaseField]
+	channels  decode.Named[channelField]
 	checks    decode.Named[checkField]
 	// workflows are the names of the jobs of every workflow.
 	workflows map[string][]string
@@ -50,7 +50,7 @@ func (w *world) checkNames() []string {
 
 // UnknownError says that the configuration has nothing of a name.
 type UnknownError struct {
-	// Family is "workflow", "store", "database" or "check".
+	// Family is "workflow", "store", "database", "check" or "channel".
 	Family string
 	// Name is what was asked for; Known is what there is.
 	Name  string
@@ -75,51 +75,6 @@ func (e *UnknownError) Hint() string {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return ""
-}
-
-// without returns the part of a store's node that belongs to its kind.
-func without(n *source.Node, key string) *source.Node {
-	out := *n
-	out.Entries = slices.DeleteFunc(slices.Clone(n.Entries), func(e source.Entry) bool { return e.Key == key })
-	return &out
-}
-
-// openStore decodes and opens a store. What is wrong is reported to d.
-func (w *world) openStore(d *decode.Decoder, item *decode.Item[storeField]) (object.Store, bool) {
-	path := "stores." + item.Name
-	if item.Value.node.Kind != source.Map {
-		d.Report(item.At, "wrong-type", path, item.Name+" must be a group of keys", "write kind: and its options")
-		return nil, false
-	}
-	var head struct {
-		Kind string `yaml:"kind" required:"true" fixed:"true" example:"local"`
-	}
-	kindOnly := *item.Value.node
-	kindOnly.Entries = nil
-	if e, ok := item.Value.node.Get("kind"); ok {
-		kindOnly.Entries = []source.Entry{e}
-	}
-	before := len(d.Problems)
-	d.Decode(&kindOnly, &head, path, item.At)
-	if len(d.Problems) > before {
-		return nil, false
-	}
-	kind, ok := w.catalog.Stores.Lookup(head.Kind)
-	if !ok {
-		var names []string
-		for _, k := range w.catalog.Stores.All() {
-			names = append(names, k.Name)
-		}
-		d.Report(kindOnly.Entries[0].Value.Pos, "unknown-kind", path+".kind", fmt.Sprintf("there is no kind of store called %q", head.Kind), problem.DidYouMean(head.Kind, names))
-		return nil, false
-	}
-	var store object.Store
-	o := options{values: kind.Options(), node: without(item.Value.node, "kind"), path: path, key: item.At}
-	ok = w.construct(d, o, nil, func() (err error) {
-		store, err = kind.Open(item.Name, o.values)
-		return err
-	})
-	return store, ok && store != nil
 }
 
 // openDatabase decodes a database anew.

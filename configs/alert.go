@@ -1,0 +1,114 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ghosteam/upkeep/alerts"
+	"github.com/ghosteam/upkeep/configs/internal/decode"
+	"github.com/ghosteam/upkeep/configs/internal/problem"
+	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+// channels checks the channels and the routes to them.
+func (l *loader) channels() {
+	names := l.w.channels.Names()
+	for i := range l.w.channels {
+		item := &l.w.channels[i]
+		l.w.openChannel(l.d, item)
+		l.config.Channels = append(l.config.Channels, Channel{Name: item.Name, Kind: kindOf(item.Value.node)})
+	}
+	e, given := l.node.Get("routes")
+	if !given || e.Value.Kind == source.Null {
+		if len(names) > 0 {
+			l.config.Routes = []alerts.Route{{To: names}}
+		}
+		return
+	}
+	l.config.Routes = l.file.Routes
+	for i, route := range l.file.Routes {
+		path := fmt.Sprintf("routes[%d]", i)
+		node := e.Value.Items[i]
+		addressees(l.d, node, route.To, names, path, node.Pos)
+		for _, err := range flatten(route.Validate()) {
+			if wrong, ok := errors.AsType[*jobs.FieldError](err); ok && sound(l.d, path) {
+				l.d.Report(at(node, wrong.Field, node.Pos), "bad-value", path+"."+wrong.Field, wrong.Why, wrong.Hint)
+			}
+		}
+	}
+}
+
+// addressees checks the names of channels under to: of node, which stands at
+// path.
+func addressees(d *decode.Decoder, node *source.Node, to unit.Names, known []string, path string, key source.Pos) {
+	for i, name := range to {
+		if name == "" {
+			continue // its value has been reported
+		}
+		place := at(node, fmt.Sprintf("to[%d]", i), key)
+		switch {
+		case !slices.Contains(known, name):
+			unknown := &UnknownError{Family: "channel", Name: name, Known: known}
+			hint := unknown.Hint()
+			if len(known) == 0 {
+				hint = fmt.Sprintf("add it: channels: {%s: {kind: email, …}}", name)
+			}
+			d.Report(place, "unknown-name", path+".to", unknown.Error(), hint)
+		case slices.Contains(to[:i], name):
+			d.Report(place, "bad-value", path+".to", fmt.Sprintf("the channel %q is named twice", name), "remove one")
+		}
+	}
+}
+
+// alert takes what the workflow says about its alerts. A run under way does not
+// ask for it, and its channels may be gone.
+func (b *draft) alert() {
+	f := b.file.Alert
+	b.out.Alert = alerts.WorkflowAlert{Severity: f.Severity, To: f.To, Off: f.Off}
+	if f.Severity == "" {
+		b.out.Alert.Severity = jobs.Critical
+	}
+	e, given := b.node.Get("alert")
+	if !given || b.frozen {
+		return
+	}
+	addressees(b.d, e.Value, f.To, b.world.channels.Names(), b.child("alert"), e.At)
+	if to, given := e.Value.Get("to"); given && to.Value.Kind == source.List && len(to.Value.Items) == 0 {
+		b.d.Report(to.At, "bad-value", b.child("alert.to"), "to names no channel", "write off: true to tell nobody, or leave to: out to follow the routes")
+	}
+}
+
+// alarm makes the policy of a configuration whose routes are sound.
+func (l *loader) alarm() {
+	if !sound(l.d, "routes") {
+		return
+	}
+	own := make(map[string]alerts.WorkflowAlert, len(l.config.Workflows))
+	for _, w := range l.config.Workflows {
+		own[w.Name] = w.Alert
+	}
+	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own})
+	if err != nil {
+		e, _ := l.node.Get("routes")
+		l.d.Report(e.At, "bad-value", "routes", err.Error(), jobs.HintOf(err))
+		return
+	}
+	l.config.alarm = policy
+}
+
+// sound tells whether nothing is wrong with what stands at path or below it, so
+// that complaints about it are not about what the decoder left out.
+func sound(d *decode.Decoder, path string) bool {
+	return !slices.ContainsFunc(d.Problems, func(p Problem) bool { return p.Severity == problem.Error && below(p.Path, path) })
+}
+
+// below tells whether path is root or leads to a part of it.
+func below(path, root string) bool {
+	if len(path) <= len(root) || path[:len(root)] != root {
+		return path == root
+	}
+	return path[len(root)] == '.' || path[len(root)] == '['
+}

@@ -1,0 +1,162 @@
+package configs_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ghosteam/upkeep/alerts"
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+func TestLoad_ServiceDefaults(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, "workflows: {daily: {jobs: {health: {kind: health}}}}\n", nil)
+	history := configs.History{Keep: 180 * 24 * time.Hour, Runs: 10_000, Bytes: 1 << 30}
+	if c.DrainTimeout != 10*time.Minute || c.Ballast != 64<<20 || c.History != history || len(c.Channels) != 0 || len(c.Routes) != 0 {
+		t.Errorf("got %+v", c)
+	}
+	w := c.Workflows[0]
+	if w.History != history || w.FreshWithin != 0 || w.Approval || !cmp.Equal(w.Alert, alerts.WorkflowAlert{Severity: jobs.Critical}) {
+		t.Errorf("got %+v", w)
+	}
+	if got := c.Alarm().Channels(jobs.Critical, "daily", alerts.ReasonFailed); len(got) > 0 {
+		t.Errorf("without channels it tells %v", got)
+	}
+	for text, want := range map[string]int64{"off": 0, "0": 0, "1MiB": 1 << 20, "2GB": 2e9} {
+		if got := mustLoad(t, "ballast: "+text+"\n", nil).Ballast; got != want {
+			t.Errorf("ballast %s: got %d", text, got)
+		}
+	}
+	if got := mustLoad(t, "drain_timeout: 0s\n", nil).DrainTimeout; got != 0 {
+		t.Errorf("drain_timeout 0s: got %s", got)
+	}
+}
+
+func TestLoad_Service(t *testing.T) {
+	t.Parallel()
+	c, err := configs.Load("testdata/good/full.yaml", testCatalog(testEnv()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.DrainTimeout != 2*time.Minute || c.Ballast != 16<<20 || c.History != (configs.History{Keep: 90 * 24 * time.Hour, Runs: 500, Bytes: 256 << 20}) {
+		t.Errorf("got %+v", c)
+	}
+	if diff := cmp.Diff([]configs.Channel{{Name: "ops", Kind: "email"}, {Name: "pager", Kind: "page"}, {Name: "chat", Kind: "email"}}, c.Channels); diff != "" {
+		t.Error(diff)
+	}
+	routes := []alerts.Route{
+		{
+			Match: alerts.Match{Severity: alerts.Severities{jobs.Critical}, Workflow: unit.Names{"daily*", "by-hand"}, Reason: unit.Names{"failed", "lost"}},
+			To:    unit.Names{"pager"}, Continue: true,
+		},
+		{Match: alerts.Match{Workflow: unit.Names{"cron"}}, To: unit.Names{}},
+		{To: unit.Names{"ops"}},
+	}
+	if diff := cmp.Diff(routes, c.Routes); diff != "" {
+		t.Error(diff)
+	}
+	daily, weekly := c.Workflows[0], c.Workflows[1]
+	// The other limits are those of the top; 12 h of catching up are within the 26 h of freshness.
+	if daily.History != (configs.History{Keep: 7 * 24 * time.Hour, Runs: 500, Bytes: 256 << 20, AtLeast: 26 * time.Hour}) {
+		t.Errorf("history %+v", daily.History)
+	}
+	if daily.FreshWithin != 26*time.Hour || !daily.Approval || weekly.Approval {
+		t.Errorf("got %+v", daily)
+	}
+	if diff := cmp.Diff(alerts.WorkflowAlert{Severity: jobs.Warning, To: []string{"chat"}}, weekly.Alert); diff != "" {
+		t.Error(diff)
+	}
+	for _, tc := range []struct {
+		severity         jobs.Severity
+		workflow, reason string
+		want             []string
+	}{
+		{jobs.Critical, "daily", alerts.ReasonFailed, []string{"pager", "ops"}},
+		{jobs.Critical, "daily", alerts.ReasonStale, []string{"ops"}},
+		{jobs.Warning, "weekly", alerts.ReasonFailed, []string{"chat"}},
+		{jobs.Critical, "often", alerts.ReasonFailed, nil},
+		{jobs.Critical, "cron", alerts.ReasonFailed, nil},
+		{jobs.Critical, "", alerts.ReasonDiskFull, []string{"ops"}},
+	} {
+		if diff := cmp.Diff(tc.want, c.Alarm().Channels(tc.severity, tc.workflow, tc.reason)); diff != "" {
+			t.Errorf("%+v: %s", tc, diff)
+		}
+	}
+}
+
+// Without routes every channel hears everything; with an empty list none does.
+func TestLoad_NoRoutes(t *testing.T) {
+	t.Parallel()
+	const channels = "channels: {a: {kind: page}, b: {kind: page}}\n"
+	for text, want := range map[string][]string{channels: {"a", "b"}, channels + "routes:\n": {"a", "b"}, channels + "routes: []\n": nil} {
+		c := mustLoad(t, text, nil)
+		if diff := cmp.Diff(want, c.Alarm().Channels(jobs.Warning, "", alerts.ReasonReload)); diff != "" {
+			t.Errorf("%s: %s", text, diff)
+		}
+	}
+}
+
+// Catching up wins over what history.keep says.
+func TestLoad_HistoryReachesBack(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, `
+history: {keep: 1d}
+workflows:
+  a: {schedule: {daily: "02:30"}, catch_up: {run: all, within: 3d}, jobs: {a: {kind: health}}}
+  b: {schedule: {daily: "02:30"}, catch_up: {run: none, within: 3d}, jobs: {a: {kind: health}}}
+`, nil)
+	day := 24 * time.Hour
+	if got := c.Workflows[0].History; got.Keep != 3*day || got.AtLeast != 3*day {
+		t.Errorf("got %+v", got)
+	}
+	if got := c.Workflows[1].History; got.Keep != day || got.AtLeast != 0 {
+		t.Errorf("with run: none got %+v", got)
+	}
+}
+
+func TestOpenChannel(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"API_TOKEN": "first-token"}
+	c := mustLoad(t, `channels: {ops: {kind: email, smtp_server: m, from: a, to: b, password: "${env:API_TOKEN}"}}`, env)
+	if diff := cmp.Diff([]string{"first-token"}, c.Secrets()); diff != "" {
+		t.Error(diff)
+	}
+	env["API_TOKEN"] = "second-token"
+	channel, secrets, err := c.OpenChannel("ops")
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, ok := channel.(*mailbox)
+	if !ok || box.name != "ops" || box.options.Password.Reveal() != "second-token" || box.options.Port != 587 {
+		t.Errorf("got %+v", channel)
+	}
+	if diff := cmp.Diff([]string{"second-token"}, secrets); diff != "" {
+		t.Error(diff)
+	}
+	delete(env, "API_TOKEN")
+	if _, _, err = c.OpenChannel("ops"); err == nil || !strings.Contains(err.Error(), `channel "ops" cannot be used: the environment variable API_TOKEN is not set`) || jobs.HintOf(err) == "" {
+		t.Errorf("got %v, hint %q", err, jobs.HintOf(err))
+	}
+	_, _, err = c.OpenChannel("opps")
+	unknown, ok := errors.AsType[*configs.UnknownError](err)
+	if !ok || unknown.Family != "channel" || jobs.HintOf(err) != `did you mean "ops"?` {
+		t.Errorf("got %v, hint %q", err, jobs.HintOf(err))
+	}
+}
+
+// A run goes on when the channels that its workflow names, or its limits, are
+// no longer what they were.
+func TestCompile_AlertsAreNotPartOfThePlan(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, "workflows: {daily: {jobs: {a: {kind: health}}}}\n", nil)
+	spec := specOf("alert: {to: [gone]}\nhistory: {keep: 1m}\nfresh_within: 1s\nmode: approve\njobs:\n  a:\n    kind: health\n")
+	if _, err := c.Compile(t.Context(), spec, nil); err != nil {
+		t.Error(err)
+	}
+}
