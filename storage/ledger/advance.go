@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -48,8 +50,10 @@ func (l *Ledger) Advance(ctx context.Context, c runner.Claim, step runner.Step) 
 		if err != nil {
 			return err
 		}
-		blocked, err = work.record(ctx, s, f, l.takeLocks)
-		return err
+		if blocked, err = work.record(ctx, s, f, l.takeLocks); err != nil || step.Finish == nil {
+			return err
+		}
+		return l.judgeEnd(ctx, s, c.Run)
 	})
 	if errors.Is(err, runner.ErrStale) || err == nil && step.Finish != nil {
 		l.forget(c)
@@ -69,18 +73,21 @@ func repeatedFinish(ctx context.Context, s session, c runner.Claim, finish runne
 	if err == nil && ended == 0 {
 		err = runner.ErrStale
 	}
+	s.owe() // what the lost answer would have said
 	return err
 }
 
 // step is a runner.Step ready to be written, as often as it takes.
 type step struct {
-	ended  []endedAttempt
-	begun  []runner.Start
-	finish *runner.Finish
+	ended []endedAttempt
+	begun []runner.Start
+	// planned says what running attempts are about to do, by job.
+	planned map[string]string
+	finish  *runner.Finish
 }
 
 func (l *Ledger) prepareStep(c runner.Claim, in runner.Step) (step, error) {
-	out := step{begun: in.Begun, finish: in.Finish}
+	out := step{begun: in.Begun, planned: in.Planned, finish: in.Finish}
 	for _, e := range in.Ended {
 		if err := checkAttempt(c, e.Attempt, true); err != nil {
 			return out, err
@@ -159,18 +166,32 @@ func (w step) record(ctx context.Context, s session, f fencedRun, take lockTaker
 			return nil, fmt.Errorf("begin of %s/%d: %w", b.Attempt.Job, b.Attempt.Number, err)
 		}
 	}
+	for _, job := range slices.Sorted(maps.Keys(w.planned)) {
+		if err := recordPlanned(ctx, s, f, job, w.planned[job]); err != nil {
+			return nil, fmt.Errorf("plan of %s: %w", job, err)
+		}
+	}
 	if w.finish == nil {
 		return blocked, nil
 	}
+	return blocked, w.recordFinish(ctx, s, f, now)
+}
+
+// bytesOfRun is what the outputs of a run's attempts take, for an UPDATE of
+// its row.
+const bytesOfRun = "COALESCE((SELECT SUM(octet_length(o.head) + octet_length(o.tail)) FROM outputs o WHERE o.run = runs.id), 0)"
+
+// recordFinish ends the run.
+func (w step) recordFinish(ctx context.Context, s session, f fencedRun, now time.Time) error {
 	if err := abandon(ctx, s, f.claim.Run, runner.ReasonLockLost, "the run ended without a word about this attempt", now); err != nil {
-		return nil, err
+		return err
 	}
-	changed, err := s.exec(ctx, `UPDATE runs SET state = ?, reason = ?, message = ?, finished_at = ?
+	changed, err := s.exec(ctx, `UPDATE runs SET state = ?, reason = ?, message = ?, finished_at = ?, bytes = `+bytesOfRun+`
 		WHERE id = ? AND owner = ? AND epoch = ? AND state = ?`,
 		w.finish.State, w.finish.Reason, cleanLine(w.finish.Message, maxLine), micros(now),
 		f.claim.Run, f.claim.Owner, f.claim.Epoch, runner.Running)
 	if err == nil && changed != 1 {
 		err = runner.ErrStale
 	}
-	return blocked, err
+	return err
 }

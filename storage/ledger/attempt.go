@@ -37,25 +37,39 @@ func (l *Ledger) prepareEnd(e runner.End) (endedAttempt, error) {
 // output of a dead process is found after its attempt became Lost, so a Lost
 // attempt of an earlier claim may be ended as Lost once more.
 const upsertAttempt = `INSERT INTO attempts (run, job, number, kind, workflow, dry_run, epoch, state, reason, error, hint, exit_code,
-		started_at, finished_at, result, superseded, output_bytes, output_cut)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)
+		started_at, finished_at, result, superseded, planned, output_bytes, output_cut)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)
 	ON CONFLICT (run, job, number) DO UPDATE SET `
 
 func attemptValues(f fencedRun, a runner.Attempt, result string) []any {
 	return []any{
 		f.claim.Run, a.Job, a.Number, a.Kind, f.workflow, bit(f.dryRun), f.claim.Epoch, a.State, a.Reason,
-		clean(a.Error, maxError), clean(a.Hint, maxLine), a.ExitCode, micros(a.StartedAt), micros(a.FinishedAt), result, a.OutputBytes, a.OutputCut,
+		clean(a.Error, maxError), clean(a.Hint, maxLine), a.ExitCode, micros(a.StartedAt), micros(a.FinishedAt), result,
+		cleanLine(a.Planned, maxShortText), a.OutputBytes, a.OutputCut,
 	}
 }
 
 // errOtherAttempt reports a program error: an attempt number was used twice.
 var errOtherAttempt = errors.New("an attempt with this number is on record already")
 
+// errNoAttempt reports a program error: the job does not run.
+var errNoAttempt = errors.New("no attempt of the job is running")
+
 func recordBegin(ctx context.Context, s session, f fencedRun, a runner.Attempt) error {
 	const query = upsertAttempt + "started_at = excluded.started_at WHERE attempts.epoch = excluded.epoch AND attempts.state = excluded.state"
 	changed, err := s.exec(ctx, query, attemptValues(f, a, "{}")...)
 	if err == nil && changed == 0 {
 		err = errOtherAttempt
+	}
+	return err
+}
+
+// recordPlanned marks a running attempt: it may end upkeep itself.
+func recordPlanned(ctx context.Context, s session, f fencedRun, job, what string) error {
+	changed, err := s.exec(ctx, "UPDATE attempts SET planned = ? WHERE run = ? AND job = ? AND epoch = ? AND state = ?",
+		cleanLine(what, maxShortText), f.claim.Run, job, f.claim.Epoch, runner.Running)
+	if err == nil && changed == 0 {
+		err = errNoAttempt
 	}
 	return err
 }

@@ -9,11 +9,12 @@ import (
 )
 
 // Pending returns runs that are queued, or running under a dead owner,
-// recorded after the run after, oldest first.
+// recorded after the run after, oldest first. Runs that wait for approval are
+// not among them; whether one that waits for older runs may go Claim decides.
 func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]runner.RunID, error) {
 	const page = 500
 	// The condition on the state is that of the index runs_open, word for word.
-	query := fmt.Sprintf("SELECT id, state, owner FROM runs WHERE state IN ('queued', 'running') AND id > ? ORDER BY id LIMIT %d", page)
+	query := fmt.Sprintf("SELECT id, state, owner FROM runs WHERE state IN ('queued', 'running') AND (approval = 0 OR approved_by <> '') AND id > ? ORDER BY id LIMIT %d", page)
 	nodes, err := l.Nodes(ctx)
 	if err != nil {
 		return nil, err

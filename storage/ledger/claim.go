@@ -39,7 +39,10 @@ func (l *Ledger) Claim(ctx context.Context, id runner.RunID) (runner.Claim, runn
 			run.StartedAt = now
 		}
 		if before > 0 {
-			if err := abandon(ctx, s, id, runner.ReasonCrash, "the process that ran this attempt died", now); err != nil {
+			if err := abandonUnplanned(ctx, s, id, runner.ReasonCrash, "the process that ran this attempt died", now); err != nil {
+				return err
+			}
+			if err := inherit(ctx, s, run); err != nil {
 				return err
 			}
 		}
@@ -78,7 +81,7 @@ func (l *Ledger) claimable(ctx context.Context, s session, run runner.Run, owner
 	case run.State.Final():
 		return fmt.Errorf("%w: it has ended (%s)", runner.ErrNotClaimable, run.State)
 	case run.State == runner.Queued:
-		return nil
+		return mayStart(ctx, s, run)
 	case run.Owner == owner:
 		// The answer to an earlier claim may have been lost on its way.
 		if l.works(run.ID, run.Epoch) {
@@ -104,6 +107,31 @@ func abandon(ctx context.Context, s session, id runner.RunID, reason runner.Reas
 		return err
 	}
 	_, err := s.exec(ctx, "DELETE FROM locks WHERE run = ?", id)
+	return err
+}
+
+// stillPlanned is the condition on attempts a of those that were about to do
+// what may have ended upkeep itself.
+const stillPlanned = "a.state = 'running' AND a.planned <> ''"
+
+// abandonUnplanned is abandon for all but the planned attempts, which the next
+// owner of the run judges by what they left.
+func abandonUnplanned(ctx context.Context, s session, id runner.RunID, reason runner.Reason, text string, now time.Time) error {
+	if _, err := s.exec(ctx, "UPDATE attempts SET state = ?, reason = ?, error = ?, finished_at = ? WHERE run = ? AND state = ? AND planned = ''",
+		runner.Lost, reason, text, micros(now), id, runner.Running); err != nil {
+		return err
+	}
+	_, err := s.exec(ctx, "DELETE FROM locks WHERE run = ? AND job NOT IN (SELECT a.job FROM attempts a WHERE a.run = locks.run AND "+stillPlanned+")", id)
+	return err
+}
+
+// inherit gives the planned attempts of a run and what they hold to its next
+// owner, who run names.
+func inherit(ctx context.Context, s session, run runner.Run) error {
+	if _, err := s.exec(ctx, "UPDATE attempts SET epoch = ? WHERE run = ? AND state = ? AND planned <> ''", run.Epoch, run.ID, runner.Running); err != nil {
+		return err
+	}
+	_, err := s.exec(ctx, "UPDATE locks SET epoch = ?, owner = ? WHERE run = ?", run.Epoch, run.Owner, run.ID)
 	return err
 }
 

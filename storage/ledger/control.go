@@ -11,13 +11,14 @@ import (
 )
 
 // Release gives a running run back to the queue under the next epoch. Attempts
-// that are still on record as running become Lost with reason shutdown.
+// that are still on record as running become Lost with reason shutdown, except
+// planned ones.
 func (l *Ledger) Release(ctx context.Context, c runner.Claim) error {
 	err := l.transact(ctx, "release run "+string(c.Run), func(ctx context.Context, s session) error {
 		if _, err := fence(ctx, s, c); err != nil {
 			return err
 		}
-		if err := abandon(ctx, s, c.Run, runner.ReasonShutdown, "the process stopped before this attempt ended", time.Now()); err != nil {
+		if err := abandonUnplanned(ctx, s, c.Run, runner.ReasonShutdown, "the process stopped before this attempt ended", time.Now()); err != nil {
 			return err
 		}
 		changed, err := s.exec(ctx, "UPDATE runs SET state = ?, epoch = epoch + 1 WHERE id = ? AND owner = ? AND epoch = ? AND state = ?",
@@ -45,14 +46,30 @@ func (l *Ledger) Cancel(ctx context.Context, id runner.RunID, by string) (runner
 		before = run.State
 		switch {
 		case run.State == runner.Queued:
-			_, err = s.exec(ctx, "UPDATE runs SET state = ?, reason = ?, canceled_by = ?, finished_at = ? WHERE id = ? AND epoch = ? AND state = ?",
-				runner.Canceled, runner.ReasonUser, by, micros(time.Now()), id, run.Epoch, runner.Queued)
+			err = l.cancelQueued(ctx, s, run, by)
 		case run.State == runner.Running && run.CanceledBy == "":
 			_, err = s.exec(ctx, "UPDATE runs SET canceled_by = ? WHERE id = ? AND epoch = ? AND canceled_by = ''", by, id, run.Epoch)
 		}
 		return err
 	})
 	return before, err
+}
+
+// cancelQueued ends a run that nobody executes just now. Planned attempts of an
+// earlier claim end with it.
+func (l *Ledger) cancelQueued(ctx context.Context, s session, run runner.Run, by string) error {
+	now := time.Now()
+	if run.Epoch > 0 {
+		if err := abandon(ctx, s, run.ID, runner.ReasonUser, "the run was canceled before it went on", now); err != nil {
+			return err
+		}
+	}
+	_, err := s.exec(ctx, "UPDATE runs SET state = ?, reason = ?, canceled_by = ?, finished_at = ?, bytes = "+bytesOfRun+" WHERE id = ? AND epoch = ? AND state = ?",
+		runner.Canceled, runner.ReasonUser, by, micros(now), run.ID, run.Epoch, runner.Queued)
+	if err != nil {
+		return err
+	}
+	return l.judgeEnd(ctx, s, run.ID)
 }
 
 // Reopen queues a final run again under the next epoch.

@@ -164,7 +164,7 @@ func TestSQLite_Full(t *testing.T) {
 		Finish: &runner.Finish{State: runner.Succeeded},
 	}
 	_, err = l.Advance(t.Context(), c, end)
-	if !errors.Is(err, runner.ErrUnavailable) || !strings.Contains(err.Error(), "no space left") || jobs.HintOf(err) == "" {
+	if !errors.Is(err, runner.ErrUnavailable) || !errors.Is(err, runner.ErrNoSpace) || strings.Contains(err.Error(), "rollback") || jobs.HintOf(err) == "" {
 		t.Errorf("a full disk: %v (hint %q)", err, jobs.HintOf(err))
 	}
 	if run, err := l.Run(t.Context(), string(c.Run)); err != nil || run.State != runner.Running {

@@ -44,6 +44,9 @@ type dialect struct {
 	// conflict tells that a transaction was rolled back only because of
 	// another one and may simply be repeated.
 	conflict func(error) bool
+	// rolledBack tells that a rollback failed only because the database had
+	// done it by itself.
+	rolledBack func(error) bool
 	// explain adds runner.ErrUnavailable or a hint where one is known.
 	explain func(error) error
 }

@@ -62,7 +62,8 @@ func postgresDialect() *dialect {
 			// a spec that no run used was deleted while one that does was made.
 			return code == "40001" || code == "40P01" || code == "23503"
 		},
-		explain: explainPostgres,
+		rolledBack: func(error) bool { return false },
+		explain:    explainPostgres,
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 
 // runColumns are what scanRun reads, from runs r joined with specs s.
 const runColumns = `r.id, r.workflow, r.slot, r.host, r.trigger, r.spec, s.text, r.params, r.jobs, r.dry_run, r.requested_by,
-	r.state, r.reason, r.message, r.owner, r.node, r.epoch, r.canceled_by, r.reopened_by, r.queued_at, r.started_at, r.finished_at`
+	r.state, r.reason, r.message, r.owner, r.node, r.epoch, r.canceled_by, r.reopened_by, r.queued_at, r.started_at, r.finished_at,
+	r.overlap, r.approval, r.approved_by, r.alert, r.slots, r.last_slot`
 
 // scanner is a row or the current one of several.
 type scanner interface{ Scan(dest ...any) error }
@@ -20,13 +21,14 @@ func scanRun(row scanner) (runner.Run, error) {
 	var r runner.Run
 	var slot int64
 	var params, names string
-	var queued, started, finished sql.NullInt64
+	var queued, started, finished, lastSlot sql.NullInt64
 	err := row.Scan(&r.ID, &r.Spec.Workflow, &slot, &r.Host, &r.Trigger, &r.Spec.Digest, &r.Spec.Text, &params, &names, &r.DryRun, &r.By,
-		&r.State, &r.Reason, &r.Message, &r.Owner, &r.Node, &r.Epoch, &r.CanceledBy, &r.ReopenedBy, &queued, &started, &finished)
+		&r.State, &r.Reason, &r.Message, &r.Owner, &r.Node, &r.Epoch, &r.CanceledBy, &r.ReopenedBy, &queued, &started, &finished,
+		&r.Overlap, &r.Approval, &r.ApprovedBy, &r.Alert, &r.Slots, &lastSlot)
 	if err != nil {
 		return r, err
 	}
-	r.Slot = time.UnixMicro(slot).UTC()
+	r.Slot, r.LastSlot = time.UnixMicro(slot).UTC(), instant(lastSlot)
 	r.QueuedAt, r.StartedAt, r.FinishedAt = instant(queued), instant(started), instant(finished)
 	if err := unpack(params, &r.Params); err != nil {
 		return r, fmt.Errorf("parameters of run %s: %w", r.ID, err)
@@ -39,14 +41,14 @@ func scanRun(row scanner) (runner.Run, error) {
 
 // attemptColumns are what scanAttempt reads, from attempts a.
 const attemptColumns = `a.run, a.job, a.kind, a.number, a.epoch, a.state, a.reason, a.error, a.hint, a.exit_code,
-	a.started_at, a.finished_at, a.result, a.superseded, a.output_bytes, a.output_cut`
+	a.started_at, a.finished_at, a.result, a.planned, a.superseded, a.output_bytes, a.output_cut`
 
 func scanAttempt(row scanner) (runner.Attempt, error) {
 	var a runner.Attempt
 	var started, finished sql.NullInt64
 	var result string
 	err := row.Scan(&a.Run, &a.Job, &a.Kind, &a.Number, &a.Epoch, &a.State, &a.Reason, &a.Error, &a.Hint, &a.ExitCode,
-		&started, &finished, &result, &a.Superseded, &a.OutputBytes, &a.OutputCut)
+		&started, &finished, &result, &a.Planned, &a.Superseded, &a.OutputBytes, &a.OutputCut)
 	if err != nil {
 		return a, err
 	}

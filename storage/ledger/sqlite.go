@@ -41,6 +41,7 @@ func sqliteDialect() *dialect {
 		goose:              goose.DialectSQLite3,
 		countVersionTables: "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
 		conflict:           func(error) bool { return false },
+		rolledBack:         rolledBackSQLite,
 		explain:            explainSQLite,
 	}
 }
@@ -275,6 +276,14 @@ func diagnoseSQLite(err error, path string, need uint32) error {
 		return jobs.WithHint(fmt.Errorf("the file is not an SQLite database: %w", err), "give the ledger a file of its own")
 	}
 	return explainSQLite(err)
+}
+
+// rolledBackSQLite: a full disk or an I/O error ends the transaction
+// (https://www.sqlite.org/lang_transaction.html, "response to errors within a
+// transaction"); SQLite has no code of its own for that.
+func rolledBackSQLite(err error) bool {
+	var failure *sqlite.Error
+	return errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_ERROR && strings.Contains(failure.Error(), "no transaction is active")
 }
 
 // explainSQLite knows the result codes of https://www.sqlite.org/rescode.html

@@ -56,7 +56,7 @@ func (l *Ledger) transactOnce(ctx context.Context, do func(context.Context, sess
 		if err == nil {
 			return
 		}
-		if e := tx.Rollback(); e != nil && !errors.Is(e, sql.ErrTxDone) {
+		if e := tx.Rollback(); e != nil && !errors.Is(e, sql.ErrTxDone) && !l.d.rolledBack(e) {
 			err = fmt.Errorf("%w (and the rollback failed: %w)", err, e)
 		}
 	}()

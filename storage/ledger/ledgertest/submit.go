@@ -16,9 +16,10 @@ func testSubmit(t *testing.T, dsn secret.String) {
 	full := runner.Request{
 		Spec: runner.Spec{Workflow: "w", Text: "timeout: 4h\n"}, Slot: slot.Add(123456789 * time.Nanosecond), Host: "db-1",
 		Trigger: runner.ByCatchUp, Params: map[string]string{"tag": "nightly", "empty": ""}, Jobs: []string{"b", "a"}, DryRun: true, By: "cron",
+		Overlap: runner.OverlapQueue, Approval: true, Alert: true, Slots: 3, LastSlot: slot.Add(time.Minute),
 	}
 	skipped := Request("w", slot)
-	skipped.State, skipped.Reason = runner.Skipped, runner.ReasonOverlap
+	skipped.State, skipped.Reason, skipped.Message = runner.Skipped, runner.ReasonMissed, "nothing\nran"
 	ids := s.submit(full, skipped, Request("w", slot.Add(time.Hour)))
 
 	got := s.run(ids[0])
@@ -33,7 +34,7 @@ func testSubmit(t *testing.T, dsn secret.String) {
 		t.Errorf("QueuedAt %s is not now (%s)", got.QueuedAt, before)
 	}
 	last := s.run(ids[1])
-	if last.State != runner.Skipped || last.Reason != runner.ReasonOverlap || last.FinishedAt.IsZero() || !last.StartedAt.IsZero() {
+	if last.State != runner.Skipped || last.Reason != runner.ReasonMissed || last.Message != "nothing ran" || last.Overlap != runner.OverlapAllow || last.Slots != 1 || last.FinishedAt.IsZero() || !last.StartedAt.IsZero() {
 		t.Errorf("a skipped slot is recorded as %+v", last)
 	}
 	for i := 1; i < len(ids); i++ {
@@ -47,7 +48,10 @@ func testSubmit(t *testing.T, dsn secret.String) {
 		t.Fatalf("Submit again: %v", err)
 	}
 	same(t, "the second answer", []runner.Submission{
-		{Run: ids[1], Duplicate: true}, {Run: again[1].Run}, {Run: ids[0], Duplicate: true}, {Run: again[1].Run, Duplicate: true},
+		{Run: ids[1], Duplicate: true, State: runner.Skipped, Reason: runner.ReasonMissed, Message: "nothing ran"},
+		{Run: again[1].Run, State: runner.Queued},
+		{Run: ids[0], Duplicate: true, State: runner.Queued},
+		{Run: again[1].Run, Duplicate: true, State: runner.Queued},
 	}, again)
 	same(t, "the run that was submitted twice", got, s.run(ids[0]))
 	if answers, err := s.Submit(s.ctx); err != nil || len(answers) != 0 {
@@ -95,6 +99,10 @@ func testSubmitRefuses(t *testing.T, dsn secret.String) {
 		{"running", func(r *runner.Request) { r.State = runner.Running }, `cannot begin in state "running"`},
 		{"unknown trigger", func(r *runner.Request) { r.Trigger = "moon" }, `unknown trigger "moon"`},
 		{"long host", func(r *runner.Request) { r.Host = strings.Repeat("h", 256) }, "the host is too long"},
+		{"unknown overlap", func(r *runner.Request) { r.Overlap = "maybe" }, `unknown overlap "maybe"`},
+		{"no slots", func(r *runner.Request) { r.Slots = -1 }, "cannot stand for -1 slots"},
+		{"folded backwards", func(r *runner.Request) { r.Slots, r.LastSlot = 2, r.Slot.Add(-time.Hour) }, "cannot stand for 2 slots"},
+		{"folded without an end", func(r *runner.Request) { r.Slots = 2 }, "cannot stand for 2 slots"},
 		{"huge text", func(r *runner.Request) { r.Spec.Text = strings.Repeat("#", 2<<20) }, "the workflow's text is too long"},
 	}
 	for _, test := range tests {
