@@ -43,6 +43,9 @@ need_test() {
 	need postgresql has_postgres_server
 	need postgresql-client command -v psql
 	need redis-server command -v redis-server
+	need postfix command -v postfix
+	need dovecot-core command -v dovecot
+	need openssl command -v openssl
 	need sqlite3 command -v sqlite3
 	need python3 command -v python3
 	need zstd command -v zstd

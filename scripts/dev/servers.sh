@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Private servers for the tests: PostgreSQL, Redis and an S3 server, on free ports of 127.0.0.1 and in
-# a fresh directory under ${TMPDIR:-/tmp}. Nothing of this machine's own servers is touched.
+# Private servers for the tests: PostgreSQL, Redis, an S3 server and a mail server, on free ports of
+# 127.0.0.1 and in a fresh directory under ${TMPDIR:-/tmp}. Nothing of this machine's own servers is touched.
 #
 #   servers.sh run -- CMD...   start them, run CMD with the variables below, stop them; exits as CMD did
 #   servers.sh start           start them in the background, or say that they run
@@ -14,9 +14,17 @@
 #   UPKEEP_TEST_REDIS_URL
 #   UPKEEP_TEST_S3_ENDPOINT UPKEEP_TEST_S3_ACCESS_KEY UPKEEP_TEST_S3_SECRET_KEY
 #   UPKEEP_TEST_S3_DIR           bucket/key as plain files, for tests that damage an object
+#   UPKEEP_TEST_SMTP_HOST        Postfix; it takes mail only after STARTTLS and a login (PLAIN, LOGIN, SCRAM-SHA-256)
+#   UPKEEP_TEST_SMTP_PORT UPKEEP_TEST_SMTP_TLS_PORT   with STARTTLS; with TLS from the start
+#   UPKEEP_TEST_SMTP_USER UPKEEP_TEST_SMTP_PASSWORD
+#   UPKEEP_TEST_SMTP_CA          file with the authority that signed its certificate
+#   UPKEEP_TEST_SMTP_TO          a recipient; any other name at that domain reaches the same mailbox, but
+#                                later@ is refused with 451 and never@ with 550, as is every other domain
+#   UPKEEP_TEST_SMTP_MAILDIR     that mailbox
 #
 # PostgreSQL runs without fsync: a test of durability starts its own. As root it runs as user postgres;
-# otherwise everything runs as the caller. Servers die with this script, also when it is killed.
+# otherwise everything runs as the caller, except Postfix, which only root can start: without root the
+# tests of mail fail. Servers die with this script, also when it is killed.
 set -euo pipefail
 set -m # each child leads its own process group, so that a group can be signaled and Ctrl-C is ours alone
 
@@ -231,8 +239,157 @@ has_extended_attributes() {
 	python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.upkeep", b"1")' "$dir/env" 2>/dev/null
 }
 
+# --- mail ------------------------------------------------------------------------------------------
+
+smtp_domain=example.org # RFC 2606; nothing leaves this machine whatever the address
+
+can_mail() {
+	[[ $(id -u) -eq 0 ]] || return 1
+	command -v postfix >/dev/null || die "postfix is not installed" "scripts/dev/deps.sh test"
+	command -v dovecot >/dev/null || die "dovecot is not installed" "scripts/dev/deps.sh test"
+}
+
+# An authority of our own, and a certificate of it for this machine.
+make_certificate() {
+	local to=$1
+	mkdir -m 0700 "$to"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=upkeep test authority' \
+		-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign \
+		-keyout "$to/ca.key" -out "$to/ca.pem" 2>"$dir/openssl.log" &&
+		openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj '/CN=localhost' \
+			-keyout "$to/key.pem" -out "$to/request.pem" 2>>"$dir/openssl.log" &&
+		openssl x509 -req -in "$to/request.pem" -CA "$to/ca.pem" -CAkey "$to/ca.key" -days 2 \
+			-extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n') \
+			-out "$to/cert.pem" 2>>"$dir/openssl.log" || {
+		tail -n 20 "$dir/openssl.log" >&2
+		die "openssl made no certificate; its last words are above"
+	}
+}
+
+# Dovecot only knows who may log in; Postfix asks it.
+start_dovecot() {
+	smtp_password=$(secret 16)
+	mkdir -m 0755 "$dir/dovecot"
+	(umask 077 && printf 'upkeep:{PLAIN}%s::::::\n' "$smtp_password" >"$dir/dovecot/users")
+	chown dovecot "$dir/dovecot/users"
+	cat >"$dir/dovecot/dovecot.conf" <<-CONF
+		protocols =
+		base_dir = $dir/dovecot/run
+		state_dir = $dir/dovecot/state
+		log_path = /dev/stderr
+		ssl = no
+		auth_mechanisms = plain login scram-sha-256
+		auth_failure_delay = 0
+		passdb {
+		  driver = passwd-file
+		  args = $dir/dovecot/users
+		}
+		userdb {
+		  driver = static
+		  args = uid=nobody gid=nogroup home=/nonexistent
+		}
+		service auth {
+		  unix_listener $dir/dovecot/auth {
+		    mode = 0600
+		    user = postfix
+		  }
+		}
+	CONF
+	launch dovecot TERM -- dovecot -F -c "$dir/dovecot/dovecot.conf"
+	await dovecot test -S "$dir/dovecot/auth"
+}
+
+prepare_postfix() {
+	smtp_name=mail-$(secret 8).$smtp_domain
+	make_certificate "$dir/certificate"
+	mkdir -m 0755 "$dir/postfix" "$dir/postfix/config" "$dir/postfix/queue" "$dir/postfix/data" "$dir/mail"
+	chown postfix "$dir/postfix/data"
+	chown nobody:nogroup "$dir/mail"
+	cp "$dir/certificate/ca.pem" "$dir/ca.pem"
+	cat >"$dir/postfix/config/main.cf" <<-CONF
+		compatibility_level = 3.6
+		queue_directory = $dir/postfix/queue
+		data_directory = $dir/postfix/data
+		maillog_file = /dev/stdout
+		inet_interfaces = 127.0.0.1
+		inet_protocols = ipv4
+		myhostname = $smtp_name
+		smtpd_banner = \$myhostname ESMTP
+		mydestination =
+		mynetworks =
+		alias_maps =
+		local_recipient_maps =
+		virtual_mailbox_domains = $smtp_domain
+		virtual_mailbox_base = $dir/mail
+		virtual_mailbox_maps = static:inbox/
+		virtual_uid_maps = static:$(id -u nobody)
+		virtual_gid_maps = static:$(id -g nobody)
+		default_transport = error:nothing leaves this machine
+		notify_classes =
+		smtpd_tls_cert_file = $dir/certificate/cert.pem
+		smtpd_tls_key_file = $dir/certificate/key.pem
+		smtpd_tls_security_level = may
+		smtpd_tls_auth_only = yes
+		smtpd_sasl_auth_enable = yes
+		smtpd_sasl_type = dovecot
+		smtpd_sasl_path = $dir/dovecot/auth
+		smtpd_relay_restrictions = reject_unauth_destination
+		smtpd_recipient_restrictions =
+		  check_recipient_access inline:{
+		    {later@$smtp_domain = 451 4.2.1 try again later}, {never@$smtp_domain = 550 5.1.1 no such mailbox}},
+		  permit_sasl_authenticated, reject
+		smtpd_error_sleep_time = 0
+	CONF
+}
+
+start_postfix() {
+	local port=$1
+	cat >"$dir/postfix/config/master.cf" <<-CONF
+		127.0.0.1:$port inet n - n - - smtpd
+		127.0.0.1:$((port + 1)) inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
+		postlog unix-dgram n - n - 1 postlogd
+		cleanup unix n - n - 0 cleanup
+		qmgr unix n - n 300 1 qmgr
+		tlsmgr unix - - n 1000? 1 tlsmgr
+		rewrite unix - - n - - trivial-rewrite
+		bounce unix - - n - 0 bounce
+		defer unix - - n - 0 bounce
+		trace unix - - n - 0 bounce
+		verify unix - - n - 1 verify
+		flush unix n - n 1000? 0 flush
+		proxymap unix - - n - - proxymap
+		proxywrite unix - - n - 1 proxymap
+		error unix - - n - - error
+		retry unix - - n - - error
+		virtual unix - n n - - virtual
+		anvil unix - - n - 1 anvil
+	CONF
+	# Not by "postfix start-fg", whose shell would be left to die alone.
+	postfix -c "$dir/postfix/config" check >"$dir/postfix.log" 2>&1 || {
+		tail -n 20 "$dir/postfix.log" >&2
+		die "Postfix dislikes its settings; its last words are above"
+	}
+	launch postfix TERM -- "$(postconf -d -h daemon_directory)/master" -c "$dir/postfix/config" -d
+	await postfix smtp_answers "$port" || return 1
+	set_variable UPKEEP_TEST_SMTP_HOST 127.0.0.1
+	set_variable UPKEEP_TEST_SMTP_PORT "$port"
+	set_variable UPKEEP_TEST_SMTP_TLS_PORT "$((port + 1))"
+	set_variable UPKEEP_TEST_SMTP_USER upkeep
+	set_variable UPKEEP_TEST_SMTP_PASSWORD "$smtp_password"
+	set_variable UPKEEP_TEST_SMTP_CA "$dir/ca.pem"
+	set_variable UPKEEP_TEST_SMTP_TO "ops@$smtp_domain"
+	set_variable UPKEEP_TEST_SMTP_MAILDIR "$dir/mail/inbox"
+}
+
+# The name is known to our server only.
+smtp_answers() (
+	exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+	read -r -t 5 line <&3
+	[[ $line == *"$smtp_name"* ]]
+)
+
 start_all() {
-	local began=$SECONDS
+	local began=$SECONDS what="PostgreSQL, Redis and S3"
 	command -v setpriv >/dev/null || die "setpriv is not installed" "scripts/dev/deps.sh test"
 	command -v redis-server >/dev/null || die "redis-server is not installed" "scripts/dev/deps.sh test"
 	command -v psql >/dev/null || die "psql is not installed" "scripts/dev/deps.sh test"
@@ -251,7 +408,15 @@ start_all() {
 	on_free_port start_postgres
 	on_free_port start_redis
 	on_free_port start_s3
-	say "PostgreSQL, Redis and S3 are up after $((SECONDS - began)) s in $dir"
+	if can_mail; then
+		start_dovecot
+		prepare_postfix
+		on_free_port start_postfix
+		what="PostgreSQL, Redis, S3 and SMTP"
+	else
+		say "no mail server: only root can start Postfix, and the tests of mail will fail"
+	fi
+	say "$what are up after $((SECONDS - began)) s in $dir"
 }
 
 # --- stopping --------------------------------------------------------------------------------------
@@ -262,9 +427,18 @@ on_signal() {
 	[[ -n ${command_pid:-} ]] || exit $((128 + $(kill -l "$1")))
 }
 
+# alive PID or -GROUP: a process that only waits to be reaped does no more, and where process 1 is no
+# init nobody reaps the orphans.
+alive() {
+	kill -0 -- "$1" 2>/dev/null || return 1
+	if [[ $1 == -* ]]; then
+		ps -eo pgid=,stat= | awk -v group="${1#-}" '$1 == group && $2 !~ /^Z/ { found = 1 } END { exit !found }'
+	fi
+}
+
 gone_within() {
 	local pid=$1 deadline=$((SECONDS + $2))
-	while kill -0 -- "$pid" 2>/dev/null; do
+	while alive "$pid"; do
 		((SECONDS < deadline)) || return 1
 		sleep 0.02
 	done
@@ -287,6 +461,7 @@ stop_all() {
 			kill -KILL -- "-${pids[i]}" 2>/dev/null || true
 			gone_within "-${pids[i]}" 10 || say "${names[i]} cannot be killed"
 		fi
+		wait "${pids[i]}" 2>/dev/null || true # keeps the shell from telling how it ended
 	done
 	[[ -z $pointer ]] || rm -f "$pointer"
 	[[ -z $dir ]] || rm -rf "$dir"
