@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -76,29 +75,14 @@ func (l *loader) usesChannel(name string) bool {
 // own.
 const emailKind = "email"
 
-// lintEmail looks for mail that travels in the open.
+// lintEmail looks for a password that travels in the open. Without TLS the kind
+// itself takes only a server on this machine.
 func (l *loader) lintEmail(item *decode.Item[channelField]) {
-	word := func(key string) string {
-		if e, given := item.Value.node.Get(key); given {
-			return e.Value.Text
-		}
-		return ""
-	}
-	if word("tls") != "none" {
-		return
-	}
-	server := word("smtp_server")
-	ip := net.ParseIP(server)
-	local := server == "localhost" || ip != nil && ip.IsLoopback()
+	tls, _ := item.Value.node.Get("tls")
 	_, password := item.Value.node.Get("password")
-	if local && !password {
-		return // the mail server of this machine, asked without a password
+	if password && tls.Value != nil && tls.Value.Text == "none" {
+		l.warn(tls.Value.Pos, "plain-mail", "channels."+item.Name+".tls", "with tls: none the password goes to the server unencrypted", "use starttls, or implicit on port 465")
 	}
-	what := "mail goes"
-	if password {
-		what = "mail and the password go"
-	}
-	l.warn(at(item.Value.node, "tls", item.At), "plain-mail", "channels."+item.Name+".tls", "with tls: none "+what+" to the server unencrypted", "use starttls, or implicit on port 465")
 }
 
 // fault is one that may happen with this configuration.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ghosteam/upkeep/alerts"
+	channels "github.com/ghosteam/upkeep/alerts/all"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	kinds "github.com/ghosteam/upkeep/jobs/all"
@@ -18,7 +20,7 @@ import (
 // with an empty environment, and an editor with the schema accepts them.
 func TestShipped(t *testing.T) {
 	t.Parallel()
-	catalog := configs.Catalog{Kinds: kinds.Kinds(), Stores: object.NewRegistry(stores.Kinds()...)}
+	catalog := configs.Catalog{Kinds: kinds.Kinds(), Stores: object.NewRegistry(stores.Kinds()...), Channels: alerts.NewRegistry(channels.Kinds()...)}
 	schema := schemaOf(t, catalog)
 	files, err := filepath.Glob("*.yaml")
 	if err != nil {
@@ -39,6 +41,11 @@ func TestShipped(t *testing.T) {
 			}
 			if err := accepts(t, schema, path); err != nil {
 				t.Errorf("the schema refuses it: %v", err)
+			}
+			for _, channel := range c.Channels {
+				if _, _, err := c.OpenChannel(channel.Name); err != nil {
+					t.Errorf("channel %s: %v", channel.Name, err)
+				}
 			}
 			for _, w := range c.Workflows {
 				arguments, err := w.Arguments(nil)
@@ -82,6 +89,9 @@ func TestShipped_OptionsAreUnderstood(t *testing.T) {
 	}
 	for _, kind := range stores.Kinds() {
 		understood(t, "store "+kind.Name, reflect.TypeOf(kind.Options()).Elem(), true)
+	}
+	for _, kind := range channels.Kinds() {
+		understood(t, "channel "+kind.Name, reflect.TypeOf(kind.Options()).Elem(), true)
 	}
 }
 
