@@ -29,6 +29,10 @@ type dialect struct {
 	// open runs of a workflow is decided by one transaction at a time. SQLite
 	// needs none.
 	lockWorkflow string
+	// lockIncident keeps the incident of the notice that its argument names as
+	// it is until the transaction ends; lockNotice ends a SELECT of one notice
+	// n likewise. SQLite needs none.
+	lockIncident, lockNotice string
 	// skipLocked ends a SELECT of rows that are to be changed, leaving out those
 	// that other transactions are changing. SQLite needs none.
 	skipLocked string

@@ -79,8 +79,8 @@ func (r *recorder) QueryRowContext(ctx context.Context, query string, args ...an
 	return r.executor.QueryRowContext(ctx, query, args...)
 }
 
-// Record returns the queries that reads made while do ran.
-func (r *Reader) Record(do func()) []Recorded {
+// Recorded returns the queries that reads made while do ran.
+func (r *Reader) Recorded(do func()) []Recorded {
 	rec := &recorder{executor: r.on}
 	r.on = rec
 	defer func() { r.on = rec.executor }()

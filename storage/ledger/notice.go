@@ -20,9 +20,9 @@ const (
 	maxNoticeText = 16 << 10
 )
 
-// noticeColumns are what scanNotice reads, from notices n.
-const noticeColumns = `n.id, n.incident, n.channel, n.action, n.combined, n.subject, n.text, n.state, n.attempts,
-	n.created_at, n.next_at, n.ended_at, n.receipt, n.error`
+// noticeColumns are what scanNotice reads, from notices.
+const noticeColumns = `id, incident, channel, action, combined, subject, text, state, attempts,
+	created_at, next_at, ended_at, receipt, error`
 
 func scanNotice(row scanner) (runner.Notice, error) {
 	var n runner.Notice

@@ -31,7 +31,7 @@ func TestPlans(t *testing.T) {
 			fill(t, l, n)
 			for _, q := range questions(t, l, n) {
 				rows := 0
-				recorded := l.Record(func() { rows = q.ask(t, l) })
+				recorded := l.Recorded(func() { rows = q.ask(t, l) })
 				if rows < q.want {
 					t.Errorf("%s: %d rows, want %d", q.name, rows, q.want)
 				}

@@ -51,6 +51,8 @@ func postgresDialect() *dialect {
 		lockRun:            " FOR NO KEY UPDATE OF r",
 		lockLocks:          fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", locksLock),
 		lockWorkflow:       fmt.Sprintf("SELECT pg_advisory_xact_lock(%d, CAST(? AS INTEGER))", workflowLock),
+		lockIncident:       "SELECT 1 FROM incidents i WHERE i.id = (SELECT n.incident FROM notices n WHERE n.id = ?) FOR NO KEY UPDATE OF i",
+		lockNotice:         " FOR NO KEY UPDATE OF n",
 		skipLocked:         " FOR UPDATE OF n SKIP LOCKED",
 		numbered:           true,
 		isolation:          sql.LevelReadCommitted,
