@@ -253,6 +253,7 @@ can_mail() {
 make_certificate() {
 	local to=$1
 	mkdir -m 0700 "$to"
+	# shellcheck disable=SC2015 # whatever failed
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=upkeep test authority' \
 		-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign \
 		-keyout "$to/ca.key" -out "$to/ca.pem" 2>"$dir/openssl.log" &&
@@ -369,7 +370,15 @@ start_postfix() {
 		tail -n 20 "$dir/postfix.log" >&2
 		die "Postfix dislikes its settings; its last words are above"
 	}
-	launch postfix TERM -- "$(postconf -d -h daemon_directory)/master" -c "$dir/postfix/config" -d
+	# It makes a session of its own and changes its user, which takes the signal of our death from it:
+	# a shell stands in between.
+	# shellcheck disable=SC2016 # expanded by that shell
+	launch postfix TERM -- bash -c '
+		trap "kill \$master; wait \$master; exit" TERM
+		"$@" &
+		master=$!
+		wait "$master"
+	' - "$(postconf -d -h daemon_directory)/master" -c "$dir/postfix/config" -s
 	await postfix smtp_answers "$port" || return 1
 	set_variable UPKEEP_TEST_SMTP_HOST 127.0.0.1
 	set_variable UPKEEP_TEST_SMTP_PORT "$port"
@@ -461,7 +470,6 @@ stop_all() {
 			kill -KILL -- "-${pids[i]}" 2>/dev/null || true
 			gone_within "-${pids[i]}" 10 || say "${names[i]} cannot be killed"
 		fi
-		wait "${pids[i]}" 2>/dev/null || true # keeps the shell from telling how it ended
 	done
 	[[ -z $pointer ]] || rm -f "$pointer"
 	[[ -z $dir ]] || rm -rf "$dir"
