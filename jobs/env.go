@@ -31,7 +31,7 @@ type Env struct {
 	// relative paths; it is the default working directory of child processes.
 	Root string
 	// WorkDir is an empty private directory (0700) for this attempt; it is
-	// removed when the attempt ends.
+	// removed when the attempt ends, and stays as it is over a planned restart.
 	WorkDir string
 	// KillGrace is the time between asking a child process to end and killing
 	// it.
@@ -59,6 +59,9 @@ type Hooks struct {
 	// Effected receives the same description after the effect, and its error;
 	// nil for nobody.
 	Effected func(what string, err error)
+	// PlanRestart puts on record that the attempt is about to end upkeep; nil
+	// when nothing is recorded.
+	PlanRestart func(ctx context.Context, what string) error
 	// Scrub takes the secrets that the attempt was given out of a text; nil
 	// when there are none.
 	Scrub func(text string) string
@@ -104,6 +107,19 @@ func (e *Env) Effect(ctx context.Context, what string, do func(context.Context) 
 		e.hooks.Effected(what, err)
 	}
 	return err
+}
+
+// PlanRestart puts on record, durably, that the attempt is about to do what may
+// end upkeep itself; what says it as a short phrase without secrets, such as
+// "reboot". Only a Survivor has a use for it. When upkeep ends after it has
+// returned nil, the attempt is not lost but judged by the next process, and
+// while upkeep drains it is not waited for. On an error nothing is planned, and
+// the job must not go on. In a dry run it does nothing.
+func (e *Env) PlanRestart(ctx context.Context, what string) error {
+	if e.hooks.DryRun || e.hooks.PlanRestart == nil {
+		return nil
+	}
+	return e.hooks.PlanRestart(ctx, what)
 }
 
 // DryRun tells whether Effect only describes. It serves the wording of

@@ -5,7 +5,10 @@
 // in jobstest.
 package jobs
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Job is one configured job, ready to run. A Job is built anew for every
 // attempt, so it may keep state in its own fields during Run.
@@ -35,4 +38,19 @@ type Exclusive interface {
 	// "family/name", for example "database/main". The executor takes all keys
 	// or none before the attempt begins, and frees them after it ended.
 	LockKeys() []string
+}
+
+// Survivor is implemented by jobs that may end upkeep itself: by restarting or
+// upgrading it, or by a reboot. Such a job calls Env.PlanRestart before it does
+// so; when upkeep ends after that, the attempt goes on under the next process.
+type Survivor interface {
+	// Judge decides, in a process started later, what became of an attempt that
+	// began at since (UTC) and planned a restart. Its outcome is that of the
+	// attempt, and all that Run's contract says holds for it: it may be called
+	// again when its process dies too, and it returns soon after ctx ends. It
+	// judges by what it finds, not by the fact that Run was cut short. What the
+	// attempt left in env.WorkDir is there, unless a reboot emptied that, and
+	// processes it started with child processes that survive may be at work
+	// still (CountLeftovers); those that are when Judge returns are ended.
+	Judge(ctx context.Context, env *Env, since time.Time) (Result, error)
 }

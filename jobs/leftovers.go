@@ -11,23 +11,49 @@ import (
 // KillLeftovers ends the child processes that a dead process of upkeep left on
 // this host for a run: everything that carries the run's mark, its descendants
 // and its cgroups. They are asked first and killed after grace. What this
-// process itself has under way is spared. since is when the run began. The
-// caller must own the run, because another living owner's children would be
-// ended as well.
+// process itself has under way is spared, and what belongs to the jobs in
+// except: those with a planned restart, which are judged first. since is when
+// the run began. The caller must own the run, because another living owner's
+// children would be ended as well.
 //
 // It returns how many processes were ended. Its error says that some could
 // not be, or that some that may belong to the run could not be looked at.
-func KillLeftovers(ctx context.Context, runID string, since time.Time, grace time.Duration) (ended int, err error) {
-	marks := (&Env{RunID: runID}).Marks()[:1]
-	if grace <= 0 {
-		grace = -1 // the zero value would stand for the default
+func KillLeftovers(ctx context.Context, runID string, since time.Time, grace time.Duration, except ...string) (ended int, err error) {
+	sweep := child.Sweep{Marks: (&Env{RunID: runID}).Marks()[:1], Since: since}
+	for _, job := range except {
+		sweep.Spare = append(sweep.Spare, (&Env{RunID: runID, Job: job}).Marks()[:2])
 	}
-	swept, err := child.KillMarked(ctx, child.Sweep{Marks: marks, Since: since, Grace: grace})
+	return killLeftovers(ctx, sweep, grace, "run "+runID)
+}
+
+// KillJobLeftovers does for one job of a run what KillLeftovers does for all.
+func KillJobLeftovers(ctx context.Context, runID, job string, since time.Time, grace time.Duration) (ended int, err error) {
+	sweep := child.Sweep{Marks: (&Env{RunID: runID, Job: job}).Marks()[:2], Since: since}
+	return killLeftovers(ctx, sweep, grace, "job "+job+" of run "+runID)
+}
+
+func killLeftovers(ctx context.Context, sweep child.Sweep, grace time.Duration, whose string) (ended int, err error) {
+	sweep.Grace = grace
+	if grace <= 0 {
+		sweep.Grace = -1 // the zero value would stand for the default
+	}
+	swept, err := child.KillMarked(ctx, sweep)
 	if err != nil {
-		return swept.Killed, fmt.Errorf("end what run %s left behind: %w", runID, err)
+		return swept.Killed, fmt.Errorf("end what %s left behind: %w", whose, err)
 	}
 	if swept.Unreadable > 0 {
-		return swept.Killed, fmt.Errorf("end what run %s left behind: %d processes that could belong to it may not be looked at", runID, swept.Unreadable)
+		return swept.Killed, fmt.Errorf("end what %s left behind: %d processes that could belong to it may not be looked at", whose, swept.Unreadable)
 	}
 	return swept.Killed, nil
+}
+
+// CountLeftovers returns how many processes on this host belong to a job of a
+// run and were not started by this process: what a planned restart left at
+// work. After a reboot there are none.
+func CountLeftovers(runID, job string) (int, error) {
+	n, err := child.CountMarked((&Env{RunID: runID, Job: job}).Marks()[:2])
+	if err != nil {
+		return 0, fmt.Errorf("look for what job %s of run %s left at work: %w", job, runID, err)
+	}
+	return n, nil
 }

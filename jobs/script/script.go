@@ -49,6 +49,14 @@ that begins with "hint: "; else its last line of output is taken.
 reported is a failure. A range is written as monitoring plugins do: 10 (alert below 0 or
 above 10), 10: (below 10), ~:10 (above 10), 10:20 (outside), @10:20 (inside).
 
+A program that restarts or upgrades upkeep itself, or reboots the machine, says so with
+` + "`restarts`" + `. Then the end of upkeep is no accident: the program is not ended with upkeep, the
+next upkeep goes on with the job, waits for what the program left at work, and the job has
+succeeded when ` + "`verify`" + ` ends with exit code 0 after that. A program that ends well without the
+restart that it promised has failed. While upkeep drains, such a job is not waited for. Where
+systemd runs upkeep as root, the program gets a scope of its own, because systemd ends what is
+left in a service that it stops. What the program writes is kept in a private file while it runs.
+
 Values, beside its own: exit_code, cpu_seconds, and max_rss_bytes where it can be measured.`
 
 // Options configure one program.
@@ -62,6 +70,8 @@ type Options struct {
 	User       string                   `yaml:"user" doc:"Run as this user or user:group, by name or number; needs root." example:"postgres"`
 	Nice       int                      `yaml:"nice" doc:"Added to the niceness, -20 to 19; a negative one needs privilege."`
 	Limits     Limits                   `yaml:"limits" doc:"Resource limits of each process."`
+	Restarts   string                   `yaml:"restarts" enum:"upkeep,machine" doc:"What the program restarts; the job goes on after it."`
+	Verify     Verify                   `yaml:"verify" doc:"What proves, after the restart, that all is well."`
 }
 
 // ExitCodes give exit codes a meaning.
@@ -83,8 +93,13 @@ type Limits struct {
 
 // Kind returns the kind.
 func Kind() jobs.Kind {
-	return jobs.Define("script", doc, Options{Result: contractExit}, func(o Options, _ jobs.Deps) (jobs.Job, error) {
-		return &program{options: o}, nil
+	defaults := Options{Result: contractExit, Verify: Verify{Within: unit.Duration(2 * time.Minute), Every: unit.Duration(time.Second)}}
+	return jobs.Define("script", doc, defaults, func(o Options, _ jobs.Deps) (jobs.Job, error) {
+		p := program{options: o}
+		if o.Restarts != "" {
+			return &restart{program: p}, nil
+		}
+		return &p, nil
 	})
 }
 
@@ -121,6 +136,7 @@ func (o *Options) Validate() error {
 	errs = append(errs, o.validateCodes()...)
 	errs = append(errs, o.validateEnv()...)
 	errs = append(errs, o.validateThresholds()...)
+	errs = append(errs, o.validateRestart()...)
 	if o.Nice < -20 || o.Nice > 19 {
 		errs = append(errs, jobs.Fieldf("nice", "%d is out of range: use -20 to 19", o.Nice))
 	}

@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/secret"
@@ -28,9 +26,10 @@ type attempt struct {
 	run    *run
 	place  *place
 	record runner.Attempt
-	job    jobs.Job
-	out    *out
-	log    *slog.Logger
+	// do is the job's work, or its judgement of what a planned restart left.
+	do  func(ctx context.Context, env *jobs.Env) (jobs.Result, error)
+	out *out
+	log *slog.Logger
 	// redactor knows the secrets that the attempt was given.
 	redactor *secret.Redactor
 
@@ -39,6 +38,13 @@ type attempt struct {
 	// last, once set, ends a `when: always` attempt that has outlived the
 	// bound after its run's end.
 	last *time.Timer
+	// planned is the restart that the attempt planned, or empty; halt guards it.
+	planned string
+	// judging tells that an earlier process began the attempt.
+	judging bool
+	// handedOver tells that the next process goes on with the attempt, and this
+	// one no longer waits for it.
+	handedOver atomic.Bool
 
 	// output, judgement, cause, err and abandoned are what came out.
 	output    runner.Output
@@ -50,13 +56,17 @@ type attempt struct {
 
 // newAttempt prepares the attempt that record describes.
 func (r *run) newAttempt(p *place, record runner.Attempt, work *workpiece) *attempt {
-	a := &attempt{run: r, place: p, record: record, job: work.job, redactor: secret.NewRedactor(work.secrets)}
+	a := &attempt{run: r, place: p, record: record, redactor: secret.NewRedactor(work.secrets)}
 	a.log = slog.New(scrubbedLog{
 		Handler: r.log.With("job", record.Job, "attempt", record.Number).Handler(), redactor: a.redactor,
 	})
+	if work.job != nil {
+		a.do = work.job.Run
+	}
 	var mirror *live
 	if r.LiveDir != "" {
 		mirror = newLive(r.LiveDir, record.Key(), r.HeadBytes, r.TailBytes, a.log)
+		mirror.full = r.OnNoSpace
 	}
 	captured := newCapture(r.HeadBytes, r.TailBytes, mirror)
 	a.out = &out{scrub: a.redactor.Writer(captured), capture: captured}
@@ -67,6 +77,9 @@ func (r *run) newAttempt(p *place, record runner.Attempt, work *workpiece) *atte
 // halt ends the attempt because its run ends early. Jobs that run always
 // outlive a cancel and the run's timeout, with a bound.
 func (a *attempt) halt(level urgency, cause error) {
+	if level == stopping && a.planned != "" && !errors.Is(cause, errUnrecordable) {
+		return // it is handed over as it is
+	}
 	if level > ending || a.place.When != runner.Always {
 		a.cancel(cause)
 		return
@@ -128,16 +141,38 @@ func (a *attempt) inWorkDir(ctx context.Context) outcome {
 	if cause := context.Cause(ctx); cause != nil {
 		return outcome{err: cause}
 	}
-	dir, err := makeWorkDir(a.run.WorkDir, a.record.Key())
+	dir, err := a.workDir()
 	if err != nil {
+		if noSpace(err) {
+			a.run.OnNoSpace()
+		}
 		return outcome{err: fmt.Errorf("make the attempt's private folder: %w", err)}
 	}
 	remove := func() {
+		if a.handedOver.Load() {
+			return
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			a.log.Warn("the private folder of the attempt could not be removed", "error", err)
 		}
 	}
-	return a.supervise(ctx, a.environment(dir), remove) //nolint:contextcheck // observers outlive the attempt
+	o := a.supervise(ctx, a.environment(dir), remove) //nolint:contextcheck // observers outlive the attempt
+	if a.judging && !a.handedOver.Load() {
+		a.endLeftovers() //nolint:contextcheck // also when the attempt was ended
+	}
+	return o
+}
+
+// workDir is the attempt's private folder: a new one, or the one that it had
+// before a planned restart.
+func (a *attempt) workDir() (string, error) {
+	if a.judging {
+		dir, err := findWorkDir(a.run.WorkDir, a.record.Key())
+		if err != nil || dir != "" {
+			return dir, err
+		}
+	}
+	return makeWorkDir(a.run.WorkDir, a.record.Key())
 }
 
 // supervise runs the job and waits for it, but not for ever once its context
@@ -149,7 +184,7 @@ func (a *attempt) supervise(ctx context.Context, env *jobs.Env, after func()) ou
 	go func() {
 		var o outcome
 		o.err = guard(func() (err error) {
-			o.result, err = a.job.Run(ctx, env)
+			o.result, err = a.do(ctx, env)
 			return err
 		}, func(err error) { done <- outcome{err: err} })
 		done <- o
@@ -192,6 +227,8 @@ func (a *attempt) environment(dir string) *jobs.Env {
 		Effect:   func(what string) { a.log.Info("effect", "what", what) },
 		Scrub:    a.redactor.Scrub,
 		Own:      r.Own,
+
+		PlanRestart: a.planRestart,
 	})
 }
 
@@ -212,39 +249,6 @@ func (a *attempt) progress() func(done, total int64, unit string) {
 		}
 		a.run.tell(runner.AttemptProgress{Key: a.record.Key(), Done: done, Total: total, Unit: unit, At: at.UTC()})
 	}
-}
-
-// makeWorkDir makes the private folder of an attempt below dir.
-func makeWorkDir(dir string, key runner.AttemptKey) (string, error) {
-	pattern := workPrefix(key.Run) + fmt.Sprintf("%s.%d-*", key.Job, key.Number)
-	path, err := os.MkdirTemp(dir, pattern)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return "", err
-		}
-		path, err = os.MkdirTemp(dir, pattern)
-	}
-	return path, err
-}
-
-// workPrefix begins the names of the private folders of a run's attempts.
-func workPrefix(id runner.RunID) string { return "upkeep-" + string(id) + "." }
-
-// sweepWorkDirs removes private folders that a dead process left behind.
-func sweepWorkDirs(dir string, id runner.RunID) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("find private folders of run %s: %w", id, err)
-	}
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), workPrefix(id)) {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {
-			return fmt.Errorf("remove private folder: %w", err)
-		}
-	}
-	return nil
 }
 
 // now is the present as the ledger keeps it.

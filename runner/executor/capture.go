@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/ghosteam/upkeep/configs/secret"
@@ -38,6 +39,20 @@ func (c *capture) Write(p []byte) (int, error) {
 	}
 	c.tail.write(rest)
 	return len(p), nil
+}
+
+// resume begins with what an earlier process kept, which is mirrored already.
+func (c *capture) resume(earlier runner.Output) {
+	c.total = int64(len(earlier.Head)) + earlier.Cut + int64(len(earlier.Tail))
+	if earlier.Cut > 0 { // the gap after the head stays where it is
+		c.head, c.headSize = earlier.Head, len(earlier.Head)
+		c.tail.write(earlier.Tail)
+		return
+	}
+	all := slices.Concat(earlier.Head, earlier.Tail)
+	n := min(c.headSize, len(all))
+	c.head = all[:n:n]
+	c.tail.write(all[n:])
 }
 
 // output returns what was kept.

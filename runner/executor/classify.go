@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -52,7 +53,12 @@ func classify(o outcome, cause error, failOn jobs.Severity) judgement {
 		state: runner.Failed, reason: runner.ReasonError, text: o.err.Error(), hint: jobs.HintOf(o.err),
 		exitCode: exitCodeOf(o.err), retryable: !retry.IsPermanent(o.err),
 	}
-	if _, refused := errors.AsType[*jobs.RefusedError](o.err); refused {
+	if noSpace(o.err) {
+		j.reason = runner.ReasonSpace
+	}
+	if _, died := errors.AsType[*unjudgedError](o.err); died {
+		j.reason, j.retryable = runner.ReasonCrash, false
+	} else if _, refused := errors.AsType[*jobs.RefusedError](o.err); refused {
 		j.reason, j.retryable = runner.ReasonRefused, false
 	} else if _, panicked := errors.AsType[*panicError](o.err); panicked {
 		j.reason = runner.ReasonPanic
@@ -98,6 +104,8 @@ func stopped(cause error, more string) judgement {
 	j := judgement{state: runner.Canceled, reason: runner.ReasonShutdown, text: cause.Error(), exitCode: -1}
 	if _, canceled := errors.AsType[*runner.CanceledError](cause); canceled {
 		j.reason = runner.ReasonUser
+	} else if _, closed := errors.AsType[*runner.WindowError](cause); closed {
+		j.reason = runner.ReasonWindow
 	} else if errors.Is(cause, runner.ErrTimeout) {
 		j.state, j.reason, j.retryable = runner.Failed, runner.ReasonTimeout, true
 	}
@@ -115,6 +123,12 @@ func stripCause(err, cause error) string {
 		text = strings.TrimSuffix(text, ": ")
 	}
 	return text
+}
+
+// noSpace tells whether err says that a disk, or somebody's share of it, is
+// full.
+func noSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, runner.ErrNoSpace)
 }
 
 func exitCodeOf(err error) int {

@@ -47,6 +47,10 @@ type Options struct {
 	// ended by a cancel, when the process must go: a shutdown, whatever its
 	// cause says. nil means never.
 	Stop context.Context
+	// OnNoSpace is called when the ledger, or a folder of the executor, has no
+	// room left on its disk, as often as that is found. It must not block; nil
+	// for nobody.
+	OnNoSpace func()
 	// Log is where the executor and, with their identity, attempts log; nil
 	// for nowhere.
 	Log *slog.Logger
@@ -56,6 +60,9 @@ type Options struct {
 // nothing between runs.
 type Executor struct {
 	options Options
+	// draining ends when the process is about to end in good order.
+	draining context.Context
+	drain    context.CancelFunc
 }
 
 // Default sizes of captured output.
@@ -78,8 +85,20 @@ func New(o Options) *Executor {
 	if o.Stop == nil {
 		o.Stop = context.Background()
 	}
-	return &Executor{options: o}
+	if o.OnNoSpace == nil {
+		o.OnNoSpace = func() {}
+	}
+	e := &Executor{options: o}
+	e.draining, e.drain = context.WithCancel(context.Background())
+	return e
 }
+
+// Drain tells that the process waits for its runs and then ends. Attempts that
+// planned a restart are the reason for it, or will see it as theirs, so they
+// are not waited for: their runs are given back, with the attempts as planned,
+// for the next process to judge. Their jobs are left to themselves until this
+// process ends. Everything else goes on.
+func (e *Executor) Drain() { e.drain() }
 
 // nobody observes nothing.
 type nobody struct{}
@@ -117,6 +136,9 @@ func (e *Executor) Handle(ctx context.Context, id runner.RunID) {
 	//nolint:contextcheck // the process may have to stop although ctx has ended already, by a cancel
 	release := context.AfterFunc(e.options.Stop, func() { r.halt.end(runner.ErrShutdown) })
 	defer release()
+	//nolint:contextcheck // see above
+	leave := context.AfterFunc(e.draining, r.halt.drain)
+	defer leave()
 	r.execute() //nolint:contextcheck // the run outlives ctx; halt holds its contexts
 }
 
@@ -132,6 +154,9 @@ func (e *Executor) claim(ctx context.Context, id runner.RunID) (claim runner.Cla
 		// A claim that is cut short could be on record without anyone who
 		// knows its epoch, so it is seen through.
 		claim, record, err = e.options.Ledger.Claim(context.WithoutCancel(ctx), id)
+		if errors.Is(err, runner.ErrNoSpace) {
+			e.options.OnNoSpace()
+		}
 		if err != nil && !errors.Is(err, runner.ErrUnavailable) {
 			return retry.Permanent(err)
 		}

@@ -71,12 +71,12 @@ func (m *memory) Claim(_ context.Context, id runner.RunID) (runner.Claim, runner
 		m.run.StartedAt = time.Now().UTC()
 	}
 	for i, a := range m.attempts {
-		if a.State == runner.Running {
+		if a.State == runner.Running && a.Planned == "" {
 			m.attempts[i].State, m.attempts[i].Reason = runner.Lost, runner.ReasonCrash
 			m.attempts[i].FinishedAt = time.Now().UTC()
 		}
 	}
-	maps.DeleteFunc(m.locks, func(_ string, h runner.LockHolder) bool { return h.Run == id })
+	maps.DeleteFunc(m.locks, func(_ string, h runner.LockHolder) bool { return h.Run == id && !m.planned(h.Job) })
 	return runner.Claim{Run: id, Owner: "me", Epoch: m.run.Epoch}, m.run, nil
 }
 
@@ -128,6 +128,13 @@ func (m *memory) Advance(ctx context.Context, c runner.Claim, s runner.Step) ([]
 		}
 		m.put(b.Attempt)
 	}
+	for job, what := range s.Planned {
+		i := slices.IndexFunc(m.attempts, func(a runner.Attempt) bool { return a.Job == job && a.State == runner.Running })
+		if i < 0 {
+			return nil, fmt.Errorf("job %s plans a restart and does not run", job)
+		}
+		m.attempts[i].Planned = what
+	}
 	if s.Finish != nil {
 		m.run.State, m.run.Reason, m.run.Message = s.Finish.State, s.Finish.Reason, s.Finish.Message
 		m.run.FinishedAt = time.Now().UTC()
@@ -136,6 +143,13 @@ func (m *memory) Advance(ctx context.Context, c runner.Claim, s runner.Step) ([]
 		return nil, m.afterAdvance(s)
 	}
 	return blocked, nil
+}
+
+// planned tells whether a job's running attempt planned a restart.
+func (m *memory) planned(job string) bool {
+	return slices.ContainsFunc(m.attempts, func(a runner.Attempt) bool {
+		return a.Job == job && a.State == runner.Running && a.Planned != ""
+	})
 }
 
 func (m *memory) put(a runner.Attempt) {

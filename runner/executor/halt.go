@@ -20,7 +20,7 @@ type urgency int
 const (
 	// calm: the run goes its way.
 	calm urgency = iota
-	// ending: canceled or out of time. Only `when: always` jobs still run.
+	// ending: canceled, out of time or out of its window. Only `when: always` jobs still run.
 	ending
 	// stopping: the process shuts down. Nothing starts; what was interrupted
 	// goes on after the next claim.
@@ -32,7 +32,9 @@ const (
 // urgencyOf tells what the end of a context with this cause asks for. An
 // unknown cause means that whoever made the context goes away.
 func urgencyOf(cause error) urgency {
-	if _, canceled := errors.AsType[*runner.CanceledError](cause); canceled || errors.Is(cause, runner.ErrTimeout) {
+	_, canceled := errors.AsType[*runner.CanceledError](cause)
+	_, closed := errors.AsType[*runner.WindowError](cause)
+	if canceled || closed || errors.Is(cause, runner.ErrTimeout) {
 		return ending
 	}
 	for _, lost := range []error{runner.ErrSuperseded, runner.ErrStale, runner.ErrLeaseLost} {
@@ -61,6 +63,8 @@ type halt struct {
 	level    urgency
 	cause    error
 	attempts map[*attempt]struct{}
+	// draining tells that attempts with a planned restart are not waited for.
+	draining bool
 }
 
 // newHalt returns a halt whose contexts carry the values of ctx and not its
@@ -91,10 +95,54 @@ func (h *halt) end(cause error) {
 	if level == superseded {
 		h.endWrites(cause)
 	}
+	h.ring()
+}
+
+func (h *halt) ring() {
 	select {
 	case h.bell <- struct{}{}:
 	default:
 	}
+}
+
+// drain asks to hand over the attempts that planned a restart.
+func (h *halt) drain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.draining = true
+	h.ring()
+}
+
+// plan notes that a has planned a restart. An attempt that was ended meanwhile
+// must not go on with it; the error says why.
+func (h *halt) plan(a *attempt, what string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := context.Cause(a.ctx); err != nil {
+		return err
+	}
+	a.planned = what
+	h.ring()
+	return nil
+}
+
+// handOver forgets and returns the attempts that planned a restart, once the
+// process is about to end.
+func (h *halt) handOver() (planned []*attempt) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	stops := h.level == stopping && !errors.Is(h.cause, errUnrecordable)
+	if !h.draining && !stops {
+		return nil
+	}
+	for a := range h.attempts {
+		if a.planned != "" {
+			a.handedOver.Store(true)
+			delete(h.attempts, a)
+			planned = append(planned, a)
+		}
+	}
+	return planned
 }
 
 // state returns how urgently the run must end and why.

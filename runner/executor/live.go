@@ -51,6 +51,9 @@ type live struct {
 	log         *slog.Logger
 	create      func(path string) (segmentFile, error)
 
+	// full is called when the disk has no room.
+	full func()
+
 	file    segmentFile
 	offset  int64   // next byte
 	end     int64   // of the current segment
@@ -63,7 +66,7 @@ func newLive(dir string, key runner.AttemptKey, head, tail int, log *slog.Logger
 	return &live{
 		dir: filepath.Join(dir, string(key.Run)), prefix: segmentPrefix(key),
 		head: int64(head), rest: int64(max(1, (tail+tailSegments-1)/tailSegments)),
-		log: log, create: createSegment,
+		log: log, create: createSegment, full: func() {},
 	}
 }
 
@@ -80,6 +83,9 @@ func (l *live) write(p []byte) {
 	for len(p) > 0 && !l.broken {
 		if err := l.some(&p); err != nil {
 			l.broken = true
+			if noSpace(err) {
+				l.full()
+			}
 			l.log.Warn("the output of the attempt cannot be followed while it runs; it is still recorded at its end", "error", err)
 		}
 	}
@@ -109,9 +115,7 @@ func (l *live) roll() error {
 		}
 		l.end = l.head
 	} else {
-		err := l.file.Close()
-		l.file = nil
-		if err != nil {
+		if err := l.closeFile(); err != nil {
 			return fmt.Errorf("close live output: %w", err)
 		}
 		l.end = l.offset + l.rest
@@ -131,16 +135,28 @@ func (l *live) roll() error {
 	return nil
 }
 
+// resume continues what a dead process wrote, with the next segment.
+func (l *live) resume(offsets []int64, end int64) {
+	l.offsets, l.offset, l.end = offsets, end, end
+}
+
+// closeFile closes the present segment, if there is one.
+func (l *live) closeFile() error {
+	file := l.file
+	l.file = nil
+	if file == nil {
+		return nil
+	}
+	return file.Close()
+}
+
 // discard removes the files, because what they hold is on record or belongs to
 // nobody.
 func (l *live) discard() error {
 	if len(l.offsets) == 0 {
 		return nil
 	}
-	var errs []error
-	if l.file != nil {
-		errs = append(errs, l.file.Close())
-	}
+	errs := []error{l.closeFile()}
 	paths := make([]string, len(l.offsets), len(l.offsets)+1)
 	for i, offset := range l.offsets {
 		paths[i] = l.path(offset)
@@ -160,15 +176,20 @@ func (l *live) discard() error {
 // process at any time; it returns false when there is nothing to read. Its
 // Tail may be somewhat longer than what will be kept in the end.
 func ReadLive(dir string, key runner.AttemptKey) (runner.Output, bool, error) {
+	out, offsets, _, err := readLive(dir, key)
+	return out, len(offsets) > 0, err
+}
+
+// readLive also returns where segments begin and where the last one ends.
+func readLive(dir string, key runner.AttemptKey) (out runner.Output, offsets []int64, end int64, err error) {
 	folder := filepath.Join(dir, string(key.Run))
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
-		return runner.Output{}, false, nil
+		return out, nil, 0, nil
 	}
 	if err != nil {
-		return runner.Output{}, false, fmt.Errorf("read live output: %w", err)
+		return out, nil, 0, fmt.Errorf("read live output: %w", err)
 	}
-	var offsets []int64
 	for _, entry := range entries {
 		if digits, ok := strings.CutPrefix(entry.Name(), segmentPrefix(key)); ok {
 			if offset, err := strconv.ParseInt(digits, 10, 64); err == nil && offset >= 0 {
@@ -177,8 +198,6 @@ func ReadLive(dir string, key runner.AttemptKey) (runner.Output, bool, error) {
 		}
 	}
 	slices.Sort(offsets)
-	var out runner.Output
-	var end int64 // of what was read
 	for _, offset := range offsets {
 		content, err := os.ReadFile(filepath.Join(folder, segmentPrefix(key)+strconv.FormatInt(offset, 10)))
 		switch {
@@ -186,7 +205,7 @@ func ReadLive(dir string, key runner.AttemptKey) (runner.Output, bool, error) {
 			// Removed since the folder was read: it is part of the cut.
 			continue
 		case err != nil:
-			return runner.Output{}, false, fmt.Errorf("read live output: %w", err)
+			return runner.Output{}, nil, 0, fmt.Errorf("read live output: %w", err)
 		case offset == 0:
 			out.Head = content
 		case offset != end:
@@ -197,13 +216,34 @@ func ReadLive(dir string, key runner.AttemptKey) (runner.Output, bool, error) {
 		end = offset + int64(len(content))
 	}
 	out.Cut = end - int64(len(out.Head)) - int64(len(out.Tail))
-	return out, end > 0, nil
+	if end == 0 {
+		offsets = nil // nothing was written
+	}
+	return out, offsets, end, nil
 }
 
-// discardLive removes all live output of a run below dir.
-func discardLive(dir string, id runner.RunID) error {
-	if err := os.RemoveAll(filepath.Join(dir, string(id))); err != nil {
+// discardLive removes the live output of a run below dir, except for that of
+// the attempts in keep.
+func discardLive(dir string, id runner.RunID, keep []runner.AttemptKey) error {
+	folder := filepath.Join(dir, string(id))
+	if len(keep) == 0 {
+		if err := os.RemoveAll(folder); err != nil {
+			return fmt.Errorf("remove live output of run %s: %w", id, err)
+		}
+		return nil
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove live output of run %s: %w", id, err)
+	}
+	for _, entry := range entries {
+		kept := func(key runner.AttemptKey) bool { return strings.HasPrefix(entry.Name(), segmentPrefix(key)) }
+		if slices.ContainsFunc(keep, kept) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove live output of run %s: %w", id, err)
+		}
 	}
 	return nil
 }

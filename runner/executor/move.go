@@ -36,13 +36,14 @@ func (r *run) nextMove(level urgency, cause error) *move {
 		r.settle(m, a, level, cause)
 	}
 	r.done = nil
-	if level < stopping {
+	if level < stopping && !r.handed {
 		for changed := true; changed; {
 			changed = r.admitAll(m, level, cause) || r.beginAll(m)
 		}
 	}
 	if r.graph.count(ended) == len(r.graph.places) {
 		m.step.Finish = r.verdict(level, cause)
+		m.step.Finish.Message = r.notes.addTo(m.step.Finish.Message)
 	}
 	return m
 }
@@ -275,7 +276,7 @@ func (r *run) moved(m *move, blocked []runner.Blocked) {
 	}
 	if r.litter {
 		r.litter = false
-		if err := discardLive(r.LiveDir, r.record.ID); err != nil {
+		if err := discardLive(r.LiveDir, r.record.ID, keysOf(r.judged)); err != nil {
 			r.log.Warn("clean up after a dead attempt", "error", err)
 		}
 	}
@@ -294,15 +295,20 @@ func (r *run) moved(m *move, blocked []runner.Blocked) {
 		}
 		a := r.newAttempt(p, start.Attempt, p.next)
 		p.number, p.last, p.next, p.blocked = start.Attempt.Number, start.Attempt, nil, nil
-		r.halt.add(a)
-		r.tell(runner.AttemptStarted{Attempt: start.Attempt})
-		r.underway++
-		go func() {
-			a.execute()
-			r.halt.remove(a)
-			r.completions <- a
-		}()
+		r.start(a)
 	}
+}
+
+// start runs an attempt that is on record.
+func (r *run) start(a *attempt) {
+	r.halt.add(a)
+	r.tell(runner.AttemptStarted{Attempt: a.record})
+	r.underway++
+	go func() {
+		a.execute()
+		r.halt.remove(a)
+		r.completions <- a
+	}()
 }
 
 // Waits between two tries to take a lock.

@@ -31,8 +31,14 @@ func writePolicy() retry.Policy {
 // refuses for good. It gives up when the run is superseded, and writeBound
 // after a shutdown began.
 func (r *run) persist(what string, do func(ctx context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(r.halt.writes)
+	return r.persistWithin(r.halt.writes, what, do) //nolint:contextcheck // halt holds the run's contexts
+}
+
+// persistWithin also gives up when parent ends.
+func (r *run) persistWithin(parent context.Context, what string, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
+	//nolint:contextcheck // another reason to end than the parent's
 	release := context.AfterFunc(r.halt.shutdown, func() {
 		select {
 		case <-time.After(writeBound):
@@ -52,6 +58,9 @@ func (r *run) persist(what string, do func(ctx context.Context) error) error {
 			return fmt.Errorf("%s: %w (%w)", what, context.Cause(ctx), err)
 		case try > writePolicy().Max && !errors.Is(err, runner.ErrUnavailable):
 			return fmt.Errorf("%s: %w", what, err)
+		}
+		if errors.Is(err, runner.ErrNoSpace) {
+			r.OnNoSpace()
 		}
 		if try == 1 || try%60 == 0 {
 			r.log.Warn("the ledger does not answer; trying again", "doing", what, "try", try, "error", err)

@@ -26,18 +26,25 @@ func (r *run) resume(earlier []runner.Attempt) {
 			}
 		}
 		p.resume()
+		if p.phase == running {
+			r.judged = append(r.judged, p)
+		}
 		r.shortened = r.shortened || p.last.State == runner.Canceled || p.last.State == runner.Skipped && p.last.Reason != runner.ReasonCondition
 	}
 	// The dead may have left children that still write where the next attempt
 	// will write.
-	killed, err := jobs.KillLeftovers(r.halt.shutdown, string(r.record.ID), r.record.StartedAt, r.plan.KillGrace)
+	var names []string
+	for _, p := range r.judged {
+		names = append(names, p.Name)
+	}
+	killed, err := jobs.KillLeftovers(r.halt.shutdown, string(r.record.ID), r.record.StartedAt, r.plan.KillGrace, names...)
 	if err != nil {
 		r.log.Warn("end the child processes of a dead attempt", "error", err)
 	}
 	if killed > 0 {
 		r.log.Warn("child processes of a dead attempt were still running and have been ended", "count", killed)
 	}
-	if err := sweepWorkDirs(r.WorkDir, r.record.ID); err != nil {
+	if err := sweepWorkDirs(r.WorkDir, r.record.ID, keysOf(r.judged)); err != nil {
 		r.log.Warn("clean up after a dead attempt", "error", err)
 	}
 	r.collectRelics(earlier)
@@ -65,6 +72,10 @@ func (p *place) resume() {
 	switch p.last.State {
 	case "":
 		return
+	case runner.Running:
+		// Only a planned restart leaves an attempt so for the next owner.
+		p.phase, p.admitted = running, true
+		return
 	case runner.Failed:
 		goesOn = p.retriesRecord()
 		p.notBefore = p.last.FinishedAt.Add(p.Retry.Delay(p.failures, nil))
@@ -85,7 +96,7 @@ func (p *place) resume() {
 // was going to follow it.
 func (p *place) retriesRecord() bool {
 	switch p.last.Reason {
-	case runner.ReasonError, runner.ReasonPanic, runner.ReasonTimeout:
+	case runner.ReasonError, runner.ReasonPanic, runner.ReasonTimeout, runner.ReasonSpace:
 		return p.failures <= p.Retry.Max && p.retriesExit(p.last.ExitCode)
 	default:
 		return false
@@ -121,14 +132,19 @@ func (r *run) collectRelics(earlier []runner.Attempt) {
 		if !found {
 			continue
 		}
-		if extra := len(output.Tail) - r.TailBytes; extra > 0 {
-			output.Tail = output.Tail[extra:]
-			output.Cut += int64(extra)
-		}
-		a.OutputBytes = int64(len(output.Head)) + output.Cut + int64(len(output.Tail))
-		a.OutputCut = output.Cut
-		r.relics = append(r.relics, runner.End{Attempt: a, Output: output})
+		r.relics = append(r.relics, r.relic(a, output))
 	}
+}
+
+// relic completes an attempt with the live output that was found of it.
+func (r *run) relic(a runner.Attempt, output runner.Output) runner.End {
+	if extra := len(output.Tail) - r.TailBytes; extra > 0 {
+		output.Tail = output.Tail[extra:]
+		output.Cut += int64(extra)
+	}
+	a.OutputBytes = int64(len(output.Head)) + output.Cut + int64(len(output.Tail))
+	a.OutputCut = output.Cut
+	return runner.End{Attempt: a, Output: output}
 }
 
 // history reads what jobs did before, for the job that asks.

@@ -38,6 +38,13 @@ type run struct {
 	// litter tells that the run may have live output of a dead process, which
 	// is removed once the relics are on record.
 	litter bool
+	// judged are jobs whose attempts planned a restart that has happened.
+	judged []*place
+	// handed tells that an attempt was handed over to the next process, so that
+	// nothing new begins in this one.
+	handed bool
+	// notes are what people should know about the run in the end.
+	notes notes
 	// shortened tells that a cancel or the run's timeout kept a job from
 	// starting or cut one short: without that they came too late to matter.
 	shortened bool
@@ -59,7 +66,11 @@ func (r *run) execute() {
 		return
 	}
 	if err := r.compile(); err != nil {
-		r.refuse(err)
+		r.refuse(err, earlier)
+		return
+	}
+	if text := r.outsideWindow(earlier); text != "" {
+		r.end(&runner.Finish{State: runner.Skipped, Reason: runner.ReasonWindow, Message: text})
 		return
 	}
 	r.completions = make(chan *attempt, len(r.graph.places))
@@ -75,6 +86,8 @@ func (r *run) execute() {
 		})
 		defer end.Stop()
 	}
+	unbind := r.bindToWindow()
+	defer unbind()
 	started := runner.RunStarted{Run: r.record, Jobs: r.graph.names()}
 	for _, p := range r.graph.places {
 		if p.phase == ended {
@@ -82,6 +95,9 @@ func (r *run) execute() {
 		}
 	}
 	r.tell(started)
+	for _, p := range r.judged {
+		r.judge(p)
+	}
 	r.loop()
 }
 
@@ -120,8 +136,9 @@ func (r *run) compile() error {
 	}, func(error) {})
 }
 
-// refuse ends a run whose frozen workflow no longer loads.
-func (r *run) refuse(err error) {
+// refuse ends a run whose frozen workflow no longer loads, and with it attempts
+// that planned a restart, because nobody can judge them.
+func (r *run) refuse(err error, earlier []runner.Attempt) {
 	if level, _ := r.halt.state(); level >= stopping {
 		r.giveBack()
 		return
@@ -133,8 +150,13 @@ func (r *run) refuse(err error) {
 	if hint := jobs.HintOf(err); hint != "" {
 		message += " (" + hint + ")"
 	}
-	finish := &runner.Finish{State: runner.Failed, Reason: runner.ReasonSpec, Message: message}
-	if _, err := r.advance(runner.Step{Finish: finish}); err != nil {
+	r.endUnjudged(earlier, message)
+	r.end(&runner.Finish{State: runner.Failed, Reason: runner.ReasonSpec, Message: message})
+}
+
+// end puts the end of a run on record that has no graph, or no need of it.
+func (r *run) end(finish *runner.Finish) {
+	if _, err := r.advance(runner.Step{Ended: r.relics, Finish: finish}); err != nil {
 		r.leave(err)
 		return
 	}
@@ -150,9 +172,10 @@ func (r *run) loop() {
 			r.leave(cause)
 			return
 		}
+		r.handOver()
 		m := r.nextMove(level, cause)
 		if m.empty() {
-			if level == stopping && r.underway == 0 {
+			if (level == stopping || r.handed) && r.underway == 0 {
 				r.giveBack()
 				return
 			}
@@ -199,6 +222,9 @@ func (r *run) wait() {
 }
 
 func (r *run) receive(a *attempt) {
+	if a.handedOver.Load() {
+		return // it does not count any more
+	}
 	r.underway--
 	r.done = append(r.done, a)
 }
@@ -207,7 +233,8 @@ func (r *run) receive(a *attempt) {
 // may begin; zero for none.
 func (r *run) nextDue() time.Time {
 	var earliest time.Time
-	if r.graph.count(running) >= r.plan.Parallel {
+	level, _ := r.halt.state()
+	if r.handed || level >= stopping || r.graph.count(running) >= r.plan.Parallel {
 		return earliest
 	}
 	for _, p := range r.graph.places {
@@ -216,40 +243,6 @@ func (r *run) nextDue() time.Time {
 		}
 	}
 	return earliest
-}
-
-// watch looks every second for a cancel and for a later owner. The function
-// that it returns ends the watching.
-func (r *run) watch() (stop func()) {
-	ctx, cancel := context.WithCancel(r.halt.shutdown)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		ticker := time.NewTicker(watchEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-			by, err := r.Ledger.Watch(ctx, r.claim)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil && urgencyOf(err) == superseded:
-				r.halt.end(runner.ErrSuperseded)
-			case err != nil:
-				r.log.Debug("look for a cancel", "error", err)
-			case by != "":
-				r.halt.end(&runner.CanceledError{By: by})
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-over
-	}
 }
 
 // finished tells of the run's end and cleans up after it.
@@ -287,6 +280,7 @@ func (r *run) leave(err error) {
 	} else {
 		r.halt.end(errUnrecordable)
 	}
+	r.handOver()
 	for r.underway > 0 {
 		r.receive(<-r.completions)
 	}

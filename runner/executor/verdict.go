@@ -12,7 +12,8 @@ import (
 // verdict judges the run whose jobs have all ended. From bad to good, the first
 // that applies:
 //
-//	a cancel or the run's timeout cut it short   canceled/user, failed/timeout
+//	a cancel, the run's timeout or the close     canceled/user, failed/timeout,
+//	of its window cut it short                   canceled/window
 //	a job is lost, continue_on_error or not      failed/crash
 //	jobs were canceled and none failed           canceled/<their reason>
 //	a job failed                                 failed/<its reason>
@@ -24,6 +25,8 @@ func (r *run) verdict(level urgency, cause error) *runner.Finish {
 		f := &runner.Finish{State: runner.Canceled, Reason: runner.ReasonUser, Message: cause.Error()}
 		if errors.Is(cause, runner.ErrTimeout) {
 			f.State, f.Reason = runner.Failed, runner.ReasonTimeout
+		} else if _, closed := errors.AsType[*runner.WindowError](cause); closed {
+			f.Reason = runner.ReasonWindow
 		}
 		return f
 	}

@@ -68,6 +68,10 @@ type Command struct {
 	// see KillMarked. Marks missing in Env are added to it. Their values also
 	// name the cgroup, so they must not be secret.
 	Marks []string
+	// Survives lets the main process live on when this process dies, until
+	// somebody calls KillMarked; else it dies with it. Its streams should be
+	// files then, since nobody reads a pipe any more.
+	Survives bool
 
 	hooks hooks
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -134,4 +135,25 @@ func (id *Identity) UnmarshalText(text []byte) error {
 		*id = parsed
 	}
 	return err
+}
+
+// Booting is one start of this host.
+type Booting struct {
+	// ID is the random id of the boot.
+	ID string
+	// At is when it was, in whole seconds, as the present clock tells it.
+	At time.Time
+}
+
+// Boot is the start of this host that lasts.
+func Boot() (Booting, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return Booting{}, fmt.Errorf("identify this boot: %w", err)
+	}
+	at, err := bootTime()
+	if err != nil {
+		return Booting{}, fmt.Errorf("identify this boot: %w", err)
+	}
+	return Booting{ID: strings.TrimSpace(string(id)), At: at}, nil
 }

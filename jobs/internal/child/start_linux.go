@@ -95,6 +95,9 @@ func (r *running) plan() (*syscall.ProcAttr, error) {
 	attr := &syscall.ProcAttr{Dir: c.Dir, Env: c.environ(), Sys: &syscall.SysProcAttr{
 		Setsid: true, Pdeathsig: syscall.SIGKILL,
 	}}
+	if c.Survives {
+		attr.Sys.Pdeathsig = 0
+	}
 	if c.Dir != "" {
 		info, err := os.Stat(c.Dir)
 		if err == nil && !info.IsDir() {
@@ -153,7 +156,8 @@ func (r *running) spawn(attr *syscall.ProcAttr) error {
 	if r.cmd.hooks.parent != "" {
 		parent = r.cmd.hooks.parent
 	}
-	if parent != "" && !r.cmd.hooks.walk {
+	// What outlives this process may move to a cgroup of its own.
+	if parent != "" && !r.cmd.hooks.walk && !r.cmd.Survives {
 		t, err := newCgroup(parent, r.cmd.Marks, &r.host.seq)
 		if err == nil {
 			t.family, t.main, t.exited, r.tree = family, r.main, r.hasExited, t

@@ -22,6 +22,9 @@ type Sweep struct {
 	// Marks are the leading Marks of the commands, all of which must match: those of
 	// a run, or of a run and one of its jobs. None is an error.
 	Marks []string
+	// Spare are further lists of marks: what carries all marks of one of them, its
+	// descendants and cgroups are left alone.
+	Spare [][]string
 	// Since is when the first of these commands can have started. A process which
 	// is younger, could be one of them and may not be looked into is counted in
 	// Swept.Unreadable; with a zero Since none is.
@@ -54,13 +57,10 @@ type Swept struct {
 // The error is a *LeftoverError when processes or cgroups remain. When ctx ends
 // nothing more is signaled and the error wraps its cause.
 func KillMarked(ctx context.Context, s Sweep) (Swept, error) {
-	if err := checkMarks(s.Marks); err != nil {
+	w, err := newSweeper(s)
+	if err != nil {
 		return Swept{}, fmt.Errorf("sweep processes: %w", err)
 	}
-	if len(s.Marks) == 0 {
-		return Swept{}, errors.New("sweep processes: no marks, everything would match")
-	}
-	w := &sweeper{Sweep: s, family: thisProcess().family, seen: map[process]bool{}}
 	found, err := w.pass(ctx, unix.SIGTERM, orDefault(s.Grace, DefaultGrace))
 	if err == nil && len(found) > 0 {
 		found, err = w.pass(ctx, unix.SIGKILL, killWait)
@@ -83,6 +83,31 @@ func KillMarked(ctx context.Context, s Sweep) (Swept, error) {
 		return swept, &LeftoverError{Name: strings.Join(s.Marks, " "), PIDs: pids, Err: err}
 	}
 	return swept, nil
+}
+
+// CountMarked counts the processes that KillMarked would end.
+func CountMarked(marks []string) (int, error) {
+	w, err := newSweeper(Sweep{Marks: marks})
+	if err != nil {
+		return 0, fmt.Errorf("look for processes: %w", err)
+	}
+	found, err := w.find()
+	if err != nil {
+		return 0, fmt.Errorf("look for processes: %w", err)
+	}
+	return len(found), nil
+}
+
+func newSweeper(s Sweep) (*sweeper, error) {
+	if len(s.Marks) == 0 {
+		return nil, errors.New("no marks, everything would match")
+	}
+	for _, marks := range append([][]string{s.Marks}, s.Spare...) {
+		if err := checkMarks(marks); err != nil {
+			return nil, err
+		}
+	}
+	return &sweeper{Sweep: s, family: thisProcess().family, seen: map[process]bool{}}, nil
 }
 
 // sweeper is one sweep under way.
@@ -155,7 +180,10 @@ func (w *sweeper) find() (map[int]process, error) {
 	if err != nil {
 		return nil, err
 	}
-	spared := w.spared(all)
+	spared, err := w.spared(all)
+	if err != nil {
+		return nil, err
+	}
 	found := map[int]process{}
 	w.unreadable = 0
 	for pid, p := range all {
@@ -208,11 +236,17 @@ func (w *sweeper) findCgroups(all map[int]process, spared map[int]bool, found ma
 	return nil
 }
 
-// spared are this process, its ancestors, and the commands it has under way.
-func (w *sweeper) spared(all map[int]process) map[int]bool {
+// spared are this process, its ancestors, the commands it has under way, and
+// what Spare names.
+func (w *sweeper) spared(all map[int]process) (map[int]bool, error) {
 	own := map[int]process{}
 	for _, pid := range w.family.roots() {
 		own[pid] = all[pid]
+	}
+	for _, marks := range w.Spare {
+		if err := named(all, marks, own); err != nil {
+			return nil, err
+		}
 	}
 	descent(all, own)
 	spared := map[int]bool{}
@@ -222,7 +256,39 @@ func (w *sweeper) spared(all map[int]process) map[int]bool {
 	for pid := w.family.pid; pid > 0 && !spared[pid]; pid = all[pid].ppid {
 		spared[pid] = true
 	}
-	return spared
+	return spared, nil
+}
+
+// named adds the processes that carry the marks or are in a cgroup made for
+// them.
+func named(all map[int]process, marks []string, to map[int]process) error {
+	for pid, p := range all {
+		if p.dead() || p.kernel {
+			continue
+		}
+		marked, err := hasMarks(pid, marks)
+		switch {
+		case marked:
+			to[pid] = p
+		case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		default:
+			return err
+		}
+	}
+	dirs, err := markedCgroups(marks)
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		pids, err := cgroupMembers(dir)
+		if err != nil {
+			return err
+		}
+		for _, pid := range pids {
+			to[pid] = all[pid]
+		}
+	}
+	return nil
 }
 
 // suspect tells whether a process that may not be looked into could be ours: it
