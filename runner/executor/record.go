@@ -31,7 +31,7 @@ func writePolicy() retry.Policy {
 // refuses for good. It gives up when the run is superseded, and writeBound
 // after a shutdown began.
 func (r *run) persist(what string, do func(ctx context.Context) error) error {
-	return r.persistWithin(r.halt.writes, what, do) //nolint:contextcheck // halt holds the run's contexts
+	return r.persistWithin(r.halt.writes, what, do)
 }
 
 // persistWithin also gives up when parent ends.

@@ -44,6 +44,7 @@ type Queue struct {
 
 	mu      sync.Mutex
 	used    bool
+	held    bool
 	waiting []runner.RunID
 	queued  map[runner.RunID]bool
 	// active are the runs that handlers work on.
@@ -103,6 +104,37 @@ func (q *Queue) ring() {
 	case q.bell <- struct{}{}:
 	default:
 	}
+}
+
+// Hold keeps the queue from handing out runs until Resume; what is delivered
+// meanwhile waits, and what runs goes on. It may be called when the queue is
+// held already.
+func (q *Queue) Hold() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held = true
+}
+
+// Resume lets the queue hand out runs again.
+func (q *Queue) Resume() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held = false
+	q.ring()
+}
+
+// Running returns how many runs handlers work on.
+func (q *Queue) Running() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.active)
+}
+
+// Waiting returns how many delivered runs wait to be handed out.
+func (q *Queue) Waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }
 
 // Interrupt implements queue.Queue.
@@ -183,12 +215,12 @@ type delivery struct {
 	ctx context.Context
 }
 
-// take returns what the free slots can hold, oldest first; nothing once ctx
-// has ended.
+// take returns what the free slots can hold, oldest first; nothing while the
+// queue is held, and nothing once ctx has ended.
 func (q *Queue) take(ctx context.Context) (taken []delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for ctx.Err() == nil && len(q.waiting) > 0 && len(q.active) < q.options.Slots {
+	for ctx.Err() == nil && !q.held && len(q.waiting) > 0 && len(q.active) < q.options.Slots {
 		id := q.waiting[0]
 		q.waiting = q.waiting[1:]
 		delete(q.queued, id)

@@ -173,6 +173,33 @@ func TestQueue_Drain(t *testing.T) {
 	})
 }
 
+func TestQueue_Hold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := local.New(local.Options{Backlog: &backlog{ids: ids(0, 3)}, Slots: 1})
+		d := &diary{take: time.Minute}
+		stop := start(t, q, d.handle)
+		synctest.Wait()
+		q.Hold()
+		deliver(t, q, ids(3, 5)...)
+		if q.Running() != 1 || q.Waiting() != 4 {
+			t.Errorf("%d running, %d waiting; want 1 and 4", q.Running(), q.Waiting())
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(d.began) != 1 || q.Running() != 0 || q.Waiting() != 4 {
+			t.Errorf("held: %d begun, %d running, %d waiting", len(d.began), q.Running(), q.Waiting())
+		}
+		q.Hold()
+		q.Resume()
+		time.Sleep(time.Hour)
+		stop()
+		if diff := cmp.Diff(ids(0, 5), d.began); diff != "" || q.Waiting() != 0 {
+			t.Errorf("after Resume, %d waiting (-want +got):\n%s", q.Waiting(), diff)
+		}
+	})
+}
+
 func TestQueue_Interrupt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
