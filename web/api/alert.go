@@ -31,7 +31,7 @@ func NewIncident(i runner.Incident) Incident {
 	return Incident{
 		ID: i.ID, Fingerprint: i.Fingerprint, State: i.State, Workflow: i.Workflow, Severity: i.Severity,
 		Reason: i.Reason, Title: i.Title, Run: i.Run, Resolver: i.Resolver, Channels: filled(i.Channels),
-		Count: i.Count, At: i.At.UTC(), OpenedAt: i.OpenedAt.UTC(), LastAt: i.LastAt.UTC(), ResolvedAt: instant(i.ResolvedAt),
+		Count: i.Count, At: i.At.UTC(), OpenedAt: i.OpenedAt.UTC(), LastAt: i.LastAt.UTC(), ResolvedAt: Instant(i.ResolvedAt),
 	}
 }
 
@@ -81,7 +81,7 @@ func NewNotice(n runner.Notice) Notice {
 	return Notice{
 		ID: n.ID, Incident: n.Incident, Channel: n.Channel, Action: n.Action, Combined: n.Combined,
 		Subject: n.Subject, Text: n.Text, State: n.State, Attempts: n.Attempts, CreatedAt: n.CreatedAt.UTC(),
-		NextAt: instant(n.NextAt), EndedAt: instant(n.EndedAt), Receipt: n.Receipt, Error: n.Error,
+		NextAt: Instant(n.NextAt), EndedAt: Instant(n.EndedAt), Receipt: n.Receipt, Error: n.Error,
 	}
 }
 

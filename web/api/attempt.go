@@ -44,7 +44,7 @@ type Artifact struct {
 func NewAttempt(a runner.Attempt) Attempt {
 	v := Attempt{
 		Job: a.Job, Kind: a.Kind, Number: a.Number, State: a.State, Reason: a.Reason,
-		Error: a.Error, Hint: a.Hint, FinishedAt: instant(a.FinishedAt),
+		Error: a.Error, Hint: a.Hint, FinishedAt: Instant(a.FinishedAt),
 		DurationSeconds: Seconds(a.StartedAt, a.FinishedAt), Superseded: a.Superseded,
 		Summary: a.Result.Summary, Values: mapped(a.Result.Values), Outputs: mapped(a.Result.Outputs),
 		Findings:    filled(a.Result.Findings),
@@ -52,7 +52,7 @@ func NewAttempt(a runner.Attempt) Attempt {
 		OutputBytes: a.OutputBytes, OutputCut: a.OutputCut,
 	}
 	if Began(a) {
-		v.StartedAt = instant(a.StartedAt)
+		v.StartedAt = Instant(a.StartedAt)
 	}
 	if a.ExitCode >= 0 {
 		v.ExitCode = &a.ExitCode

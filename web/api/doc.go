@@ -10,8 +10,8 @@ package api
 
 import "time"
 
-// instant is a time as JSON, null for the zero time.
-func instant(t time.Time) *time.Time {
+// Instant is a time as JSON, null for the zero time.
+func Instant(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}

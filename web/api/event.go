@@ -104,7 +104,7 @@ func NewEvent(e runner.Event) (Event, bool) {
 			AttemptName: AttemptName(e.Key), Done: e.Done, Total: e.Total, Unit: e.Unit, At: e.At.UTC(),
 		}}, true
 	case runner.AttemptWaiting:
-		w := &Waiting{AttemptName: AttemptName(e.Key), Until: instant(e.Until), Error: e.Error}
+		w := &Waiting{AttemptName: AttemptName(e.Key), Until: Instant(e.Until), Error: e.Error}
 		if e.Holder != nil {
 			holder := LockHolder(*e.Holder)
 			holder.AcquiredAt = holder.AcquiredAt.UTC()

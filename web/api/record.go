@@ -38,7 +38,7 @@ func NewRunRecord(r runner.Run, attempts []runner.Attempt, interrupted bool) Run
 		Run: NewRun(r, attempts, interrupted), Spec: Spec{Digest: r.Spec.Digest},
 		Host: r.Host, Only: filled(r.Jobs), Asked: r.Request.State, Overlap: r.Overlap,
 		Approval: r.Approval, ApprovedBy: r.ApprovedBy, Alert: r.Alert,
-		Slots: r.Slots, LastSlot: instant(r.LastSlot), Owner: r.Owner,
+		Slots: r.Slots, LastSlot: Instant(r.LastSlot), Owner: r.Owner,
 	}
 }
 
@@ -76,7 +76,7 @@ type AttemptRecord struct {
 // NewAttemptRecord makes the JSON form of an attempt for the API.
 func NewAttemptRecord(a runner.Attempt) AttemptRecord {
 	return AttemptRecord{
-		Attempt: NewAttempt(a), Run: a.Run, Epoch: a.Epoch, Planned: a.Planned, RecordedAt: instant(a.StartedAt),
+		Attempt: NewAttempt(a), Run: a.Run, Epoch: a.Epoch, Planned: a.Planned, RecordedAt: Instant(a.StartedAt),
 	}
 }
 

@@ -58,7 +58,7 @@ func NewRun(r runner.Run, attempts []runner.Attempt, interrupted bool) Run {
 	v := Run{
 		ID: r.ID, Workflow: r.Spec.Workflow, State: r.State, Reason: r.Reason, Message: r.Message,
 		Trigger: r.Trigger, Slot: r.Slot.UTC(), QueuedAt: r.QueuedAt.UTC(),
-		StartedAt: instant(r.StartedAt), FinishedAt: instant(r.FinishedAt),
+		StartedAt: Instant(r.StartedAt), FinishedAt: Instant(r.FinishedAt),
 		DurationSeconds: Seconds(r.StartedAt, r.FinishedAt),
 		Node:            r.Node, By: r.By, CanceledBy: r.CanceledBy, ReopenedBy: r.ReopenedBy,
 		Interrupted: interrupted, DryRun: r.DryRun, Epoch: r.Epoch,

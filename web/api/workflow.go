@@ -39,7 +39,7 @@ type Last struct {
 func NewLast(r runner.Run, interrupted bool) *Last {
 	return &Last{
 		ID: r.ID, State: r.State, Reason: r.Reason, Interrupted: interrupted, QueuedAt: r.QueuedAt.UTC(),
-		StartedAt: instant(r.StartedAt), FinishedAt: instant(r.FinishedAt), DurationSeconds: Seconds(r.StartedAt, r.FinishedAt),
+		StartedAt: Instant(r.StartedAt), FinishedAt: Instant(r.FinishedAt), DurationSeconds: Seconds(r.StartedAt, r.FinishedAt),
 	}
 }
 
@@ -62,7 +62,7 @@ type Pause struct {
 func NewPause(p runner.Pause) Pause {
 	return Pause{
 		Workflow: p.Workflow, By: p.By, Reason: p.Why, Since: p.Since.UTC(),
-		Until: instant(p.Until), RemindedAt: instant(p.RemindedAt),
+		Until: Instant(p.Until), RemindedAt: Instant(p.RemindedAt),
 	}
 }
 

@@ -1,0 +1,213 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+const (
+	// mostBody bounds what is read of a request.
+	mostBody = 1 << 20
+	// readBodyWithin is how long a client may take to send it.
+	readBodyWithin = 10 * time.Second
+	// writeWithin is how long a client may take to receive one write.
+	writeWithin = 30 * time.Second
+	// longestVia bounds ByHeader.
+	longestVia = 100
+)
+
+// ByHeader is the header in which a client says what it is, such as "cli". It
+// goes into the record behind the name of who asks, which no header can
+// change.
+const ByHeader = "Upkeep-By"
+
+// RequestIDHeader names a request in the answer and in the log. A client may
+// choose it.
+const RequestIDHeader = "X-Request-Id"
+
+// Identity is who asks, as the transport proved it.
+type Identity struct {
+	// Name is the user's name.
+	Name string
+	// Trusted tells whether the user may use the API.
+	Trusted bool
+}
+
+type (
+	identityKey  struct{}
+	requestIDKey struct{}
+	byKey        struct{}
+)
+
+// Identify adds who asks to the context of a connection or a request.
+func Identify(ctx context.Context, who Identity) context.Context {
+	return context.WithValue(ctx, identityKey{}, who)
+}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// askedBy names who asks, for the record.
+func askedBy(ctx context.Context) string {
+	by, _ := ctx.Value(byKey{}).(string)
+	return by
+}
+
+// ownID matches request IDs that a client may choose.
+var ownID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// guard is around every request: it names and logs it, catches panics, reads
+// the body within bounds, and finds out who asks.
+func (s *Server) guard(next *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(RequestIDHeader)
+		if !ownID.MatchString(id) {
+			id = uuid.NewString()
+		}
+		began := time.Now()
+		ctx := context.WithValue(r.Context(), requestIDKey{}, id)
+		rec := &recorder{ResponseWriter: w, control: http.NewResponseController(w)}
+		header := rec.Header()
+		header.Set(RequestIDHeader, id)
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Cache-Control", "no-store")
+		defer func() {
+			s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("request", id), slog.String("method", r.Method),
+				slog.String("path", r.URL.Path), slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
+				slog.Duration("took", time.Since(began)), slog.String("by", askedBy(ctx)))
+		}()
+		defer func() { s.caught(ctx, rec, r, recover()) }()
+		var admitted bool
+		if ctx, admitted = s.admit(ctx, rec, r); !admitted {
+			return
+		}
+		if r = r.WithContext(ctx); s.readBody(rec, r) {
+			route(next, rec, r)
+		}
+	})
+}
+
+// caught ends a request whose handler panicked.
+func (s *Server) caught(ctx context.Context, rec *recorder, r *http.Request, thrown any) {
+	if thrown == nil {
+		return
+	}
+	if err, ok := thrown.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(thrown)
+	}
+	s.log.LogAttrs(ctx, slog.LevelError, "a request panicked", slog.String("request", requestID(ctx)),
+		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("panic", fmt.Sprint(thrown)), slog.String("stack", string(debug.Stack())))
+	if rec.status != 0 {
+		// Half an answer must not look like a whole one.
+		panic(http.ErrAbortHandler)
+	}
+	writeProblem(rec, ctx, api.NewProblem(api.CodeInternal, "", "upkeep met an error that it did not expect; its log says more under the request's ID"))
+}
+
+// public are the addresses that anybody may ask who reaches the server.
+func public(path string) bool {
+	return path == "/livez" || path == "/readyz" || path == "/health"
+}
+
+// admit finds out who asks; it answers itself and returns false when they may
+// not.
+func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Request) (context.Context, bool) {
+	who, known := ctx.Value(identityKey{}).(Identity)
+	switch {
+	case public(r.URL.Path):
+		return ctx, true
+	case !known:
+		writeProblem(w, ctx, api.NewProblem(api.CodeUnauthenticated, "", "nobody can tell who asks"))
+		return ctx, false
+	case !who.Trusted:
+		writeProblem(w, ctx, api.NewProblem(api.CodeForbidden, "ask as root or as the user of the daemon", "user "+who.Name+" may not use this socket"))
+		return ctx, false
+	}
+	via := r.Header.Get(ByHeader)
+	if via == "" {
+		via = "api"
+	}
+	if len(via) > longestVia || strings.ContainsFunc(via, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		writeProblem(w, ctx, api.NewProblem(api.CodeInvalid, fmt.Sprintf("at most %d printable bytes", longestVia), "the header "+ByHeader+" makes no sense"))
+		return ctx, false
+	}
+	return context.WithValue(ctx, byKey{}, fmt.Sprintf("%s@%s (%s)", who.Name, s.host, via)), true
+}
+
+// readBody reads the request's body within bounds of length and time, so that
+// no handler waits for a client. It answers itself and returns false when that
+// fails.
+func (s *Server) readBody(rec *recorder, r *http.Request) bool {
+	if r.Body == nil || r.Body == http.NoBody {
+		return true
+	}
+	rec.deadline(rec.control.SetReadDeadline, readBodyWithin)
+	body, err := io.ReadAll(http.MaxBytesReader(rec, r.Body, mostBody-1))
+	rec.deadline(rec.control.SetReadDeadline, 0)
+	switch {
+	case err == nil:
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return true
+	case is[*http.MaxBytesError](err):
+		writeProblem(rec, r.Context(), api.NewProblem(api.CodeTooLarge, "", fmt.Sprintf("the body is %d bytes long or more", mostBody)))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		writeProblem(rec, r.Context(), api.NewProblem(api.CodeUnavailable, "", fmt.Sprintf("the body did not arrive within %s", readBodyWithin)))
+	default:
+		writeProblem(rec, r.Context(), api.NewProblem(api.CodeInvalid, "", "the body could not be read"))
+	}
+	return false
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// route hands a request over, and answers in our form when no handler does.
+func route(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	handler, pattern := mux.Handler(r)
+	if pattern != "" {
+		mux.ServeHTTP(w, r)
+		return
+	}
+	probe := &probe{header: http.Header{}}
+	handler.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		allow := probe.header.Get("Allow")
+		w.Header().Set("Allow", allow)
+		writeProblem(w, r.Context(), api.NewProblem(api.CodeNoMethod, "use "+allow, "this address does not answer "+r.Method))
+		return
+	}
+	writeProblem(w, r.Context(), api.NewProblem(api.CodeNotFound, "", "there is nothing at this address"))
+}
+
+// writeProblem answers with a problem outside of huma.
+func writeProblem(w http.ResponseWriter, ctx context.Context, p *api.Problem) {
+	p.RequestID = requestID(ctx)
+	body, err := json.Marshal(p)
+	if err != nil {
+		body = []byte("{}")
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body) // a client that has gone needs no answer
+}

@@ -1,0 +1,124 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// operation says what one address does.
+type operation struct {
+	id, method, path string
+	summary          string
+	doc              string
+	tag              string
+	// status is the one of success, 0 for 200.
+	status int
+	// content describes an answer that is not JSON.
+	content map[string]*huma.MediaType
+}
+
+// add registers an operation below Prefix.
+func add[I, O any](s *Server, op operation, handle func(context.Context, *I) (*O, error)) {
+	o := huma.Operation{
+		OperationID: op.id, Method: op.method, Path: Prefix + op.path, Summary: op.summary, Description: op.doc,
+		Tags: []string{op.tag}, DefaultStatus: op.status,
+		BodyReadTimeout: -1, // the guard has read the body
+		Responses:       map[string]*huma.Response{"default": problemResponse(s.api)},
+	}
+	if op.content != nil {
+		o.Responses["200"] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.content}
+	}
+	huma.Register(s.api, o, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.explain(ctx, op.id, err)
+		}
+		return out, nil
+	})
+}
+
+// problemResponse documents what every operation may answer.
+func problemResponse(a huma.API) *huma.Response {
+	return &huma.Response{
+		Description: "a problem; its code says of what kind",
+		Content: map[string]*huma.MediaType{
+			"application/problem+json": {Schema: schemaOf[api.Problem](a)},
+		},
+	}
+}
+
+// explain turns an error into an answer. What is not for everybody's eyes goes
+// to the log.
+func (s *Server) explain(ctx context.Context, operation string, err error) *api.Problem {
+	p := api.ProblemOf(err)
+	if p.Code == api.CodeInternal {
+		s.log.LogAttrs(ctx, slog.LevelError, "a request failed", slog.String("operation", operation),
+			slog.String("request", requestID(ctx)), slog.Any("error", err))
+	}
+	return p
+}
+
+// document is the OpenAPI document in both forms.
+type document struct{ json, yaml []byte }
+
+// OpenAPI returns the OpenAPI 3.1 document of the API as YAML.
+func (s *Server) OpenAPI() ([]byte, error) {
+	d, err := s.spec()
+	return d.yaml, err
+}
+
+// describe writes the document.
+func describe(a huma.API) (document, error) {
+	spec := a.OpenAPI()
+	schemas := spec.Components.Schemas.Map()
+	// huma registers its own error type, which no operation answers.
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+	for _, field := range nullableObjects() {
+		schema, name, _ := strings.Cut(field, ".")
+		if err := makeNullable(schemas[schema], name); err != nil {
+			return document{}, fmt.Errorf("describe the API: %s: %w", field, err)
+		}
+	}
+	var d document
+	var err error
+	if d.json, err = json.Marshal(spec); err != nil {
+		return d, fmt.Errorf("describe the API: %w", err)
+	}
+	if d.yaml, err = spec.YAML(); err != nil {
+		return d, fmt.Errorf("describe the API: %w", err)
+	}
+	d.yaml = bytes.TrimLeft(d.yaml, "\n")
+	return d, nil
+}
+
+// nullableObjects are the fields that hold an object or null; huma has no tag
+// for them.
+func nullableObjects() []string {
+	return []string{"Workflow.last", "Workflow.paused", "Waiting.holder"}
+}
+
+// makeNullable lets a property also be null.
+func makeNullable(schema *huma.Schema, name string) error {
+	if schema == nil || schema.Properties[name] == nil {
+		return fmt.Errorf("there is no such property")
+	}
+	property := schema.Properties[name]
+	if property.Ref == "" {
+		return nil // done before
+	}
+	schema.Properties[name] = &huma.Schema{
+		Description: property.Description,
+		AnyOf:       []*huma.Schema{{Ref: property.Ref}, {Type: "null"}},
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package web
+
+import (
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// Prefix is where the API begins.
+const Prefix = "/api/v1"
+
+// Options are what a server needs. All of them are required, but for those
+// that have a default.
+type Options struct {
+	// Runs, Slots and Alerts read the ledger.
+	Runs   runner.Reader
+	Slots  runner.SlotReader
+	Alerts runner.AlertReader
+	// Commands, Notices and Service carry out what is asked.
+	Commands Commands
+	Notices  Notices
+	Service  Service
+	// Catalog is the configuration in force.
+	Catalog Catalog
+	// Hub has the events of the runs that this process executes.
+	Hub *Hub
+	Log *slog.Logger
+	// Version is the program's; the default is "dev".
+	Version string
+	// Poll is how often a run that another process executes is looked at for
+	// those who follow it; the default is 2 seconds.
+	Poll time.Duration
+	// Heartbeat is how often a silent stream says that it is alive; the default
+	// is 15 seconds.
+	Heartbeat time.Duration
+}
+
+// Server answers the API. Its methods may be called from several goroutines.
+type Server struct {
+	o      Options
+	host   string
+	log    *slog.Logger
+	api    huma.API
+	mux    *http.ServeMux
+	once   *onceKeys
+	spec   func() (document, error)
+	http   *http.Server
+	ending chan struct{} // closed when streams have to end
+	end    func()
+}
+
+// New makes a server that does not listen yet.
+func New(o Options) *Server {
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	if o.Poll <= 0 {
+		o.Poll = 2 * time.Second
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = 15 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	s := &Server{o: o, host: host, log: o.Log, mux: http.NewServeMux(), once: newOnceKeys(), ending: make(chan struct{})}
+	s.end = sync.OnceFunc(func() { close(s.ending) })
+	s.api = humago.New(s.mux, configuration(o.Version))
+	s.registerRuns()
+	s.registerControl()
+	s.registerFollowing()
+	s.registerWorkflows()
+	s.registerAlerts()
+	s.registerService()
+	s.spec = sync.OnceValues(func() (document, error) { return describe(s.api) })
+	s.registerPlain()
+	s.http = newHTTPServer(s)
+	return s
+}
+
+// configuration is that of huma. Its own pages and error type are left out:
+// the pages load scripts from elsewhere, the errors repeat what was sent.
+func configuration(version string) huma.Config {
+	c := huma.DefaultConfig("upkeep", version)
+	c.DocsPath, c.SchemasPath, c.OpenAPIPath = "", "", ""
+	c.CreateHooks = nil // no $schema links in answers
+	c.RejectUnknownQueryParameters = true
+	c.Info.Description = "What upkeep knows and does, over the unix socket of a daemon."
+	c.Transformers = []huma.Transformer{problems}
+	return c
+}
+
+// Handler returns the API without a listener. Whoever calls it has to say who
+// asks by Identify, or is answered CodeUnauthenticated.
+func (s *Server) Handler() http.Handler { return s.guard(s.mux) }
+
+// reply is the output of an operation.
+type reply[B any] struct{ Body B }
+
+func ok[B any](body B) (*reply[B], error) { return &reply[B]{Body: body}, nil }
+
+// problems turns huma's own errors into ours, without the values that were
+// sent, and names the request in all.
+func problems(ctx huma.Context, _ string, v any) (any, error) {
+	switch p := v.(type) {
+	case *huma.ErrorModel:
+		out := api.NewProblem(codeOfStatus(p.Status), "", p.Detail)
+		out.Title, out.Status = http.StatusText(p.Status), p.Status
+		for _, e := range p.Errors {
+			out.Errors = append(out.Errors, api.Wrong{Location: e.Location, Message: e.Message})
+		}
+		out.RequestID = requestID(ctx.Context())
+		return out, nil
+	case *api.Problem:
+		named := *p
+		named.RequestID = requestID(ctx.Context())
+		return &named, nil
+	}
+	return v, nil
+}
+
+// codeOfStatus places the statuses that huma answers by itself.
+func codeOfStatus(status int) api.Code {
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		return api.CodeTooLarge
+	case http.StatusUnsupportedMediaType:
+		return api.CodeUnsupported
+	case http.StatusRequestTimeout:
+		return api.CodeUnavailable
+	}
+	if status >= http.StatusInternalServerError {
+		return api.CodeInternal
+	}
+	return api.CodeInvalid
+}

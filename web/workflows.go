@@ -1,0 +1,228 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// registerWorkflows adds what is known of workflows, their slots and pauses.
+func (s *Server) registerWorkflows() {
+	const tag = "workflows"
+	add(s, operation{
+		id: "list-workflows", method: http.MethodGet, path: "/workflows", tag: tag,
+		summary: "List the configured workflows with their next slot, last run, pause and freshness",
+	}, s.listWorkflows)
+	add(s, operation{id: "list-pauses", method: http.MethodGet, path: "/pauses", tag: tag, summary: "List the pauses in force"}, s.listPauses)
+	add(s, operation{
+		id: "pause-workflow", method: http.MethodPost, path: "/workflows/{workflow}/pause", tag: tag,
+		summary: "Keep the slots of a workflow from running, or change its pause",
+	}, s.pauseWorkflow)
+	add(s, operation{
+		id: "unpause-workflow", method: http.MethodDelete, path: "/workflows/{workflow}/pause", tag: tag, summary: "End the pause of a workflow",
+	}, s.unpauseWorkflow)
+	add(s, operation{id: "get-plan", method: http.MethodGet, path: "/plan", tag: tag, summary: "List the coming slots"}, s.getPlan)
+	add(s, operation{
+		id: "get-why", method: http.MethodGet, path: "/workflows/{workflow}/why", tag: tag,
+		summary: "Explain why the slots of a day did or did not run",
+	}, s.getWhy)
+}
+
+// standing is what the ledger knows of all workflows.
+type standing struct {
+	latest    map[string]runner.Run
+	alive     map[string]bool
+	running   map[string]int
+	pauses    map[string]runner.Pause
+	successes map[string]time.Time
+	since     map[string]time.Time
+}
+
+// mostRunning bounds how many runs under way are counted.
+const mostRunning = 10_000
+
+func (s *Server) standing(ctx context.Context, names []string) (standing, error) {
+	st := standing{running: map[string]int{}, pauses: map[string]runner.Pause{}, since: map[string]time.Time{}}
+	var err error
+	if st.latest, err = s.o.Runs.Latest(ctx, names); err != nil {
+		return st, err
+	}
+	if st.successes, err = s.o.Slots.Successes(ctx, names); err != nil {
+		return st, err
+	}
+	running, err := s.o.Runs.Runs(ctx, runner.Filter{States: []runner.State{runner.Running}, Limit: mostRunning})
+	if err != nil {
+		return st, err
+	}
+	for _, r := range running {
+		st.running[r.Spec.Workflow]++
+	}
+	pauses, err := s.o.Slots.Pauses(ctx)
+	if err != nil {
+		return st, err
+	}
+	for _, p := range pauses {
+		st.pauses[p.Workflow] = p
+	}
+	cursors, err := s.o.Slots.Cursors(ctx, "")
+	if err != nil {
+		return st, err
+	}
+	for _, c := range cursors {
+		st.since[c.Workflow] = c.Since
+	}
+	var latest []runner.Run
+	for _, r := range st.latest {
+		latest = append(latest, r)
+	}
+	st.alive, err = s.alive(ctx, latest...)
+	return st, err
+}
+
+func (s *Server) listWorkflows(ctx context.Context, _ *struct{}) (*reply[api.Workflows], error) {
+	configured := s.o.Catalog.Workflows()
+	names := make([]string, len(configured))
+	for i, w := range configured {
+		names[i] = w.Name
+	}
+	st, err := s.standing(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Workflows{Workflows: make([]api.Workflow, len(configured))}
+	now := time.Now()
+	for i, w := range configured {
+		out.Workflows[i] = st.view(w, now)
+	}
+	return ok(out)
+}
+
+// view makes the answer for a workflow.
+func (st standing) view(w Workflow, now time.Time) api.Workflow {
+	v := api.Workflow{
+		Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: w.Zone, Next: api.Instant(w.Next),
+		Jobs: append([]string{}, w.Jobs...), Running: st.running[w.Name],
+		LastSuccess: api.Instant(st.successes[w.Name]), FreshWithinSeconds: w.FreshWithin.Seconds(),
+		Fresh: st.fresh(w, now),
+	}
+	if last, ok := st.latest[w.Name]; ok {
+		v.Last = api.NewLast(last, interrupted(last, st.alive))
+	}
+	if p, ok := st.pauses[w.Name]; ok {
+		pause := api.NewPause(p)
+		v.Paused = &pause
+	}
+	return v
+}
+
+// fresh tells whether a workflow did its work recently enough. Until it is as
+// old as that itself, its beginning counts as a success.
+func (st standing) fresh(w Workflow, now time.Time) *bool {
+	last := st.successes[w.Name]
+	if since := st.since[w.Name]; since.After(last) {
+		last = since
+	}
+	if w.FreshWithin <= 0 || last.IsZero() {
+		return nil
+	}
+	fresh := now.Sub(last) <= w.FreshWithin
+	return &fresh
+}
+
+func (s *Server) listPauses(ctx context.Context, _ *struct{}) (*reply[api.Pauses], error) {
+	pauses, err := s.o.Slots.Pauses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := api.Pauses{Pauses: make([]api.Pause, len(pauses))}
+	for i, p := range pauses {
+		out.Pauses[i] = api.NewPause(p)
+	}
+	return ok(out)
+}
+
+type byWorkflow struct {
+	Workflow string `path:"workflow" maxLength:"255"`
+}
+
+type pauseWorkflow struct {
+	Via
+	byWorkflow
+
+	Body api.PauseRequest
+}
+
+func (s *Server) pauseWorkflow(ctx context.Context, in *pauseWorkflow) (*reply[api.Pause], error) {
+	now := time.Now().UTC()
+	pause := runner.Pause{Workflow: in.Workflow, By: askedBy(ctx), Why: in.Body.Reason, Since: now}
+	if in.Body.Until != nil {
+		pause.Until = in.Body.Until.UTC()
+		if !pause.Until.After(now) {
+			return nil, api.NewProblem(api.CodeInvalid, "name an instant in the future", "the pause would end before it begins")
+		}
+	}
+	if err := s.o.Commands.Pause(ctx, pause); err != nil {
+		return nil, err
+	}
+	return ok(api.NewPause(pause))
+}
+
+type unpauseWorkflow struct {
+	Via
+	byWorkflow
+}
+
+func (s *Server) unpauseWorkflow(ctx context.Context, in *unpauseWorkflow) (*reply[api.Unpaused], error) {
+	was, err := s.o.Commands.Unpause(ctx, askedBy(ctx), in.Workflow)
+	if err != nil {
+		return nil, err
+	}
+	return ok(api.Unpaused{Was: was})
+}
+
+type getPlan struct {
+	Workflow string    `query:"workflow" maxLength:"255" doc:"only slots of this workflow"`
+	From     time.Time `query:"from" doc:"the default is now"`
+	Until    time.Time `query:"until" doc:"the default is 7 days after from; at most 400"`
+	Limit    int       `query:"limit" minimum:"1" maximum:"10000" default:"1000"`
+}
+
+const (
+	usualPlan   = 7 * 24 * time.Hour
+	longestPlan = 400 * 24 * time.Hour
+)
+
+func (s *Server) getPlan(ctx context.Context, in *getPlan) (*reply[api.Plan], error) {
+	from, until := in.From.UTC(), in.Until.UTC()
+	if in.From.IsZero() {
+		from = time.Now().UTC()
+	}
+	if in.Until.IsZero() {
+		until = from.Add(usualPlan)
+	}
+	if !until.After(from) || until.Sub(from) > longestPlan {
+		return nil, api.NewProblem(api.CodeInvalid, "choose an until after from, at most 400 days later", "the plan would span no time or too much")
+	}
+	plan, err := s.o.Catalog.Plan(ctx, in.Workflow, from, until, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return ok(plan.Filled())
+}
+
+type getWhy struct {
+	byWorkflow
+
+	Date string `query:"date" maxLength:"64" doc:"a date, such as 2026-11-23, or an instant; without it, the last slot"`
+}
+
+func (s *Server) getWhy(ctx context.Context, in *getWhy) (*reply[api.Why], error) {
+	why, err := s.o.Catalog.Why(ctx, in.Workflow, in.Date)
+	if err != nil {
+		return nil, err
+	}
+	return ok(why.Filled())
+}
