@@ -1,0 +1,213 @@
+package alerts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// worker sends the notices of one channel, one after the other.
+type worker struct {
+	*Dispatcher
+	name string
+	wake <-chan struct{}
+	log  *slog.Logger
+	// complaints are what was last logged of each sort, so that it is logged
+	// once while it lasts.
+	complaints map[string]string
+}
+
+// What a worker complains of.
+const (
+	noLedger  = "could not look what is to be sent"
+	noRecord  = "could not record what became of a message; trying again"
+	noChannel = "the channel cannot be used; its messages wait"
+)
+
+func (d *Dispatcher) work(ctx context.Context, name string, wake <-chan struct{}) {
+	w := &worker{Dispatcher: d, name: name, wake: wake, log: d.o.Log.With("channel", name), complaints: map[string]string{}}
+	failed := 0
+	for ctx.Err() == nil {
+		now := d.o.Now()
+		taken, next, err := d.o.Outbox.Take(ctx, name, now, lease, 1)
+		switch {
+		case ctx.Err() != nil && len(taken) == 0:
+			return
+		case err != nil:
+			failed++
+			w.complain(ctx, noLedger, err)
+			w.sleep(ctx, d.wait(failed, 0))
+			continue
+		case len(taken) == 0 && next.IsZero() && !slices.Contains(d.o.Names(), name) && d.retire(name):
+			return
+		}
+		failed = 0
+		delete(w.complaints, noLedger)
+		for _, n := range taken {
+			w.deliver(ctx, n)
+		}
+		if len(taken) > 0 {
+			continue
+		}
+		idle := longestIdle
+		if !next.IsZero() {
+			idle = min(idle, max(0, next.Sub(now)))
+		}
+		w.sleep(ctx, idle)
+	}
+}
+
+// sleep ends early when the worker is woken or ctx ends.
+func (w *worker) sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-w.wake:
+	case <-timer.C:
+	}
+}
+
+// complain logs what is wrong, once until it is something else.
+func (w *worker) complain(ctx context.Context, sort string, err error) {
+	if w.complaints[sort] == err.Error() {
+		return
+	}
+	w.complaints[sort] = err.Error()
+	w.log.With("complaint", sort).WarnContext(ctx, "delivery of alerts is held up", "error", err, "hint", jobs.HintOf(err))
+}
+
+// unusableError says that the channel could not be opened, which the worker
+// has complained of.
+type unusableError struct{ err error }
+
+func (e *unusableError) Error() string { return e.err.Error() }
+func (e *unusableError) Unwrap() error { return e.err }
+
+// deliver tries one notice and records what became of it.
+func (w *worker) deliver(ctx context.Context, n runner.Notice) {
+	// What was taken is settled also when ctx ends meanwhile.
+	settled := context.WithoutCancel(ctx)
+	sending, cancel := context.WithCancelCause(settled)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(w.o.Grace, func() { cancel(errEnding) })
+	})
+	defer stop()
+
+	receipt, redactor, err := w.attempt(sending, n)
+	if partial, ok := errors.AsType[*PartialError](err); ok {
+		w.log.WarnContext(settled, "a message was accepted for some only", "notice", n.ID, "error", redactor.Scrub(partial.Err.Error()))
+		receipt, err = partial.Receipt+"; not told: "+partial.Err.Error(), nil
+	}
+	if err == nil {
+		receipt = jobs.OneLine(redactor.Scrub(receipt))
+		w.log.InfoContext(settled, "message sent", "notice", n.ID, "action", n.Action, "attempt", n.Attempts, "receipt", receipt)
+		w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Sent(ctx, n.ID, receipt) })
+		return
+	}
+	w.refused(ctx, n, redactor, err)
+}
+
+// errEnding is the cause of a message that the end of Run cut short.
+var errEnding = errors.New("upkeep ends")
+
+// attempt makes the message and hands it to the channel.
+func (w *worker) attempt(ctx context.Context, n runner.Notice) (string, *secret.Redactor, error) {
+	channel, secrets, err := w.o.Channels(w.name)
+	redactor := secret.NewRedactor(secrets)
+	if err != nil {
+		w.complain(ctx, noChannel, jobs.WithHint(errors.New(redactor.Scrub(err.Error())), jobs.HintOf(err)))
+		return "", redactor, &unusableError{fmt.Errorf("open channel %s: %w", w.name, err)}
+	}
+	delete(w.complaints, noChannel)
+	m, err := w.message(ctx, n)
+	if err != nil {
+		return "", redactor, err
+	}
+	receipt, err := Deliver(ctx, channel, m)
+	return receipt, redactor, err
+}
+
+// refused decides what becomes of a notice that was not accepted.
+func (w *worker) refused(ctx context.Context, n runner.Notice, redactor *secret.Redactor, err error) {
+	settled := context.WithoutCancel(ctx)
+	now := w.o.Now()
+	why := jobs.OneLine(redactor.Scrub(err.Error()))
+	log := w.log.With("notice", n.ID, "action", n.Action, "attempt", n.Attempts, "error", why)
+	if hint := redactor.Scrub(jobs.HintOf(err)); hint != "" {
+		log = log.With("hint", hint)
+	}
+	if errors.Is(err, errEnding) {
+		w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Retry(ctx, n.ID, why, now) })
+		return
+	}
+	_, permanent := errors.AsType[*PermanentError](err)
+	if permanent || now.Sub(n.CreatedAt) >= maxAge {
+		log.ErrorContext(settled, "a message is given up")
+		w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Bury(ctx, n.ID, why) })
+		return
+	}
+	var after time.Duration
+	if temporary, ok := errors.AsType[*TemporaryError](err); ok {
+		after = temporary.After
+	}
+	next := now.Add(w.wait(n.Attempts, after))
+	if end := n.CreatedAt.Add(maxAge); next.After(end) {
+		next = end // the last attempt
+	}
+	// The first failure is news, the others are in the outbox.
+	level := slog.LevelDebug
+	if _, complained := errors.AsType[*unusableError](err); n.Attempts <= 1 && !complained {
+		level = slog.LevelWarn
+	}
+	log.Log(settled, level, "a message was not accepted and waits", "next", next)
+	w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Retry(ctx, n.ID, why, next) })
+}
+
+// wait returns how long to wait after so many attempts: full jitter below a
+// bound that doubles from 5 s to 15 m, at least a second, and not less than
+// what the channel asks for.
+func (d *Dispatcher) wait(attempts int, after time.Duration) time.Duration {
+	bound := longestWait
+	if doubled := attempts - 1; doubled < 16 {
+		bound = min(bound, firstWait<<max(0, doubled))
+	}
+	return max(time.Second, time.Duration(d.o.Random()*float64(bound)), after)
+}
+
+// record writes what became of a notice, again and again while the ledger is
+// not available: a message whose acceptance is not on record is sent twice.
+func (w *worker) record(ctx context.Context, n runner.Notice, write func(context.Context) error) {
+	for failed := 1; ; failed++ {
+		err := func() error {
+			writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+			defer cancel()
+			return write(writing)
+		}()
+		switch {
+		case err == nil:
+			delete(w.complaints, noRecord)
+			return
+		case errors.Is(err, runner.ErrNoticeState):
+			return // somebody else decided meanwhile
+		case !errors.Is(err, runner.ErrUnavailable) || ctx.Err() != nil:
+			w.log.ErrorContext(context.WithoutCancel(ctx), "could not record what became of a message; it may be sent again", "notice", n.ID, "error", err)
+			return
+		}
+		w.complain(ctx, noRecord, err)
+		pause := time.NewTimer(min(longestWait, time.Second<<min(failed, 5)))
+		select {
+		case <-ctx.Done(): // one more attempt
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}
