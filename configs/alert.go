@@ -86,9 +86,11 @@ func (l *loader) alarm() {
 	if !sound(l.d, "routes") {
 		return
 	}
-	own := make(map[string]alerts.WorkflowAlert, len(l.config.Workflows))
+	own := map[string]alerts.WorkflowAlert{}
 	for _, w := range l.config.Workflows {
-		own[w.Name] = w.Alert
+		if w.Alert.Off || len(w.Alert.To) > 0 || w.Alert.Severity != jobs.Critical {
+			own[w.Name] = w.Alert // the others are what the policy takes for granted
+		}
 	}
 	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own})
 	if err != nil {

@@ -75,6 +75,7 @@ func (l *loader) checkFrame(item *decode.Item[checkField]) {
 // workflows builds all workflows. Their names must be known before the first
 // job asks for the history of another.
 func (l *loader) workflows() {
+	l.config.byName = make(map[string]*Workflow, len(l.file.Workflows))
 	for _, item := range l.file.Workflows {
 		jobs, _ := item.Value.node.Get("jobs")
 		l.w.workflows[item.Name] = jobs.Value.Keys()
@@ -82,7 +83,9 @@ func (l *loader) workflows() {
 	for _, item := range l.file.Workflows {
 		path := "workflows." + item.Name
 		b := &draft{world: l.w, d: l.d, zone: l.config.Timezone, history: l.file.History, path: path, node: item.Value.node, at: item.At}
-		l.config.Workflows = append(l.config.Workflows, b.build(item.Name))
+		w := b.build(item.Name)
+		l.config.Workflows = append(l.config.Workflows, w)
+		l.config.byName[item.Name] = w
 		l.drafts = append(l.drafts, b)
 	}
 	for _, literal := range l.d.Literals {

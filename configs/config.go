@@ -66,6 +66,7 @@ type Config struct {
 	// Warnings is what is legal and looks like a mistake.
 	Warnings Problems
 
+	byName  map[string]*Workflow
 	alarm   *alerts.Policy
 	digest  string
 	node    *source.Node
@@ -98,11 +99,11 @@ type Check struct {
 // Workflow returns the workflow of that name. Otherwise the error is an
 // *UnknownError with a hint.
 func (c *Config) Workflow(name string) (*Workflow, error) {
+	if w, ok := c.byName[name]; ok {
+		return w, nil
+	}
 	names := make([]string, len(c.Workflows))
 	for i, w := range c.Workflows {
-		if w.Name == name {
-			return w, nil
-		}
 		names[i] = w.Name
 	}
 	return nil, unknown("workflow", name, names)

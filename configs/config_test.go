@@ -2,6 +2,9 @@ package configs_test
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +87,23 @@ workflows:
 func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		if _, err := configs.Load("testdata/good/full.yaml", testCatalog(testEnv())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLoad_TenThousandWorkflows(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("channels: {ops: {kind: page}}\nroutes: [{match: {workflow: \"w1*\"}, to: ops, continue: true}, {to: ops}]\nworkflows:\n")
+	for i := range 10_000 {
+		fmt.Fprintf(&text, " w%d: {schedule: {daily: \"%02d:%02d\"}, fresh_within: 26h, jobs: {a: {kind: health}}}\n", i, i/60%24, i%60)
+	}
+	path := filepath.Join(b.TempDir(), "upkeep.yaml")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := configs.Load(path, testCatalog(nil)); err != nil {
 			b.Fatal(err)
 		}
 	}

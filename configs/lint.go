@@ -32,9 +32,10 @@ func (l *loader) lint() {
 		}
 	}
 	l.lintAlerts()
+	c := newCalendars()
 	for _, b := range l.drafts {
 		b.lintCalendar()
-		b.lintFresh()
+		b.lintFresh(c)
 		b.lintPast()
 		b.lintParams()
 		for i := range b.jobs {

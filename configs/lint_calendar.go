@@ -9,51 +9,65 @@ import (
 	"github.com/ghosteam/upkeep/runner/schedule"
 )
 
-// lintFresh looks for a limit that a workflow exceeds although it always
-// succeeds.
-func (b *draft) lintFresh() {
-	limit := b.out.FreshWithin
-	if limit == 0 || b.out.Schedule.IsZero() {
-		return
-	}
-	gap := longestGap(b.out.Schedule, limit, time.Now())
-	if gap == 0 {
-		return
-	}
-	b.d.Warn(at(b.node, "fresh_within", b.at), "never-fresh", b.child("fresh_within"),
-		fmt.Sprintf("it would count as stale although it always succeeds: up to %s lie between two slots", unit.Duration(gap)),
-		"make fresh_within longer than that and what a run takes")
+// The bounds of what calendars is worth: the slots that it looks at of one
+// schedule and of all of them. The second is reached by configurations of many
+// hundred schedules only, and keeps them quick to load.
+const (
+	gapSteps  = 5_000
+	gapBudget = 200_000
+)
+
+// calendars measures schedules for the lint, alike ones once.
+type calendars struct {
+	known map[schedule.Rule]time.Duration
+	left  int
 }
 
-// longestGap returns the longest time between two slots in the year after from,
-// when it is not shorter than least, else 0. It looks at no more than gapSteps
-// places of the calendar.
-//
-// From each slot it goes to the last one that is not least later. It cannot
-// leap over a gap that long: the slot before the gap is one that it stops at.
-func longestGap(s schedule.Schedule, least time.Duration, from time.Time) (longest time.Duration) {
-	end := from.AddDate(1, 0, 0)
-	slot, ok := s.Next(from)
-	for range gapSteps {
+func newCalendars() *calendars {
+	return &calendars{known: map[schedule.Rule]time.Duration{}, left: gapBudget}
+}
+
+// longestGap returns the longest time between two slots of s in the year after
+// now, as far as it looks; 0 when it does not know.
+func (c *calendars) longestGap(s schedule.Schedule, now time.Time) time.Duration {
+	rule := s.Rule()
+	if rule.Every > 0 {
+		return rule.Every
+	}
+	if gap, ok := c.known[rule]; ok {
+		return gap
+	}
+	end := now.AddDate(1, 0, 0)
+	var longest time.Duration
+	slot, ok := s.Next(now)
+	for range min(gapSteps, c.left) {
 		if !ok || slot.After(end) {
 			break
-		}
-		last, found := s.Prev(slot.Add(least - time.Nanosecond))
-		if found && last.After(slot) {
-			slot = last
-			continue
 		}
 		next, more := s.Next(slot)
 		if more {
 			longest = max(longest, next.Sub(slot))
 		}
 		slot, ok = next, more
+		c.left--
 	}
+	c.known[rule] = longest
 	return longest
 }
 
-// gapSteps bounds longestGap.
-const gapSteps = 1000
+// lintFresh looks for a limit that a workflow exceeds although it always
+// succeeds.
+func (b *draft) lintFresh(c *calendars) {
+	limit := b.out.FreshWithin
+	if limit == 0 || b.out.Schedule.IsZero() {
+		return
+	}
+	if gap := c.longestGap(b.out.Schedule, time.Now()); gap >= limit {
+		b.d.Warn(at(b.node, "fresh_within", b.at), "never-fresh", b.child("fresh_within"),
+			fmt.Sprintf("it would count as stale although it always succeeds: up to %s lie between two slots", unit.Duration(gap)),
+			"make fresh_within longer than that and what a run takes")
+	}
+}
 
 // lintOverlap looks for runs that may outlast the time to the next slot, which
 // is left out then.

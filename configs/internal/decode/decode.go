@@ -35,6 +35,10 @@ type Decoder struct {
 	// Deferred tells that at least one value is not known yet, so that its
 	// field kept the default.
 	Deferred bool
+
+	// shapes keeps the keys of the structs that were met, because a
+	// configuration of thousands of jobs meets the same few again and again.
+	shapes map[reflect.Type][]Field
 }
 
 // Literal is a secret that stands in the file.
@@ -129,7 +133,7 @@ func (d *Decoder) structure(n *source.Node, v reflect.Value, f field) {
 		d.Report(n.Pos, "wrong-type", f.path, f.name()+" must be a group of keys", groupHint(v.Type()))
 		return
 	}
-	fields := Fields(v.Type())
+	fields := d.fields(v.Type())
 	for _, e := range n.Entries {
 		i := slices.IndexFunc(fields, func(known Field) bool { return known.Name == e.Key })
 		if i < 0 {
@@ -314,8 +318,25 @@ func (d *Decoder) allowed(text string, n *source.Node, f field) bool {
 	return false
 }
 
-// Fork returns a decoder with another resolver, for a part of the whole.
-func (d *Decoder) Fork(r *expand.Resolver) *Decoder { return &Decoder{Resolver: r} }
+func (d *Decoder) fields(t reflect.Type) []Field {
+	if known, ok := d.shapes[t]; ok {
+		return known
+	}
+	if d.shapes == nil {
+		d.shapes = map[reflect.Type][]Field{}
+	}
+	d.shapes[t] = Fields(t)
+	return d.shapes[t]
+}
+
+// Fork returns a decoder with another resolver, for a part of the whole. Both
+// belong to one goroutine.
+func (d *Decoder) Fork(r *expand.Resolver) *Decoder {
+	if d.shapes == nil {
+		d.shapes = map[reflect.Type][]Field{}
+	}
+	return &Decoder{Resolver: r, shapes: d.shapes}
+}
 
 // Join takes over what a fork found.
 func (d *Decoder) Join(fork *Decoder) {

@@ -53,8 +53,9 @@ func Fields(t reflect.Type) []Field {
 			Name: name, Index: []int{i}, Type: f.Type, Doc: f.Tag.Get("doc"), Example: f.Tag.Get("example"),
 			Required: f.Tag.Get("required") == "true", Fixed: f.Tag.Get("fixed") == "true", Later: f.Tag.Get("later"),
 		}
-		if _, err := fmt.Sscanf(f.Tag.Get("range"), "%d,%d", &field.Least, &field.Most); err == nil {
-			field.Bounded = true
+		if bounds := f.Tag.Get("range"); bounds != "" {
+			_, err := fmt.Sscanf(bounds, "%d,%d", &field.Least, &field.Most)
+			field.Bounded = err == nil
 		}
 		if enum := f.Tag.Get("enum"); enum != "" {
 			field.Enum = strings.Split(enum, ",")
