@@ -77,9 +77,13 @@ func decideStates(ctx context.Context, s session, list []submitted, pauses []run
 		paused[p.Workflow] = p
 	}
 	now := time.Now()
+	seen := make(map[[3]any]bool, len(list))
 	for i := range list {
 		w := &list[i]
-		if w.duplicate || w.state != runner.Queued {
+		// Of equal requests the first one becomes the run.
+		repeated := !w.manual && seen[w.key()]
+		seen[w.key()] = true
+		if w.duplicate || repeated || w.state != runner.Queued {
 			continue
 		}
 		if p, found := paused[w.request.Spec.Workflow]; found && holds(p, now, w) {

@@ -20,12 +20,9 @@ type tick int64
 
 // tickOf returns the first tick that is not before t.
 func tickOf(t time.Time) tick {
-	micros := t.UnixMicro()
+	micros := ceilMicro(t)
 	if micros < 0 {
 		return 0
-	}
-	if t.After(time.UnixMicro(micros)) {
-		micros++
 	}
 	milli, rest := micros/1000, micros%1000
 	// 48 bits of milliseconds last until the year 10889.

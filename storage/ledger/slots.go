@@ -19,7 +19,7 @@ func (r *Reader) Slots(ctx context.Context, workflow string, from, until time.Ti
 	if limit == 0 {
 		limit = defaultLimit
 	}
-	low, high := from.UnixMicro(), until.UnixMicro()
+	low, high := ceilMicro(from), ceilMicro(until)
 	q := new(query)
 	// A folded run that began before the range reaches into it; those that
 	// began inside are in it by their slot.
