@@ -83,6 +83,12 @@ func describe(a huma.API) (document, error) {
 	// huma registers its own error type, which no operation answers.
 	delete(schemas, "ErrorModel")
 	delete(schemas, "ErrorDetail")
+	asked := requests(spec)
+	for name, schema := range schemas {
+		if schema.AdditionalProperties == false && !asked[name] {
+			schema.AdditionalProperties = nil // new keys may join an answer
+		}
+	}
 	for _, field := range nullableObjects() {
 		schema, name, _ := strings.Cut(field, ".")
 		if err := makeNullable(schemas[schema], name); err != nil {
@@ -99,6 +105,22 @@ func describe(a huma.API) (document, error) {
 	}
 	d.yaml = bytes.TrimLeft(d.yaml, "\n")
 	return d, nil
+}
+
+// requests are the names of the schemas of what is asked.
+func requests(spec *huma.OpenAPI) map[string]bool {
+	out := map[string]bool{}
+	for _, path := range spec.Paths {
+		for _, op := range []*huma.Operation{path.Post, path.Put, path.Patch} {
+			if op == nil || op.RequestBody == nil {
+				continue
+			}
+			for _, media := range op.RequestBody.Content {
+				out[strings.TrimPrefix(media.Schema.Ref, "#/components/schemas/")] = true
+			}
+		}
+	}
+	return out
 }
 
 // nullableObjects are the fields that hold an object or null; huma has no tag

@@ -33,8 +33,6 @@ type Options struct {
 	// Hub has the events of the runs that this process executes.
 	Hub *Hub
 	Log *slog.Logger
-	// Version is the program's; the default is "dev".
-	Version string
 	// Poll is how often a run that another process executes is looked at for
 	// those who follow it; the default is 2 seconds.
 	Poll time.Duration
@@ -59,9 +57,6 @@ type Server struct {
 
 // New makes a server that does not listen yet.
 func New(o Options) *Server {
-	if o.Version == "" {
-		o.Version = "dev"
-	}
 	if o.Poll <= 0 {
 		o.Poll = 2 * time.Second
 	}
@@ -77,7 +72,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{o: o, host: host, log: o.Log, mux: http.NewServeMux(), once: newOnceKeys(), ending: make(chan struct{})}
 	s.end = sync.OnceFunc(func() { close(s.ending) })
-	s.api = humago.New(s.mux, configuration(o.Version))
+	s.api = humago.New(s.mux, configuration())
 	s.registerRuns()
 	s.registerControl()
 	s.registerFollowing()
@@ -92,8 +87,8 @@ func New(o Options) *Server {
 
 // configuration is that of huma. Its own pages and error type are left out:
 // the pages load scripts from elsewhere, the errors repeat what was sent.
-func configuration(version string) huma.Config {
-	c := huma.DefaultConfig("upkeep", version)
+func configuration() huma.Config {
+	c := huma.DefaultConfig("upkeep", "1")
 	c.DocsPath, c.SchemasPath, c.OpenAPIPath = "", "", ""
 	c.CreateHooks = nil // no $schema links in answers
 	c.RejectUnknownQueryParameters = true
