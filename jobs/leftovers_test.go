@@ -46,3 +46,47 @@ func TestKillLeftovers(t *testing.T) {
 		t.Errorf("again: %d, %v", ended, err)
 	}
 }
+
+// TestKillLeftovers_Except leaves the processes of a planned restart alone,
+// also those that wiped their marks, until their job is judged.
+func TestKillLeftovers_Except(t *testing.T) {
+	t.Parallel()
+	run := "except-" + time.Now().Format("150405.000000")
+	start := func(job, script string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+		cmd.Env = (&jobs.Env{RunID: run, Job: job, Attempt: 1}).Environ()
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	began := time.Now()
+	lost, planned := start("lost", "exec sleep 1000"), start("upgrade", "env -i sleep 1000 & wait")
+	deadline := time.Now().Add(20 * time.Second)
+	for n := 0; n < 2; {
+		var err error
+		if n, err = jobs.CountLeftovers(run, "upgrade"); err != nil || time.Now().After(deadline) {
+			t.Fatalf("%d processes, %v; want the shell and what it started", n, err)
+		}
+	}
+	ended, err := jobs.KillLeftovers(t.Context(), run, began, time.Second, "upgrade")
+	if err != nil || ended != 1 {
+		t.Errorf("%d processes ended, %v; want the lost one", ended, err)
+	}
+	if err := lost.Wait(); err == nil {
+		t.Error("the lost process ended by itself")
+	}
+	if n, err := jobs.CountLeftovers(run, "upgrade"); n != 2 || err != nil {
+		t.Errorf("%d processes of the planned job are left, %v; want 2", n, err)
+	}
+	if n, err := jobs.CountLeftovers(run, "lost"); n != 0 || err != nil {
+		t.Errorf("%d processes of the lost job are left, %v", n, err)
+	}
+	if ended, err := jobs.KillJobLeftovers(t.Context(), run, "upgrade", began, time.Second); err != nil || ended != 2 {
+		t.Errorf("%d processes ended, %v; want 2", ended, err)
+	}
+	if err := planned.Wait(); err == nil {
+		t.Error("the planned process ended by itself")
+	}
+}

@@ -1,6 +1,9 @@
 package script
 
-import "github.com/ghosteam/upkeep/jobs"
+import (
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/child"
+)
 
 // Perfdata reads the values of a plugin's output.
 func Perfdata(told string) map[string]float64 {
@@ -15,4 +18,13 @@ func DecodeResult(text []byte) (jobs.Result, error) {
 		return jobs.Result{}, err
 	}
 	return file.result(jobs.NewEnv(jobs.Env{}, jobs.Hooks{})), nil
+}
+
+// InService tells from /proc/self/cgroup whether a service of systemd holds
+// this process.
+func InService(cgroup string) bool { return inService(cgroup) }
+
+// InScope makes systemd-run give argv a scope as a user.
+func InScope(argv []string, uid, gid uint32) []string {
+	return inScope(argv, &child.Account{UID: uid, GID: gid})
 }

@@ -203,11 +203,16 @@ func (p *restart) pause(ctx context.Context) bool {
 func (p *restart) prove(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 	cmd := p.command(env)
 	cmd.Argv = p.options.Verify.Run
+	var said *tail
+	var err error
 	for {
-		said := &tail{limit: saidBytes}
-		cmd.Stdout, cmd.Stderr = said, said
-		_, err := child.Run(ctx, cmd)
-		if err != nil && p.pause(ctx) {
+		words := &tail{limit: saidBytes}
+		cmd.Stdout, cmd.Stderr = words, words
+		_, last := child.Run(ctx, cmd)
+		if _, cut := errors.AsType[*child.StopError](last); !cut || err == nil {
+			said, err = words, last // a try that was cut short says less than the one before
+		}
+		if last != nil && p.pause(ctx) {
 			continue
 		}
 		_, _ = env.Out.Write([]byte(said.String())) // Out never fails
@@ -217,8 +222,8 @@ func (p *restart) prove(ctx context.Context, env *jobs.Env) (jobs.Result, error)
 		if cause := context.Cause(ctx); !errors.Is(cause, errLate) {
 			return jobs.Result{}, fmt.Errorf("verify the restart: %w", cause)
 		}
-		words := env.OneLine(lastLine(env.Scrub(said.String())))
-		return jobs.Result{}, jobs.WithHint(&unprovenError{err: err, words: words, what: p.whatever(), within: p.options.Verify.Within},
+		line := env.OneLine(lastLine(env.Scrub(said.String())))
+		return jobs.Result{}, jobs.WithHint(&unprovenError{err: err, words: line, what: p.whatever(), within: p.options.Verify.Within},
 			"look at what was restarted; the proof is "+p.verifyText(env))
 	}
 }

@@ -95,11 +95,10 @@ type Limits struct {
 func Kind() jobs.Kind {
 	defaults := Options{Result: contractExit, Verify: Verify{Within: unit.Duration(2 * time.Minute), Every: unit.Duration(time.Second)}}
 	return jobs.Define("script", doc, defaults, func(o Options, _ jobs.Deps) (jobs.Job, error) {
-		p := program{options: o}
 		if o.Restarts != "" {
-			return &restart{program: p}, nil
+			return &restart{program: program{options: o}}, nil
 		}
-		return &p, nil
+		return &program{options: o}, nil
 	})
 }
 

@@ -47,6 +47,11 @@ type Options struct {
 	// ended by a cancel, when the process must go: a shutdown, whatever its
 	// cause says. nil means never.
 	Stop context.Context
+	// Next is called when the end of a run is on record and before Handle
+	// returns, so that a run which waited for it is delivered at once; it may
+	// block for a short read and a delivery. A run that ends without being
+	// executed, by the cancel of a queued one, is not told. nil for nobody.
+	Next func(ctx context.Context, workflow string)
 	// OnNoSpace is called when the ledger, or a folder of the executor, has no
 	// room left on its disk, as often as that is found. It must not block; nil
 	// for nobody.
@@ -140,6 +145,9 @@ func (e *Executor) Handle(ctx context.Context, id runner.RunID) {
 	leave := context.AfterFunc(e.draining, r.halt.drain)
 	defer leave()
 	r.execute() //nolint:contextcheck // the run outlives ctx; halt holds its contexts
+	if r.record.State.Final() && e.options.Next != nil {
+		e.options.Next(context.WithoutCancel(ctx), record.Spec.Workflow)
+	}
 }
 
 // claimPolicy bounds how long a delivery waits for a ledger that is away.

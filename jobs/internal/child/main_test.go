@@ -91,6 +91,7 @@ func parts() map[string]func() {
 		"core":      playCore,
 		"self":      playSelf,
 		"init":      playInit,
+		"reaper":    playReaper,
 	}
 }
 

@@ -15,7 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/script"
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -46,6 +48,10 @@ const (
 	doHold  = "hold"  // wait until the file `go` is in the suite's folder
 	doChild = "child" // the first attempt starts a child that never ends, and waits for it
 	doLeak  = "leak"  // tell a secret in every way there is
+	// Run a program that kills this process and goes on for a while, and prove
+	// by the file that it leaves that all is well; or find that it left none.
+	doRestart = "restart"
+	doBreak   = "break"
 )
 
 // compiler makes plans of workflow texts.
@@ -72,11 +78,42 @@ func (c compiler) Compile(_ context.Context, spec runner.Spec, _ map[string]stri
 		plan.Jobs = append(plan.Jobs, runner.PlannedJob{
 			Name: t.Name, Kind: "suite", Needs: t.Needs, When: t.When, Locks: t.Locks,
 			Build: func(runner.HistoryReader) (jobs.Job, []string, error) {
+				if t.Do == doRestart || t.Do == doBreak {
+					job, err := restartScript(t.Do)
+					return job, nil, err
+				}
 				return action{compiler: c, task: t}, []string{secretText}, nil
 			},
 		})
 	}
 	return plan, nil
+}
+
+// upgradedFile is what the program of doRestart leaves below the root, and
+// restartPIDFile holds its number.
+const (
+	upgradedFile   = "upgraded"
+	restartPIDFile = "restart-pid"
+)
+
+// restartScript is a job of kind script that kills upkeep, as an upgrade of its
+// own package does.
+func restartScript(do string) (jobs.Job, error) {
+	kind := script.Kind()
+	options, ok := kind.Options().(*script.Options)
+	if !ok {
+		return nil, errors.New("the options of kind script are others")
+	}
+	leave := "touch " + upgradedFile
+	if do == doBreak {
+		leave = "true"
+	}
+	text := fmt.Sprintf("echo $$ > %s; echo unpacking; sleep 0.5; kill -9 $PPID; sleep 1; echo configuring; %s; sleep 1; echo configured", restartPIDFile, leave)
+	options.Run = unit.Command{"/bin/sh", "-c", text}
+	options.Restarts = "upkeep"
+	options.Verify.Run = unit.Command{"/bin/sh", "-c", "! kill -0 $(cat " + restartPIDFile + ") && echo looking && test -e " + upgradedFile}
+	options.Verify.Within, options.Verify.Every = unit.Duration(4*time.Second), unit.Duration(100*time.Millisecond)
+	return kind.Build(options, nil)
 }
 
 // action is a task as a job.

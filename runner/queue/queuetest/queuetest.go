@@ -119,6 +119,7 @@ func Exercise(t *testing.T, s Subject) {
 		{"NewerBinary", testNewerBinary},
 		{"Secrets", testSecrets},
 		{"Locks", testLocks},
+		{"Restart", testRestart},
 	}
 	for _, part := range parts {
 		t.Run(part.name, func(t *testing.T) {
