@@ -1,0 +1,442 @@
+package ledgertest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
+)
+
+// alarm raises a fault for every bad end and clears it with every good one,
+// and remembers what it saw.
+type alarm struct {
+	channels []string
+
+	mu   sync.Mutex
+	seen []runner.Run
+}
+
+func (a *alarm) Judge(run runner.Run) runner.Verdict {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen = append(a.seen, run)
+	if run.State.Done() {
+		return runner.Verdict{Clear: "workflow/" + run.Spec.Workflow}
+	}
+	return runner.Verdict{Raise: &runner.Fault{
+		Fingerprint: "workflow/" + run.Spec.Workflow, Workflow: run.Spec.Workflow, Severity: jobs.Critical, Reason: string(run.State),
+		Title: run.Spec.Workflow + ": " + run.Message, Run: run.ID, At: run.FinishedAt, Channels: a.channels,
+	}}
+}
+
+// runs returns what the alarm saw since the last call.
+func (a *alarm) runs() []runner.Run {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	seen := a.seen
+	a.seen = nil
+	return seen
+}
+
+// guarded is a site whose ends of runs are judged, and the count of calls of
+// Owed.
+func guarded(t *testing.T, dsn secret.String, channels ...string) (*site, *alarm, *counter) {
+	t.Helper()
+	a, owed := &alarm{channels: channels}, new(counter)
+	l := Open(t, dsn, func(o *ledger.Options) { o.LeaseTTL, o.Alarm, o.Owed = longLease, a, owed.add })
+	s := &site{Ledger: l, t: t, ctx: t.Context()}
+	if err := s.Register(s.ctx); err != nil {
+		t.Fatalf("Register: %v", err)
+	}
+	return s, a, owed
+}
+
+type counter struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (c *counter) add() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+}
+
+// since returns how often add was called since the last look.
+func (c *counter) since() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.n
+	c.n = 0
+	return n
+}
+
+func (s *site) incidents(f runner.IncidentFilter) []runner.Incident {
+	s.t.Helper()
+	list, err := s.Incidents(s.ctx, f)
+	if err != nil {
+		s.t.Fatalf("Incidents(%+v): %v", f, err)
+	}
+	return list
+}
+
+func (s *site) notices(f runner.NoticeFilter) []runner.Notice {
+	s.t.Helper()
+	list, err := s.Notices(s.ctx, f)
+	if err != nil {
+		s.t.Fatalf("Notices(%+v): %v", f, err)
+	}
+	return list
+}
+
+func (s *site) raise(f runner.Fault) bool {
+	s.t.Helper()
+	opened, err := s.Raise(s.ctx, f)
+	if err != nil {
+		s.t.Fatalf("Raise: %v", err)
+	}
+	return opened
+}
+
+func (s *site) clear(fingerprint string, at time.Time) bool {
+	s.t.Helper()
+	cleared, err := s.Clear(s.ctx, fingerprint, at)
+	if err != nil {
+		s.t.Fatalf("Clear: %v", err)
+	}
+	return cleared
+}
+
+// fault is a fault that two channels are told of.
+func fault(fingerprint string) runner.Fault {
+	return runner.Fault{
+		Fingerprint: fingerprint, Workflow: "daily", Severity: jobs.Warning, Reason: "failed", Title: "daily failed",
+		Run: "0199aaaa-0000-7000-8000-000000000000", At: Midnight(), Channels: []string{"ops", "pager"},
+	}
+}
+
+// testJudged: every place where a run reaches a final state asks the alarm,
+// once, about the run as it then is, and nothing else does.
+func testJudged(t *testing.T, dsn secret.String) {
+	s, a, owed := guarded(t, dsn, "ops", "pager")
+	slot := Midnight()
+	expect := func(what string, count int, ids ...runner.RunID) {
+		t.Helper()
+		var want []runner.Run
+		for _, id := range ids {
+			want = append(want, s.run(id))
+		}
+		same(t, what+": judged runs", want, a.runs())
+		var got int
+		for _, i := range s.incidents(runner.IncidentFilter{Limit: 1000}) {
+			got += i.Count
+		}
+		if got != count {
+			t.Errorf("%s: %d occurrences are on record, want %d", what, got, count)
+		}
+	}
+	whole := Request("whole", slot)
+	whole.Params, whole.Jobs, whole.DryRun, whole.Alert, whole.Host = map[string]string{"tag": "x"}, []string{"a"}, true, true, "db-1"
+	whole.Trigger, whole.Slots, whole.LastSlot, whole.By = runner.ByCatchUp, 3, slot.Add(time.Hour), "cron"
+	id := s.submit(whole)[0]
+	c := s.claim(id)
+	s.begin(c, Attempt("a", 1))
+	s.end(c, Attempt("a", 1), runner.Failed)
+	if err := s.Release(s.ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	c = s.claim(id)
+	expect("before the end", 0)
+	end := runner.Step{Finish: &runner.Finish{State: runner.Failed, Reason: runner.ReasonTimeout, Message: "it took too long"}}
+	if owed.since() != 0 {
+		t.Error("Owed was called before there was anything")
+	}
+	s.advance(c, end)
+	expect("a failed run", 1, id)
+	if owed.since() == 0 {
+		t.Error("Owed was not called after a run failed")
+	}
+	s.advance(c, end)
+	expect("its end repeated", 1)
+	if owed.since() == 0 {
+		t.Error("Owed was not called by the repeated end, although the answer to the first may have been lost")
+	}
+	if n := len(s.notices(runner.NoticeFilter{})); n != 2 {
+		t.Errorf("%d notices are on record, want 2", n)
+	}
+
+	missed := Request("missed", slot)
+	missed.State, missed.Reason, missed.Message, missed.Alert = runner.Skipped, runner.ReasonMissed, "nothing ran", true
+	id = s.submit(missed, Request("fine", slot))[0]
+	expect("a missed slot", 2, id)
+	if _, err := s.Submit(s.ctx, missed); err != nil {
+		t.Fatal(err)
+	}
+	expect("a duplicate", 2)
+
+	busy := Request("busy", slot)
+	s.submit(busy)
+	busy.Slot, busy.Overlap = slot.Add(time.Hour), runner.OverlapSkip
+	id = s.submit(busy)[0]
+	expect("an overlap", 3, id)
+
+	answers, err := s.Decide(s.ctx, runner.Decided{
+		Cursor:   runner.Cursor{CalendarKey: runner.CalendarKey{Workflow: "missed"}, Schedule: "daily", Through: slot.Add(24 * time.Hour), Since: slot},
+		Requests: []runner.Request{{Spec: missed.Spec, Slot: slot.Add(time.Hour), Trigger: runner.BySchedule, State: runner.Skipped, Reason: runner.ReasonMissed}},
+	})
+	if err != nil || len(answers) != 1 {
+		t.Fatalf("Decide: %+v, %v", answers, err)
+	}
+	expect("a decided slot", 4, answers[0].Run)
+
+	id = s.queued()
+	if _, err := s.Cancel(s.ctx, id, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	expect("a canceled run", 5, id)
+	if _, err := s.Cancel(s.ctx, id, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	expect("canceled again", 5)
+
+	if err := s.Reopen(s.ctx, c.Run, nil, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	expect("a reopened run", 5)
+	s.finish(s.claim(c.Run), runner.Succeeded)
+	expect("its success", 5, c.Run)
+	resolved := s.incidents(runner.IncidentFilter{Fingerprint: "workflow/whole"})
+	if len(resolved) != 1 || resolved[0].State != runner.IncidentResolved || resolved[0].Resolver != c.Run || !resolved[0].ResolvedAt.Equal(s.run(c.Run).FinishedAt) {
+		t.Errorf("resolved as %+v", resolved)
+	}
+
+	s.SetAlarm(nil)
+	s.finish(s.running(), runner.Failed)
+	expect("without an alarm", 5)
+	other := &alarm{}
+	s.SetAlarm(other)
+	last := s.running()
+	s.finish(last, runner.Failed)
+	if seen := other.runs(); len(seen) != 1 || seen[0].ID != last.Run || len(a.runs()) > 0 {
+		t.Errorf("after another alarm was set, it saw %d runs", len(seen))
+	}
+}
+
+// testJudgedMany: a thousand slots that nothing ran at are cheap, and what an
+// alarm says about several runs of one call comes to pass in their order.
+func testJudgedMany(t *testing.T, dsn secret.String) {
+	s, a, _ := guarded(t, dsn, "ops")
+	var list []runner.Request
+	for i := range 1000 {
+		r := Request([]string{"one", "two"}[i%2], Midnight().Add(time.Duration(i)*time.Minute))
+		r.State, r.Reason, r.Message = runner.Skipped, runner.ReasonMissed, fmt.Sprintf("slot %d", i)
+		list = append(list, r)
+	}
+	began := time.Now()
+	ids := s.submit(list...)
+	t.Logf("1,000 missed slots: %s", time.Since(began).Round(time.Millisecond))
+	got := s.incidents(runner.IncidentFilter{})
+	if len(got) != 2 || got[0].Count != 500 || got[1].Count != 500 {
+		t.Fatalf("1,000 missed slots of two workflows: %+v", got)
+	}
+	last := map[string]runner.RunID{"one": ids[998], "two": ids[999]}
+	for _, i := range got {
+		if i.Run != last[i.Workflow] || !i.OpenedAt.Equal(s.run(ids[map[string]int{"one": 0, "two": 1}[i.Workflow]]).FinishedAt) {
+			t.Errorf("the incident is %+v, want one that began with the first and was last shown by %s", i, last[i.Workflow])
+		}
+	}
+	if n := s.notices(runner.NoticeFilter{}); len(n) != 2 {
+		t.Errorf("%d notices, want one for each incident", len(n))
+	}
+	a.runs()
+
+	s.SetAlarm(verdicts(func(run runner.Run) runner.Verdict {
+		switch minute := run.Slot.Minute(); {
+		case minute%10 == 9:
+			return runner.Verdict{Clear: "x"}
+		default:
+			f := fault("x")
+			f.Run, f.Title = run.ID, fmt.Sprint(minute)
+			return runner.Verdict{Raise: &f}
+		}
+	}))
+	list = nil
+	for i := range 25 {
+		r := Request("mixed", Midnight().Add(time.Duration(i)*time.Minute))
+		r.State = runner.Skipped
+		list = append(list, r)
+	}
+	s.submit(list...)
+	var counts []int
+	var states []runner.IncidentState
+	for _, i := range s.incidents(runner.IncidentFilter{Fingerprint: "x"}) {
+		counts, states = append(counts, i.Count), append(states, i.State)
+	}
+	same(t, "incidents of a mixed call", []int{5, 9, 9}, counts)
+	same(t, "their states", []runner.IncidentState{runner.IncidentOpen, runner.IncidentResolved, runner.IncidentResolved}, states)
+	s.SetAlarm(verdicts(func(runner.Run) runner.Verdict {
+		f := fault(strings.Repeat("\xff\x00", 5000))
+		f.Severity, f.Channels, f.At = "odd", []string{"", "a\x00", "a\x00", strings.Repeat("x", 1000)}, time.Time{}
+		return runner.Verdict{Raise: &f}
+	}))
+	// Whatever an alarm says, the run ends.
+	s.finish(s.running(), runner.Failed)
+	odd := s.incidents(runner.IncidentFilter{Limit: 1})[0]
+	if odd.Severity != jobs.Critical || len(odd.Channels) != 2 || odd.At.IsZero() {
+		t.Errorf("an odd fault became %+v", odd)
+	}
+	s.SetAlarm(verdicts(func(runner.Run) runner.Verdict { return runner.Verdict{Raise: &runner.Fault{}} }))
+	s.finish(s.running(), runner.Failed)
+}
+
+// verdicts is an alarm without memory.
+type verdicts func(runner.Run) runner.Verdict
+
+func (v verdicts) Judge(run runner.Run) runner.Verdict { return v(run) }
+
+func testIncidents(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	first := fault("workflow/daily")
+	if !s.raise(first) {
+		t.Error("the first occurrence opened no incident")
+	}
+	want := runner.Incident{Fault: first, State: runner.IncidentOpen, Count: 1, OpenedAt: first.At, LastAt: first.At}
+	check := func(what string) {
+		t.Helper()
+		got := s.incidents(runner.IncidentFilter{Fingerprint: first.Fingerprint, Limit: 1})
+		if diff := cmp.Diff([]runner.Incident{want}, got, cmpopts.IgnoreFields(runner.Incident{}, "ID")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	check("opened")
+	worse := first
+	worse.Severity, worse.Title, worse.Reason, worse.Run, worse.At = jobs.Critical, "worse", "lost", "other", first.At.Add(time.Hour)
+	worse.Channels = []string{"more"}
+	if s.raise(worse) {
+		t.Error("the second occurrence opened an incident")
+	}
+	want.Fault, want.Count, want.LastAt = worse, 2, worse.At
+	want.Channels = first.Channels
+	check("again")
+	late := worse
+	late.At = first.At.Add(-time.Hour)
+	s.raise(late)
+	want.Count++
+	check("by a clock that is behind")
+	if n := s.notices(runner.NoticeFilter{}); len(n) != 2 {
+		t.Errorf("%d notices after three occurrences, want one for each channel", len(n))
+	}
+	if s.clear("workflow/other", first.At) {
+		t.Error("nothing was cleared")
+	}
+	end := worse.At.Add(time.Hour)
+	if !s.clear(first.Fingerprint, end) || s.clear(first.Fingerprint, end) {
+		t.Error("Clear does not tell what it did")
+	}
+	want.State, want.ResolvedAt = runner.IncidentResolved, end
+	check("resolved")
+	if !s.raise(first) || len(s.incidents(runner.IncidentFilter{})) != 2 {
+		t.Error("after the end the next occurrence opened no incident")
+	}
+	if !s.clear(first.Fingerprint, first.At.Add(-time.Hour)) {
+		t.Error("not cleared")
+	}
+	if got := s.incidents(runner.IncidentFilter{Limit: 1})[0]; got.ResolvedAt.Before(got.LastAt) {
+		t.Errorf("it ended at %s, before its last occurrence at %s", got.ResolvedAt, got.LastAt)
+	}
+	silent := fault("silent")
+	silent.Channels = nil
+	before := len(s.notices(runner.NoticeFilter{}))
+	if !s.raise(silent) || !s.clear("silent", end) || len(s.notices(runner.NoticeFilter{})) != before {
+		t.Error("an incident without channels owes notices")
+	}
+	for name, change := range map[string]func(*runner.Fault){
+		"no fingerprint":  func(f *runner.Fault) { f.Fingerprint = "" },
+		"bad fingerprint": func(f *runner.Fault) { f.Fingerprint = "a\x00b" },
+		"endless":         func(f *runner.Fault) { f.Fingerprint = strings.Repeat("x", 5000) },
+		"severity":        func(f *runner.Fault) { f.Severity = "fatal" },
+		"channel":         func(f *runner.Fault) { f.Channels = []string{""} },
+	} {
+		f := fault("refused")
+		change(&f)
+		if _, err := s.Raise(s.ctx, f); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	hostile := fault("hostile\n' -- é")
+	hostile.Title = "caf\xe9 \x00 two\nlines " + strings.Repeat("é", 10_000)
+	s.raise(hostile)
+	title := s.incidents(runner.IncidentFilter{Fingerprint: hostile.Fingerprint})[0].Title
+	if !utf8.ValidString(title) || strings.ContainsAny(title, "\x00\n") || len(title) > 5<<10 {
+		t.Errorf("a hostile title is stored as %.40q… of %d bytes", title, len(title))
+	}
+}
+
+func testIncidentLists(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	for i := range 30 {
+		fingerprint := fmt.Sprintf("f-%d", i%4)
+		s.raise(fault(fingerprint))
+		if i%7 != 6 {
+			s.clear(fingerprint, Midnight())
+		}
+	}
+	all := s.incidents(runner.IncidentFilter{Limit: 1000})
+	if len(all) < 20 {
+		t.Fatalf("only %d incidents", len(all))
+	}
+	open, resolved := runner.IncidentOpen, runner.IncidentResolved
+	for _, f := range []runner.IncidentFilter{
+		{}, {Limit: 3}, {Fingerprint: "f-1"}, {Fingerprint: "f-1", Limit: 2}, {Fingerprint: "none"}, {Fingerprint: "bad\x00"}, {Before: "bad\xff"},
+		{States: []runner.IncidentState{open}}, {States: []runner.IncidentState{open, resolved, open}, Limit: 5},
+		{Fingerprint: "f-2", States: []runner.IncidentState{resolved}, Limit: 2}, {States: []runner.IncidentState{resolved}, Limit: 4},
+	} {
+		var want, got []runner.Incident
+		for _, i := range all {
+			if (f.Fingerprint == "" || f.Fingerprint == i.Fingerprint) && f.Before == "" &&
+				(len(f.States) == 0 || i.State == f.States[0] || len(f.States) > 1) {
+				want = append(want, i)
+			}
+		}
+		for {
+			page := s.incidents(f)
+			if limit := max(f.Limit, 0); limit > 0 && len(page) > limit {
+				t.Errorf("%+v: a page of %d", f, len(page))
+			}
+			if len(page) == 0 {
+				break
+			}
+			got, f.Before = append(got, page...), page[len(page)-1].ID
+		}
+		same(t, fmt.Sprintf("all pages of %+v", f), want, got)
+	}
+	if _, err := s.Incidents(s.ctx, runner.IncidentFilter{Limit: -1}); err == nil {
+		t.Error("a negative limit was accepted")
+	}
+	pick := all[5]
+	for _, text := range []string{pick.ID, strings.ToUpper(pick.ID), " " + pick.ID[:35]} {
+		if got, err := s.Incident(s.ctx, text); err != nil || got.ID != pick.ID {
+			t.Errorf("Incident(%q) = %s, %v", text, got.ID, err)
+		}
+	}
+	var ambiguous *runner.AmbiguousError
+	if _, err := s.Incident(s.ctx, pick.ID[:4]); !errors.As(err, &ambiguous) || len(ambiguous.IDs) != 5 || !strings.Contains(err.Error(), "incident") {
+		t.Errorf("a shared beginning: %v, want AmbiguousError", err)
+	}
+	for _, text := range []string{"", " ", "f", "%", "'", "x\x00", strings.Repeat("a", 10_000)} {
+		if _, err := s.Incident(s.ctx, text); !errors.Is(err, runner.ErrNotFound) {
+			t.Errorf("Incident(%.20q): %v, want ErrNotFound", text, err)
+		}
+	}
+}
