@@ -30,7 +30,7 @@ func (c *Config) Compile(_ context.Context, spec runner.Spec, params map[string]
 	if _, err := w.Arguments(params); err != nil {
 		return runner.Plan{}, fmt.Errorf("parameters of the run: %w", err)
 	}
-	plan := runner.Plan{Timeout: w.Timeout, Parallel: w.Parallel, KillGrace: c.KillGrace, Root: c.Root, Zone: w.Zone}
+	plan := runner.Plan{Timeout: w.Timeout, Parallel: w.Parallel, KillGrace: c.KillGrace, Root: c.Root, Zone: w.Zone, Window: w.Window}
 	for _, job := range w.Jobs {
 		plan.Jobs = append(plan.Jobs, job.PlannedJob)
 	}

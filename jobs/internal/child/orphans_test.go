@@ -51,6 +51,10 @@ func playReaper() {
 		})
 	}
 	tasks.Wait()
+	// From here on nobody starts a command, whose end would bury them too.
+	if err := exec.Command("/bin/sh", "-c", "for i in 1 2 3; do setsid sleep 0.$i </dev/null >/dev/null 2>&1 & done").Run(); err != nil {
+		note("make orphans: %v", err)
+	}
 	dead := func() (n int) {
 		all, err := child.Processes()
 		if err != nil {
