@@ -13,6 +13,8 @@ import (
 // memory is a ledger that holds what a test puts into it.
 type memory struct {
 	runs    []runner.Run
+	folded  []runner.Run // those of runs that stand for several slots
+	sorted  bool         // runs are in order of their slots
 	pauses  []runner.Pause
 	cursors []runner.Cursor
 	// broken fails every read.
@@ -30,21 +32,23 @@ func (m *memory) Slots(_ context.Context, workflow string, from, until time.Time
 		return nil, errAway
 	}
 	m.reads++
-	// Runs are kept in order of their slots.
+	if !m.sorted {
+		slices.SortStableFunc(m.runs, func(a, b runner.Run) int { return a.Slot.Compare(b.Slot) })
+		m.sorted = true
+	}
+	low, _ := slices.BinarySearchFunc(m.runs, from, func(r runner.Run, at time.Time) int { return r.Slot.Compare(at) })
+	high, _ := slices.BinarySearchFunc(m.runs, until, func(r runner.Run, at time.Time) int { return r.Slot.Compare(at) })
 	var found []runner.Run
-	for _, r := range m.runs {
-		if r.Spec.Workflow != workflow || !r.Slot.Before(until) {
-			continue
-		}
-		last := r.Slot
-		if r.Slots > 1 {
-			last = r.LastSlot
-		}
-		if !last.Before(from) {
+	for _, r := range m.folded {
+		if r.Spec.Workflow == workflow && r.Slot.Before(from) && !r.LastSlot.Before(from) {
 			found = append(found, r)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b runner.Run) int { return a.Slot.Compare(b.Slot) })
+	for _, r := range m.runs[low:max(low, high)] {
+		if r.Spec.Workflow == workflow {
+			found = append(found, r)
+		}
+	}
 	return found[:min(len(found), limit)], nil
 }
 
@@ -68,5 +72,8 @@ func (m *memory) add(workflow string, slot time.Time, change func(*runner.Run)) 
 	if change != nil {
 		change(&r)
 	}
-	m.runs = append(m.runs, r)
+	m.runs, m.sorted = append(m.runs, r), false
+	if r.Slots > 1 {
+		m.folded = append(m.folded, r)
+	}
 }
