@@ -38,6 +38,8 @@ type order struct {
 	Role string
 	DSN  string
 	Run  runner.RunID
+	// Lease is the child's lease; 0 means the default.
+	Lease time.Duration
 	// Limit is the largest file that the child may write; 0 means any.
 	Limit uint64
 }
@@ -124,6 +126,7 @@ func childMain(text string) int {
 	if err == nil {
 		err = map[string]func(context.Context, order) error{
 			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "full": childFull, "read": childRead, "sleeper": childSleeper,
+			"alarm": childAlarm(false), "alarm at once": childAlarm(true), "sender": childSender,
 		}[o.Role](context.Background(), o)
 	}
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // testOutboxRace: several instances take the same channel while incidents come
 // and go; every notice is handed out once, and no end before its beginning.
 func testOutboxRace(t *testing.T, dsn secret.String) {
-	const incidents, takers = 60, 4
+	const incidents, takers = 40, 2
 	sites := []*site{join(t, dsn, "a", longLease), join(t, dsn, "b", longLease)}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
