@@ -63,6 +63,7 @@ var (
 	_ runner.Calendars  = (*Ledger)(nil)
 	_ runner.Control    = (*Ledger)(nil)
 	_ runner.SlotReader = (*Reader)(nil)
+	_ runner.Pruner     = (*Ledger)(nil)
 )
 
 // Open opens a ledger for reading and writing, creates it when it does not

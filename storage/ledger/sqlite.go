@@ -146,6 +146,13 @@ func (l *Ledger) upgradeSQLite(ctx context.Context, s session, path string) erro
 	if have > want || have > 0 && have < want && !l.lock.held() {
 		return schemaMismatch(path, have, want)
 	}
+	if have == 0 {
+		// Only an empty file can take this up: space of what is deleted can
+		// then be given back (https://www.sqlite.org/pragma.html#pragma_auto_vacuum).
+		if _, err := s.exec(ctx, "PRAGMA auto_vacuum = INCREMENTAL"); err != nil {
+			return fmt.Errorf("prepare for giving space back: %w", err)
+		}
+	}
 	var mode string
 	if err := s.row(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return fmt.Errorf("switch to write-ahead logging: %w", err)

@@ -85,6 +85,9 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"PlannedEnds", testPlannedEnds},
 		{"Slots", testSlots},
 		{"Usual", testUsual},
+		{"PruneRuns", testPruneRuns},
+		{"PruneAll", testPruneAll},
+		{"PruneBeside", testPruneBeside},
 		{"ReaderOnly", testReaderOnly},
 	}
 	for _, part := range parts {
