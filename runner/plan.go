@@ -115,12 +115,16 @@ func (e *TimeoutError) Is(target error) bool { return target == ErrTimeout }
 type WindowError struct {
 	// Window is the window in words.
 	Window string
-	// Closed is when it closed.
+	// Closed is when it closed; zero when the run went on in another process
+	// only after that.
 	Closed time.Time
 }
 
 // Error says which window closed when.
 func (e *WindowError) Error() string {
+	if e.Closed.IsZero() {
+		return fmt.Sprintf("the window %s is closed", e.Window)
+	}
 	return fmt.Sprintf("the window %s closed at %s", e.Window, e.Closed.Format("2006-01-02 15:04 MST"))
 }
 

@@ -54,9 +54,15 @@ func (r *run) bindToWindow() (stop func()) {
 	if !ok {
 		return func() {}
 	}
+	closed := &runner.WindowError{Window: r.plan.Window.String()}
+	if !r.plan.Window.Open(time.Now()) {
+		r.windowClosed(closed)
+		return func() {}
+	}
 	if r.plan.Zone != nil {
 		closes = closes.In(r.plan.Zone)
 	}
+	closed.Closed = closes
 	var mu sync.Mutex
 	var timer *time.Timer
 	stopped := false
@@ -70,7 +76,7 @@ func (r *run) bindToWindow() (stop func()) {
 		case rest > 0:
 			timer = time.AfterFunc(min(rest, windowLook), look)
 		default:
-			r.windowClosed(&runner.WindowError{Window: r.plan.Window.String(), Closed: closes})
+			r.windowClosed(closed)
 		}
 	}
 	look()
@@ -91,7 +97,7 @@ func (r *run) windowClosed(closed *runner.WindowError) {
 		return
 	}
 	r.log.Warn("the run goes on although its window has closed", "window", closed.Window)
-	text := "it went on after " + closed.Error()
+	text := "it went on although " + closed.Error()
 	r.notes.add(text)
 	r.tell(runner.RunNoted{Run: r.record.ID, Text: text, At: now()})
 }

@@ -21,7 +21,8 @@ func testRestart(t *testing.T, s Subject) {
 			t.Parallel()
 			st := newStage(t, s)
 			id := st.submit(request("restart", 0, workflow{Parallel: 1, Jobs: []task{
-				{Name: "before"}, {Name: "upgrade", Needs: []string{"before"}, Do: want.do, Locks: []string{"suite/upgrade"}},
+				{Name: "before"},
+				{Name: "upgrade", Needs: []string{"before"}, Do: want.do, Locks: []string{"suite/upgrade"}},
 				{Name: "after", Needs: []string{"upgrade"}, When: runner.Always},
 			}}))[0]
 			// The private folder of the attempt is the node's.
