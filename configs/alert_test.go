@@ -12,12 +12,13 @@ import (
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
 )
 
 func TestLoad_ServiceDefaults(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, "workflows: {daily: {jobs: {health: {kind: health}}}}\n", nil)
-	history := configs.History{Keep: 180 * 24 * time.Hour, Runs: 10_000, Bytes: 1 << 30}
+	history := runner.History{Keep: 180 * 24 * time.Hour, Runs: 10_000, Bytes: 1 << 30}
 	if c.DrainTimeout != 10*time.Minute || c.Ballast != 64<<20 || c.History != history || len(c.Channels) != 0 || len(c.Routes) != 0 {
 		t.Errorf("got %+v", c)
 	}
@@ -44,7 +45,7 @@ func TestLoad_Service(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.DrainTimeout != 2*time.Minute || c.Ballast != 16<<20 || c.History != (configs.History{Keep: 90 * 24 * time.Hour, Runs: 500, Bytes: 256 << 20}) {
+	if c.DrainTimeout != 2*time.Minute || c.Ballast != 16<<20 || c.History != (runner.History{Keep: 90 * 24 * time.Hour, Runs: 500, Bytes: 256 << 20}) {
 		t.Errorf("got %+v", c)
 	}
 	if diff := cmp.Diff([]configs.Channel{{Name: "ops", Kind: "email"}, {Name: "pager", Kind: "page"}, {Name: "chat", Kind: "email"}}, c.Channels); diff != "" {
@@ -62,8 +63,8 @@ func TestLoad_Service(t *testing.T) {
 		t.Error(diff)
 	}
 	daily, weekly := c.Workflows[0], c.Workflows[1]
-	// The other limits are those of the top; 12 h of catching up are within the 26 h of freshness.
-	if daily.History != (configs.History{Keep: 7 * 24 * time.Hour, Runs: 500, Bytes: 256 << 20, AtLeast: 26 * time.Hour}) {
+	// The other limits are those of the top.
+	if daily.History != (runner.History{Keep: 7 * 24 * time.Hour, Runs: 500, Bytes: 256 << 20, AtLeast: 12 * time.Hour}) {
 		t.Errorf("history %+v", daily.History)
 	}
 	if daily.FreshWithin != 26*time.Hour || !daily.Approval || weekly.Approval {

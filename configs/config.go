@@ -50,7 +50,7 @@ type Config struct {
 	Ballast int64
 	// History is how much stays on record of workflows that do not say
 	// otherwise, also of those that are no longer configured.
-	History History
+	History runner.History
 	// Stores, Databases and Checks are in the order of the file. Checks holds
 	// the implicit check when none is configured.
 	Stores    []Store

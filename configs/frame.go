@@ -113,7 +113,7 @@ type alertFile struct {
 }
 
 type historyFile struct {
-	Keep  unit.Duration `yaml:"keep" doc:"For how long a run stays on record, from 1h. What catch_up and fresh_within look back at stays longer if need be." example:"180d"`
+	Keep  unit.Duration `yaml:"keep" doc:"For how long a run stays on record, from 1h. What catch_up looks back at stays longer if need be." example:"180d"`
 	Runs  int           `yaml:"runs" range:"1,100000000" doc:"The most runs of one workflow that stay on record."`
 	Bytes unit.Size     `yaml:"bytes" doc:"The most room that the output of one workflow's runs takes, from 1MiB." example:"1GiB"`
 }

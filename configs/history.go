@@ -1,31 +1,18 @@
 package configs
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/schedule"
 )
 
-// History is how much of the past of one workflow stays on record. The limits
-// hold together: a run goes when it exceeds any of them, but not before it is
-// older than AtLeast.
-type History struct {
-	// Keep is the age from which a run goes. It is never below AtLeast.
-	Keep time.Duration
-	// Runs is the most runs, Bytes the most bytes of output that they take.
-	Runs  int
-	Bytes int64
-	// AtLeast is the age below which a run stays whatever the limits say,
-	// because catching up or judging freshness looks back so far; 0 means none
-	// is needed.
-	AtLeast time.Duration
-}
-
-func (f historyFile) limits() History {
-	return History{Keep: f.Keep.Std(), Runs: f.Runs, Bytes: f.Bytes.Bytes()}
+func (f historyFile) limits() runner.History {
+	return runner.History{Keep: f.Keep.Std(), Runs: f.Runs, Bytes: f.Bytes.Bytes()}
 }
 
 // check reports limits that would leave nothing to look at. e is what was
@@ -54,7 +41,7 @@ func (b *draft) past() {
 		b.file.History.check(b.d, e, b.child("history"))
 	}
 	b.out.History = b.file.History.limits()
-	b.out.History.AtLeast = max(b.catchUpWindow(), b.out.FreshWithin)
+	b.out.History.AtLeast = b.catchUpWindow()
 	b.out.History.Keep = max(b.out.History.Keep, b.out.History.AtLeast)
 }
 
@@ -67,21 +54,16 @@ func (b *draft) catchUpWindow() time.Duration {
 	return c.Within
 }
 
-// lintPast looks for limits that cannot hold.
+// lintPast looks for a limit that cannot hold.
 func (b *draft) lintPast() {
-	keep := b.file.History.Keep
-	warn := func(other string, least time.Duration) {
-		place := at(b.node, other, b.at)
-		if _, given := b.node.Get("history"); given {
-			place = at(b.node, "history.keep", place)
-		}
-		b.d.Warn(place, "history-order", b.child("history.keep"),
-			"runs are kept for "+keep.String()+", but "+other+" looks back "+unit.Duration(least).String()+": they stay that long", "make history.keep longer, or "+other+" shorter")
+	keep, within := b.file.History.Keep, unit.Duration(b.catchUpWindow())
+	if within <= keep {
+		return
 	}
-	if within := b.catchUpWindow(); within > keep.Std() {
-		warn("catch_up.within", within)
+	place := at(b.node, "catch_up.within", b.at)
+	if _, given := b.node.Get("history"); given {
+		place = at(b.node, "history.keep", place)
 	}
-	if b.out.FreshWithin > keep.Std() {
-		warn("fresh_within", b.out.FreshWithin)
-	}
+	b.d.Warn(place, "history-order", b.child("history.keep"), fmt.Sprintf("runs are kept for %s, but catch_up.within looks back %s: they stay that long", keep, within),
+		"make history.keep longer, or catch_up.within shorter")
 }

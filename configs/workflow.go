@@ -52,8 +52,9 @@ type Workflow struct {
 	FreshWithin time.Duration
 	// Alert is who is told of its faults; its Severity is never empty.
 	Alert alerts.WorkflowAlert
-	// History is how much of its past stays on record.
-	History History
+	// History is how much of its past stays on record; Keep is not below
+	// AtLeast, which is how far catching up looks back.
+	History runner.History
 	Params  []Param
 	// Jobs are in the order of the file.
 	Jobs []Job
