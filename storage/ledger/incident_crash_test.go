@@ -135,6 +135,7 @@ func testKillBetweenEndAndNotice(t *testing.T, dsn secret.String) {
 		if judged == "" {
 			t.Fatal("the child was killed before it judged anything")
 		}
+		awaitServer(t, l)
 		run, err := l.Run(t.Context(), string(judged))
 		switch {
 		case err == nil && run.State.Final():
@@ -149,6 +150,28 @@ func testKillBetweenEndAndNotice(t *testing.T, dsn secret.String) {
 	t.Logf("%d kills: %d before the end was on record, %d after", rounds, gone, kept)
 	if gone < rounds/2 {
 		t.Errorf("only %d of %d kills hit a transaction between the end and the commit", gone, rounds)
+	}
+}
+
+// awaitServer waits until the server has worked off what a killed client asked
+// of it, which may be a commit.
+func awaitServer(t *testing.T, l *ledger.Ledger) {
+	t.Helper()
+	if l.Dialect() != "postgres" {
+		return
+	}
+	const query = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'upkeep/%' AND application_name <> 'upkeep/node-1'"
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		var sessions int
+		if err := l.Database().QueryRow(query).Scan(&sessions); err != nil {
+			t.Fatal(err)
+		}
+		if sessions == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions of the killed process are left", sessions)
+		}
 	}
 }
 
