@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
@@ -32,7 +33,7 @@ RUN is a run's ID, the beginning of one, a workflow's name for its newest run, o
 }
 
 func (a *app) cancel(ctx context.Context, text string) error {
-	cfg, err := a.loadForReading()
+	cfg, c, err := a.configOrHolder(ctx)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,13 @@ func (a *app) cancel(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	before, orphaned, err := a.requestCancel(ctx, cfg, id)
+	var before runner.State
+	orphaned := false
+	if c != nil {
+		before, err = c.Cancel(ctx, id)
+	} else {
+		before, orphaned, err = a.requestCancel(ctx, cfg, id)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -50,7 +57,7 @@ func (a *app) cancel(ctx context.Context, text string) error {
 		fmt.Fprintf(a.std.Out, "run %s is canceled\n", id)
 		return nil
 	case orphaned:
-		return a.endOrphan(ctx, id)
+		return a.endOrphan(ctx, cfg, id)
 	}
 	fmt.Fprintf(a.std.Out, "run %s is asked to end; follow it with: %s\n", id, a.again("logs -f "+string(id)))
 	return nil
@@ -59,7 +66,7 @@ func (a *app) cancel(ctx context.Context, text string) error {
 // requestCancel leaves the request in the ledger. It returns the run's state
 // before, and whether nobody is there to see the request.
 func (a *app) requestCancel(ctx context.Context, cfg *configs.Config, id runner.RunID) (before runner.State, orphaned bool, err error) {
-	o := a.ledgerOptions(cfg)
+	o := service.LedgerOptions(cfg, version, a.log())
 	o.Command = "upkeep cancel"
 	l, err := ledger.Open(ctx, o)
 	if err != nil {
@@ -78,13 +85,12 @@ func (a *app) requestCancel(ctx context.Context, cfg *configs.Config, id runner.
 }
 
 // endOrphan ends a run whose process died, in this process.
-func (a *app) endOrphan(ctx context.Context, id runner.RunID) error {
-	cfg, err := a.config()
-	if err != nil {
-		return err
-	}
+func (a *app) endOrphan(ctx context.Context, cfg *configs.Config, id runner.RunID) error {
 	fmt.Fprintf(a.std.Err, "note: the process of run %s died; it is ended here\n", id)
-	err = a.execute(ctx, cfg, "upkeep cancel", false, func(context.Context, *engine) (runner.RunID, error) { return id, nil })
+	err := a.execute(ctx, cfg, nil, "upkeep cancel", false, func(ctx context.Context, c commander) (runner.RunID, error) {
+		_, err := c.Cancel(ctx, id)
+		return id, err
+	})
 	if ended, ok := errors.AsType[*runEnded](err); ok && ended.run.State == runner.Canceled {
 		return nil
 	}

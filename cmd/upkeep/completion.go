@@ -163,3 +163,31 @@ func (a *app) completeRunThenJob(cmd *cobra.Command, given []string, typed strin
 	}
 	return a.completeJobsOfRun(cmd, given, typed)
 }
+
+// completeScheduled offers the workflows that have a schedule.
+func (a *app) completeScheduled(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cfg, err := a.loadForReading()
+	if err != nil || len(given) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, w := range cfg.Workflows {
+		if !w.Schedule.IsZero() {
+			names = append(names, w.Name+"\t"+w.Schedule.Describe())
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeChannels offers the configured channels.
+func (a *app) completeChannels(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cfg, err := a.loadForReading()
+	if err != nil || len(given) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, c := range cfg.Channels {
+		names = append(names, c.Name+"\t"+c.Kind)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

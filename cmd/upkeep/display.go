@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // board is what a display knows about the run it shows. It is fed by events
@@ -160,7 +161,7 @@ func (d *plainDisplay) Observe(_ context.Context, e runner.Event) {
 		say("%s  %s", e.Key.Job, d.line(e.Key.Job, "").outcome())
 	case runner.AttemptEnded:
 		l := d.line(e.Attempt.Job, e.Attempt.Kind)
-		if !began(e.Attempt) {
+		if !api.Began(e.Attempt) {
 			say("%s  %s  skipped  %s", e.Attempt.Job, e.Attempt.Kind, l.outcome())
 			return
 		}

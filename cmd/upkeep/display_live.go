@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // spinner turns while a job runs.
@@ -151,7 +152,7 @@ func (d *liveDisplay) draw(above []byte, last bool) {
 // drawLine writes the line of one job and returns its width.
 func (d *liveDisplay) drawLine(b *bytes.Buffer, l *boardLine, nameWidth, width int) int {
 	elapsed := ""
-	if at := l.attempt; !at.StartedAt.IsZero() && began(at) {
+	if at := l.attempt; !at.StartedAt.IsZero() && api.Began(at) {
 		end := at.FinishedAt
 		if end.IsZero() {
 			end = time.Now()

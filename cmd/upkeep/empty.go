@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/ghosteam/upkeep/runner"
 )
@@ -36,4 +37,40 @@ func (emptyLedger) Past(context.Context, string, string, runner.RunID, int) ([]r
 // Latest returns none.
 func (emptyLedger) Latest(context.Context, []string) (map[string]runner.Run, error) {
 	return map[string]runner.Run{}, nil
+}
+
+// Slots returns none.
+func (emptyLedger) Slots(context.Context, string, time.Time, time.Time, int) ([]runner.Run, error) {
+	return nil, nil
+}
+
+// Usual knows none.
+func (emptyLedger) Usual(context.Context, []string) (map[string]runner.Usual, error) {
+	return map[string]runner.Usual{}, nil
+}
+
+// Successes knows none.
+func (emptyLedger) Successes(context.Context, []string) (map[string]time.Time, error) {
+	return map[string]time.Time{}, nil
+}
+
+// Pauses returns none.
+func (emptyLedger) Pauses(context.Context) ([]runner.Pause, error) { return nil, nil }
+
+// Cursors returns none.
+func (emptyLedger) Cursors(context.Context, string) ([]runner.Cursor, error) { return nil, nil }
+
+// Incidents returns none.
+func (emptyLedger) Incidents(context.Context, runner.IncidentFilter) ([]runner.Incident, error) {
+	return nil, nil
+}
+
+// Incident finds nothing.
+func (emptyLedger) Incident(_ context.Context, id string) (runner.Incident, error) {
+	return runner.Incident{}, fmt.Errorf("incident %s: %w: nothing has run yet", id, runner.ErrNotFound)
+}
+
+// Notices returns none.
+func (emptyLedger) Notices(context.Context, runner.NoticeFilter) ([]runner.Notice, error) {
+	return nil, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // The exit codes of every command. exitHelp repeats them for people.
@@ -80,6 +81,9 @@ func codeOf(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case is[*api.Problem](err):
+		problem, _ := errors.AsType[*api.Problem](err)
+		return problem.Code.Exit()
 	case is[*usageError](err), is[configs.Problems](err), is[*problemsFound](err), is[*runner.AmbiguousError](err):
 		return exitUsage
 	case is[*runEnded](err):
@@ -139,7 +143,7 @@ func is[E error](err error) bool {
 func (a *app) finish(cmd *cobra.Command, err error) int {
 	code := codeOf(err)
 	switch {
-	case err == nil, is[*runEnded](err), is[*problemsFound](err):
+	case err == nil, is[*runEnded](err), is[*problemsFound](err), is[*findingsFound](err):
 		return code
 	case code == exitCanceled:
 		err = errors.New("interrupted")

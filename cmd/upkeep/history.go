@@ -12,6 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // mostRuns bounds --limit, so that a typo cannot load a million runs.
@@ -134,7 +135,7 @@ func (a *app) listHistory(ctx context.Context, f historyFlags) error {
 	if err != nil {
 		return err
 	}
-	l, err := a.listRuns(ctx, reader, runs, byRun(attempts))
+	l, err := a.listRuns(ctx, reader, runs, api.ByRun(attempts))
 	if err != nil {
 		return err
 	}
@@ -172,13 +173,13 @@ func (f historyFlags) nothing(ctx context.Context, cfg *configs.Config, reader r
 func (a *app) listRuns(ctx context.Context, reader history, runs []runner.Run, attempts map[runner.RunID][]runner.Attempt) (listing, error) {
 	p := a.painter(a.std.Out)
 	l := listing{columns: []string{"STARTED", "WORKFLOW", "STATE", "REASON", "TOOK", "TRIGGER", "JOBS", "RUN"}}
-	views := []runView{}
+	views := []api.Run{}
 	for _, r := range runs {
 		orphaned, err := reader.orphaned(ctx, r)
 		if err != nil {
 			return l, err
 		}
-		views = append(views, viewRun(r, attempts[r.ID], orphaned))
+		views = append(views, api.NewRun(r, attempts[r.ID], orphaned))
 		started := r.StartedAt
 		if started.IsZero() {
 			started = r.QueuedAt

@@ -2,21 +2,26 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 func newList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the workflows with their schedules and last runs",
-		Long: `List the configured workflows: when each is due next, and how its newest run went.
-The next instant is in the time zone of the workflow.`,
+		Long: `List the workflows: when each is due next, how its newest run went, and whether it is
+paused or has not succeeded for too long. The next instant is in the time zone of the
+workflow. When a service runs, the list is what that service goes by; when it could
+not load the configuration on disk, the list says so.`,
 		Example: "  upkeep list\n  upkeep list -o json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listWorkflows(cmd.Context()) },
 	}
@@ -24,94 +29,82 @@ The next instant is in the time zone of the workflow.`,
 	return cmd
 }
 
-// workflowView is the JSON form of a configured workflow.
-type workflowView struct {
-	Name        string     `json:"name"`
-	Description string     `json:"description"`
-	Schedule    string     `json:"schedule"`
-	Next        *time.Time `json:"next"`
-	Jobs        []string   `json:"jobs"`
-	Last        *lastView  `json:"last"`
-}
-
-// lastView is the JSON form of a workflow's newest run.
-type lastView struct {
-	ID              runner.RunID  `json:"id"`
-	State           runner.State  `json:"state"`
-	Reason          runner.Reason `json:"reason"`
-	Interrupted     bool          `json:"interrupted"`
-	QueuedAt        time.Time     `json:"queued_at"`
-	StartedAt       *time.Time    `json:"started_at"`
-	FinishedAt      *time.Time    `json:"finished_at"`
-	DurationSeconds float64       `json:"duration_seconds"`
-}
-
 func (a *app) listWorkflows(ctx context.Context) error {
-	cfg, err := a.loadForReading()
+	cfg, c, err := a.readingOrHolder(ctx)
 	if err != nil {
 		return err
 	}
-	reader, err := a.openHistory(ctx, cfg)
-	if err != nil {
+	var views []api.Workflow
+	if c != nil {
+		if views, err = c.Workflows(ctx); err != nil {
+			return err
+		}
+		if err := a.tellDegraded(ctx, c); err != nil {
+			return err
+		}
+	} else if views, err = a.localWorkflows(ctx, cfg); err != nil {
 		return err
 	}
-	defer reader.Close()
-	names := make([]string, len(cfg.Workflows))
-	for i, w := range cfg.Workflows {
-		names[i] = w.Name
-	}
-	latest, err := reader.Latest(ctx, names)
-	if err != nil {
-		return err
-	}
+	p := a.painter(a.std.Out)
 	l := listing{
 		columns: []string{"WORKFLOW", "SCHEDULE", "NEXT", "LAST", "STATE", "JOBS"},
 		empty:   "no workflows are configured",
+		data:    views,
 	}
-	views := []workflowView{}
 	now := time.Now()
-	for _, w := range cfg.Workflows {
-		v := viewWorkflow(w, now)
+	for _, v := range views {
 		lastAt, state := "-", "-"
-		if run, ok := latest[w.Name]; ok {
-			if v.Last, state, err = a.viewLast(ctx, reader, run); err != nil {
-				return err
+		if v.Last != nil {
+			lastAt, state = stamp(v.Last.QueuedAt), p.state(v.Last.State)
+			if v.Last.Interrupted {
+				state += ", " + interrupted
 			}
-			lastAt = stamp(run.QueuedAt)
 		}
-		next := "-"
-		if v.Next != nil {
-			next = v.Next.In(w.Zone).Format("2006-01-02 15:04:05 MST")
+		if v.Fresh != nil && !*v.Fresh {
+			state += p.red(", stale")
 		}
-		views = append(views, v)
-		l.rows = append(l.rows, []string{w.Name, v.Schedule, next, lastAt, state, strconv.Itoa(len(w.Jobs))})
+		l.rows = append(l.rows, []string{v.Name, v.Schedule, a.nextOf(v, now), lastAt, state, strconv.Itoa(len(v.Jobs))})
 	}
-	l.data = views
 	return a.list(l)
 }
 
-// viewLast makes both forms of a workflow's newest run.
-func (a *app) viewLast(ctx context.Context, reader history, run runner.Run) (*lastView, string, error) {
-	orphaned, err := reader.orphaned(ctx, run)
+// nextOf says when a workflow is due next, in its zone, or why it is not.
+func (a *app) nextOf(v api.Workflow, now time.Time) string {
+	if v.Paused != nil && (v.Paused.Until == nil || v.Paused.Until.After(now)) {
+		return a.painter(a.std.Out).yellow("paused by " + oneLine(v.Paused.By, 0))
+	}
+	if v.Next == nil {
+		return "-"
+	}
+	zone, err := time.LoadLocation(v.Zone)
 	if err != nil {
-		return nil, "", err
+		zone = time.UTC
 	}
-	state := a.painter(a.std.Out).state(run.State)
-	if orphaned {
-		state += ", " + interrupted
-	}
-	return &lastView{
-		ID: run.ID, State: run.State, Reason: run.Reason, Interrupted: orphaned, QueuedAt: run.QueuedAt,
-		StartedAt: instant(run.StartedAt), FinishedAt: instant(run.FinishedAt), DurationSeconds: seconds(run.StartedAt, run.FinishedAt),
-	}, state, nil
+	return v.Next.In(zone).Format("2006-01-02 15:04:05 MST")
 }
 
-func viewWorkflow(w *configs.Workflow, now time.Time) workflowView {
-	v := workflowView{Name: w.Name, Description: w.Description, Schedule: "on request", Jobs: jobNames(w)}
-	if next, ok := w.Schedule.Next(now); ok {
-		v.Schedule = w.Schedule.Describe()
-		next = next.UTC()
-		v.Next = &next
+// tellDegraded says that the service goes by another configuration than the
+// one on disk.
+func (a *app) tellDegraded(ctx context.Context, c *remote) error {
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
 	}
-	return v
+	if status.Config.State == api.ConfigDegraded {
+		fmt.Fprintf(a.std.Err, "warning: the service is degraded: it goes by the configuration of %s, because the newer one was refused: %s\n",
+			stamp(status.Config.LoadedAt), oneLine(status.Config.Reason, 0))
+	}
+	return nil
+}
+
+// localWorkflows lists what the configuration on disk and the ledger say.
+func (a *app) localWorkflows(ctx context.Context, cfg *configs.Config) ([]api.Workflow, error) {
+	reader, err := a.openHistory(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	return service.Workflows(ctx, cfg, reader, reader.slots, func(ctx context.Context, run runner.Run) (bool, error) {
+		return reader.orphaned(ctx, run)
+	})
 }

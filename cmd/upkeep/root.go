@@ -60,9 +60,11 @@ crash-safe resume, proves the outcome, and records every run.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpFunc(a.help)
 	a.groups = []group{
-		{"Running maintenance", []*cobra.Command{newRun(a), newRetry(a), newCancel(a)}},
-		{"Looking at what happened", []*cobra.Command{newList(a), newHistory(a), newShow(a), newLogs(a)}},
-		{"Setting up", []*cobra.Command{newInit(a), newValidate(a)}},
+		{"Running maintenance", []*cobra.Command{newServe(a), newRun(a), newRetry(a), newCancel(a), newApprove(a)}},
+		{"Looking at what happened", []*cobra.Command{newList(a), newHistory(a), newShow(a), newLogs(a), newWhy(a)}},
+		{"Looking at what will happen", []*cobra.Command{newPlan(a), newPause(a), newUnpause(a)}},
+		{"Being told", []*cobra.Command{newAlert(a)}},
+		{"Setting up", []*cobra.Command{newInit(a), newValidate(a), newDrain(a), newPruneHistory(a)}},
 		{"Reference", []*cobra.Command{newKinds(a), newSchema(a), newCompletion(a), newVersion(a), newHelp(a)}},
 	}
 	for _, g := range a.groups {
@@ -74,6 +76,9 @@ crash-safe resume, proves the outcome, and records every run.`,
 			}
 		}
 	}
+	man := newMan(a) // for packages, in no group
+	man.Args = positional(man)
+	root.AddCommand(man)
 	return root
 }
 

@@ -3,20 +3,23 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 type runFlags struct {
 	params    []string
 	dryRun    bool
+	detach    bool
+	alert     bool
 	withNeeds bool
 	quiet     bool
 }
@@ -29,11 +32,16 @@ func newRun(a *app) *cobra.Command {
 		Long: `Run a workflow now, in the foreground, and record it like any other run. With
 WORKFLOW.JOB only that job runs; --with-needs adds the jobs that it needs.
 
+When a service runs, it executes the run and this command shows it; --detach leaves
+it alone and prints the run's ID. A run that somebody watches sends no alerts unless
+--alert asks for them; one that is left alone does.
+
 Ctrl-C cancels the run in good order: jobs with ` + "`when: always`" + ` still run. A second
 Ctrl-C stops at once; the run can then be continued with ` + "`upkeep retry`" + `.`,
 		Example: "  upkeep run daily\n" +
 			"  upkeep run daily.backup --with-needs\n" +
 			"  upkeep run daily --dry-run\n" +
+			"  upkeep run daily --detach\n" +
 			"  upkeep run daily --param tag=before-release",
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, given []string) error {
@@ -45,46 +53,32 @@ Ctrl-C stops at once; the run can then be continued with ` + "`upkeep retry`" + 
 	flags.StringArrayVarP(&f.params, "param", "p", nil, "a parameter of the workflow as `NAME=VALUE` (several allowed)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what each job would change, and change nothing")
 	flags.BoolVar(&f.withNeeds, "with-needs", false, "with WORKFLOW.JOB: also run the jobs that it needs")
+	flags.BoolVar(&f.detach, "detach", false, "leave the run to the service and print its ID")
+	flags.BoolVar(&f.alert, "alert", false, "tell the channels when it fails, as of a scheduled run")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show only the end")
 	completeFlag(cmd, "param", a.completeParams)
 	return cmd
 }
 
-// request turns the command line into a request for a run.
-func (f runFlags) request(cfg *configs.Config, target string, now time.Time) (runner.Request, error) {
+// request turns the command line into what to ask for.
+func (f runFlags) request(target string) (api.RunRequest, error) {
 	name, job, one := strings.Cut(target, ".")
-	workflow, err := cfg.Workflow(name)
-	if err != nil {
-		return runner.Request{}, hintIfNone(&notFoundError{err: err}, "`upkeep list` shows the workflows")
-	}
-	r := runner.Request{
-		Spec: workflow.Spec, Slot: now.UTC(), Trigger: runner.ByManual, DryRun: f.dryRun, By: whoAmI(),
-	}
+	r := api.RunRequest{Workflow: name, DryRun: f.dryRun, WithNeeds: f.withNeeds, Alert: f.alert || f.detach, Trigger: runner.ByManual, Params: map[string]string{}}
 	switch {
 	case one:
-		if _, err := cfg.Job(name, job); err != nil {
-			return r, &notFoundError{err: fmt.Errorf("workflow %s: %w", name, err)}
-		}
 		r.Jobs = []string{job}
-		if f.withNeeds {
-			r.Jobs = needed(workflow, job)
-		}
 	case f.withNeeds:
 		return r, jobs.WithHint(usagef("--with-needs goes with WORKFLOW.JOB"), "a whole workflow runs all its jobs anyway")
 	}
-	given := map[string]string{}
 	for _, p := range f.params {
 		key, value, ok := strings.Cut(p, "=")
 		if !ok || key == "" {
 			return r, usagef("--param %q is not NAME=VALUE", p)
 		}
-		if _, twice := given[key]; twice {
+		if _, twice := r.Params[key]; twice {
 			return r, usagef("--param %s is given twice", key)
 		}
-		given[key] = value
-	}
-	if r.Params, err = workflow.Arguments(given); err != nil {
-		return r, &usageError{err: err}
+		r.Params[key] = value
 	}
 	return r, nil
 }
@@ -97,55 +91,74 @@ func jobNames(w *configs.Workflow) []string {
 	return names
 }
 
-// needed is a job with everything that it needs, directly and indirectly, in
-// the order of the file.
-func needed(w *configs.Workflow, job string) []string {
-	wanted := map[string]bool{}
-	var want func(name string)
-	want = func(name string) {
-		if wanted[name] {
-			return
-		}
-		wanted[name] = true
-		if j, ok := w.Job(name); ok {
-			for _, need := range j.Needs {
-				want(need)
-			}
+func (a *app) run(ctx context.Context, target string, f runFlags) error {
+	request, err := f.request(target)
+	if err != nil {
+		return err
+	}
+	cfg, c, err := a.configOrHolder(ctx)
+	if err != nil {
+		return err
+	}
+	if c == nil || len(cfg.Workflows) > 0 {
+		// A mistake is told before anything is taken or asked for.
+		if _, err := service.Request(cfg, "", request, time.Now()); err != nil {
+			return err
 		}
 	}
-	want(job)
-	return slices.DeleteFunc(jobNames(w), func(name string) bool { return !wanted[name] })
+	if f.detach {
+		return a.detach(ctx, c, request)
+	}
+	if c == nil {
+		a.tellInterrupted(ctx, cfg, request.Workflow)
+	}
+	return a.execute(ctx, cfg, c, "upkeep run "+target, f.quiet, func(ctx context.Context, c commander) (runner.RunID, error) {
+		submitted, err := c.Run(ctx, request)
+		return submitted.Run, err
+	})
 }
 
-func (a *app) run(ctx context.Context, target string, f runFlags) error {
-	cfg, err := a.config()
+// detach leaves a run to the service.
+func (a *app) detach(ctx context.Context, c *remote, request api.RunRequest) error {
+	if c == nil {
+		return errNoService
+	}
+	accepted, err := c.Start(ctx, request)
 	if err != nil {
 		return err
 	}
-	request, err := f.request(cfg, target, time.Now())
-	if err != nil {
+	run, err := c.Client.Run(ctx, string(accepted.Run))
+	switch {
+	case err != nil:
 		return err
+	case run.State == runner.Skipped:
+		return skippedf("", "run %s is skipped (%s): %s", run.ID, run.Reason, run.Message)
+	case a.format != formatTable:
+		return a.list(listing{columns: []string{"run"}, rows: [][]string{{string(run.ID)}}, data: accepted})
 	}
-	return a.execute(ctx, cfg, "upkeep run "+target, f.quiet, func(ctx context.Context, e *engine) (runner.RunID, error) {
-		a.tellInterrupted(ctx, e, request.Spec.Workflow)
-		submitted, err := e.ledger.Submit(ctx, request)
-		if err != nil {
-			return "", err
-		}
-		return submitted[0].Run, nil
-	})
+	fmt.Fprintln(a.std.Out, run.ID)
+	return nil
 }
 
 // tellInterrupted points to a run of the same workflow that a crash cut short:
 // it could be continued instead.
-func (a *app) tellInterrupted(ctx context.Context, e *engine, workflow string) {
-	latest, err := e.ledger.Latest(ctx, []string{workflow})
+func (a *app) tellInterrupted(ctx context.Context, cfg *configs.Config, workflow string) {
+	reader, err := a.openHistory(ctx, cfg)
+	if err != nil {
+		a.log().Warn("look for an interrupted run", "error", err)
+		return
+	}
+	defer reader.Close()
+	latest, err := reader.Latest(ctx, []string{workflow})
 	if err != nil {
 		a.log().Warn("look for an interrupted run", "error", err)
 		return
 	}
 	last, ok := latest[workflow]
-	if !ok || last.State.Final() || e.worksOn(ctx, last) {
+	if !ok {
+		return
+	}
+	if orphaned, err := reader.orphaned(ctx, last); err != nil || !orphaned {
 		return
 	}
 	fmt.Fprintf(a.std.Err, "note: run %s of %s was interrupted; continue it with: %s\n", last.ID, workflow, a.again("retry "+string(last.ID)))

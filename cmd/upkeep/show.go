@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 func newShow(a *app) *cobra.Command {
@@ -32,13 +33,6 @@ for its newest run, or ` + "`last`" + `.`,
 	}
 	a.outputFlag(cmd)
 	return cmd
-}
-
-// showView is what `show -o json` prints.
-type showView struct {
-	runView
-
-	Attempts []attemptView `json:"attempts"`
 }
 
 func (a *app) show(ctx context.Context, text string) error {
@@ -67,11 +61,10 @@ func (a *app) show(ctx context.Context, text string) error {
 
 // listRun makes the forms of one run for programs: its attempts as rows.
 func listRun(run runner.Run, attempts []runner.Attempt, orphaned bool) listing {
-	view := showView{runView: viewRun(run, attempts, orphaned), Attempts: []attemptView{}}
+	view := api.NewRunWithAttempts(run, attempts, orphaned)
 	l := listing{columns: []string{"job", "kind", "attempt", "state", "reason", "started_at", "duration_seconds", "summary", "error"}}
-	for _, at := range attempts {
-		v := viewAttempt(at)
-		view.Attempts = append(view.Attempts, v)
+	for i, at := range attempts {
+		v := view.Attempts[i]
 		started := ""
 		if v.StartedAt != nil {
 			started = v.StartedAt.Format(time.RFC3339)
@@ -119,7 +112,7 @@ func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, or
 	var rows [][]string
 	for _, at := range attempts {
 		number, spent := "-", "-"
-		if began(at) {
+		if api.Began(at) {
 			number, spent = strconv.Itoa(at.Number), attemptTook(at)
 		}
 		rows = append(rows, []string{p.state(at.State) + superseded(at), at.Job, at.Kind, number, spent, oneLine(outcomeOf(at), 0)})

@@ -7,14 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
-	"path/filepath"
 	"slices"
 
+	"github.com/ghosteam/upkeep/alerts"
+	alertsall "github.com/ghosteam/upkeep/alerts/all"
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
-	"github.com/ghosteam/upkeep/configs/secret"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/runner"
-	"github.com/ghosteam/upkeep/runner/executor"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/object"
 	objectall "github.com/ghosteam/upkeep/storage/object/all"
@@ -22,7 +22,9 @@ import (
 
 // catalog is everything that a configuration may name.
 func (a *app) catalog() configs.Catalog {
-	return configs.Catalog{Kinds: jobsall.Kinds(), Stores: object.NewRegistry(objectall.Kinds()...), Getenv: a.getenv}
+	return configs.Catalog{
+		Kinds: jobsall.Kinds(), Stores: object.NewRegistry(objectall.Kinds()...), Channels: alerts.NewRegistry(alertsall.Kinds()...), Getenv: a.getenv,
+	}
 }
 
 // load reads the configuration. Errors of it are returned as configs.Problems.
@@ -64,9 +66,11 @@ func (a *app) log() *slog.Logger { return slog.New(&noteHandler{w: a.std.Err}) }
 type history struct {
 	runner.Reader
 
-	nodes func(ctx context.Context) ([]ledger.Node, error)
-	close func() error
-	log   *slog.Logger
+	slots  runner.SlotReader
+	alerts runner.AlertReader
+	nodes  func(ctx context.Context) ([]ledger.Node, error)
+	close  func() error
+	log    *slog.Logger
 }
 
 // Close ends the reading. What was read has been shown by then, so a failure is
@@ -77,8 +81,8 @@ func (h history) Close() {
 	}
 }
 
-// orphaned tells whether nobody works on an open run: it was cut short by a
-// crash or a stop, and can be continued.
+// orphaned tells whether nobody works on an open run, or will: it was cut short
+// by a crash or a stop, and can be continued.
 func (h history) orphaned(ctx context.Context, run runner.Run) (bool, error) {
 	if run.State.Final() {
 		return false, nil
@@ -87,7 +91,9 @@ func (h history) orphaned(ctx context.Context, run runner.Run) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return !slices.ContainsFunc(nodes, func(n ledger.Node) bool { return n.Alive && n.Instance == run.Owner }), nil
+	return !slices.ContainsFunc(nodes, func(n ledger.Node) bool {
+		return n.Alive && (run.State == runner.Queued || n.Instance == run.Owner)
+	}), nil
 }
 
 // openReader opens the ledger for reading. A ledger that does not exist yet
@@ -101,41 +107,17 @@ func (a *app) openReader(ctx context.Context) (history, error) {
 }
 
 func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, error) {
-	reader, err := ledger.OpenReader(ctx, a.ledgerOptions(cfg))
+	reader, err := ledger.OpenReader(ctx, service.LedgerOptions(cfg, version, a.log()))
 	if errors.Is(err, ledger.ErrMissing) {
 		return history{
-			Reader: emptyLedger{}, close: func() error { return nil }, log: a.log(),
+			Reader: emptyLedger{}, slots: emptyLedger{}, alerts: emptyLedger{}, close: func() error { return nil }, log: a.log(),
 			nodes: func(context.Context) ([]ledger.Node, error) { return nil, nil },
 		}, nil
 	}
 	if err != nil {
 		return history{}, err
 	}
-	return history{Reader: reader, nodes: reader.Nodes, close: reader.Close, log: a.log()}, nil
-}
-
-// ledgerOptions are the options that all ways of opening the ledger share.
-func (a *app) ledgerOptions(cfg *configs.Config) ledger.Options {
-	state := stateDir(cfg)
-	dsn := cfg.Ledger.URL
-	if cfg.Ledger.Dialect == "sqlite" {
-		dsn = secret.New("sqlite:" + cfg.Ledger.Path)
-	}
-	return ledger.Options{
-		DSN: dsn, Node: cfg.Node, Version: version, StateDir: state, Log: a.log(),
-		Live: func(key runner.AttemptKey) (runner.Output, bool, error) {
-			return executor.ReadLive(filepath.Join(state, "live"), key)
-		},
-	}
-}
-
-// stateDir is where this node keeps what belongs to it alone: beside the
-// ledger when that is a file, else below the root.
-func stateDir(cfg *configs.Config) string {
-	if cfg.Ledger.Dialect == "sqlite" {
-		return filepath.Dir(cfg.Ledger.Path)
-	}
-	return filepath.Join(cfg.Root, "var")
+	return history{Reader: reader, slots: reader, alerts: reader, nodes: reader.Nodes, close: reader.Close, log: a.log()}, nil
 }
 
 // whoAmI names the person at the keyboard for the record.

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
+	"github.com/ghosteam/upkeep/configs"
+)
+
+// logFormat is how the service writes its log.
+type logFormat string
+
+const (
+	logText    logFormat = "text"
+	logJSON    logFormat = "json"
+	logJournal logFormat = "journal"
+)
+
+// Set takes one of the formats.
+func (f *logFormat) Set(text string) error {
+	switch given := logFormat(text); given {
+	case logText, logJSON, logJournal:
+		*f = given
+		return nil
+	}
+	return errors.New("use text, json or journal")
+}
+
+// String returns the format's name.
+func (f *logFormat) String() string { return string(*f) }
+
+// Type names the value in the help.
+func (f *logFormat) Type() string { return "FORMAT" }
+
+func newServe(a *app) *cobra.Command {
+	form, debug := logText, false
+	if under, _ := a.getenv("JOURNAL_STREAM"); under != "" {
+		form = logJournal
+	}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the scheduler service",
+		Long: `Keep the calendar: run every workflow when it is due, catch up what was missed by
+the rule of its workflow, send alerts, prune the history, and answer other upkeep
+commands on a socket beside the ledger. One service holds a ledger; a second one
+ends with exit code 75 and names the first.
+
+Signals: HUP reloads the configuration whole, or keeps the old one and says so.
+TERM and INT stop the calendar and wait for what runs, at most ` + "`drain_timeout`" + `; a
+second one stops at once. What was interrupted goes on at the next start.
+
+Under systemd use Type=notify: readiness, reloads, a status line and the watchdog
+are reported.`,
+		Example: "  upkeep serve\n  upkeep -c /etc/upkeep/upkeep.yaml serve --log-format json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.serve(cmd.Context(), form, debug)
+		},
+	}
+	cmd.Flags().Var(&form, "log-format", "text, json or journal (lines with syslog levels and without times)")
+	completeFlag(cmd, "log-format", completeWords([]logFormat{logText, logJSON, logJournal}))
+	cmd.Flags().BoolVar(&debug, "debug", false, "log more")
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, form logFormat, debug bool) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	log := serviceLog(a.std.Err, form, debug)
+	for _, w := range cfg.Warnings {
+		log.WarnContext(ctx, "configuration: "+w.Message, "at", fmt.Sprintf("%s:%d", w.File, w.Line), "path", w.Path)
+	}
+	restore := keepRunningWithoutReader()
+	defer restore()
+	path, err := a.configFile()
+	if err != nil {
+		return err
+	}
+	return service.RunDaemon(context.WithoutCancel(ctx), service.DaemonOptions{
+		Options: service.Options{Config: cfg, Version: version, Command: "upkeep serve", Log: log},
+		Load:    func() (*configs.Config, error) { return configs.Load(path, a.catalog()) },
+		Signals: a.signals.received,
+	})
+}
+
+// serviceLog is the log of a process that nobody sits in front of.
+func serviceLog(w interface{ Write([]byte) (int, error) }, form logFormat, debug bool) *slog.Logger {
+	level := slog.LevelInfo
+	if debug {
+		level = slog.LevelDebug
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch form {
+	case logJSON:
+		return slog.New(slog.NewJSONHandler(w, o))
+	case logJournal:
+		return slog.New(newJournalHandler(w, level))
+	default:
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+}

@@ -1,0 +1,44 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ghosteam/upkeep/alerts"
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// testTime bounds a test of a channel.
+const testTime = 30 * time.Second
+
+// TestChannel sends a message to a channel of cfg at once, past the outbox, and
+// returns what the channel answered. The error is a *configs.UnknownError when
+// there is no such channel.
+func TestChannel(ctx context.Context, cfg *configs.Config, name, by string) (receipt string, err error) {
+	channel, secrets, err := cfg.OpenChannel(name)
+	if err != nil {
+		return "", err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make an identity for the test: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, testTime, fmt.Errorf("no answer within %s", testTime))
+	defer cancel()
+	receipt, err = channel.Send(ctx, alerts.NewMessage(originOf(cfg), runner.Notice{
+		ID: id.String(), Action: runner.NoticeTest, CreatedAt: time.Now(),
+		Subject: "test of the channel " + name,
+		Text:    fmt.Sprintf("%s tries the channel %s of upkeep on %s. Nothing is wrong; this is what an alert looks like when it arrives.\n", by, name, cfg.Node),
+	}))
+	if err != nil {
+		redactor := secret.NewRedactor(secrets)
+		return "", jobs.WithHint(fmt.Errorf("%s", redactor.Scrub(err.Error())), jobs.HintOf(err))
+	}
+	return receipt, nil
+}

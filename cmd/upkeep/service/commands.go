@@ -1,0 +1,180 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// commands does what people ask of runs and workflows.
+type commands struct{ e *Engine }
+
+var _ web.Commands = commands{}
+
+// Run implements web.Commands.
+func (c commands) Run(ctx context.Context, by string, r api.RunRequest) (runner.Submission, error) {
+	request, err := Request(c.e.Config(), by, r, time.Now())
+	if err != nil {
+		return runner.Submission{}, err
+	}
+	return c.e.submit(ctx, request)
+}
+
+// submit records a request and has it delivered.
+func (e *Engine) submit(ctx context.Context, request runner.Request) (runner.Submission, error) {
+	leave, err := e.accepted.enter()
+	if err != nil {
+		return runner.Submission{}, err
+	}
+	defer leave()
+	list, err := e.ledger.Submit(ctx, request)
+	if err != nil {
+		return runner.Submission{}, err
+	}
+	s := list[0]
+	if s.State.Final() {
+		return s, nil
+	}
+	e.accepted.add(s.Run)
+	return s, e.queue.Deliver(context.WithoutCancel(ctx), s.Run)
+}
+
+// Cancel implements web.Commands.
+func (c commands) Cancel(ctx context.Context, by string, id runner.RunID) (runner.State, error) {
+	before, err := c.e.ledger.Cancel(ctx, id, by)
+	if err != nil {
+		return before, err
+	}
+	switch {
+	case before == runner.Running && !c.e.queue.Interrupt(id, &runner.CanceledError{By: by}):
+		// Nobody works on it: it is taken up, so that it ends in good order.
+		err = c.e.queue.Deliver(context.WithoutCancel(ctx), id)
+	case before == runner.Queued:
+		c.e.accepted.remove(id)
+		c.e.passOn(context.WithoutCancel(ctx), id)
+	}
+	return before, err
+}
+
+// Retry implements web.Commands.
+func (c commands) Retry(ctx context.Context, by string, id runner.RunID, from string) error {
+	leave, err := c.e.accepted.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	run, err := c.e.ledger.Run(ctx, string(id))
+	if err != nil {
+		return err
+	}
+	attempts, err := c.e.ledger.Attempts(ctx, id)
+	if err != nil {
+		return err
+	}
+	again, err := c.e.reopened(ctx, run, from)
+	if err != nil {
+		return err
+	}
+	if err := c.e.reopen(ctx, by, run, attempts, again); err != nil {
+		return err
+	}
+	c.e.accepted.add(id)
+	return c.e.queue.Deliver(context.WithoutCancel(ctx), id)
+}
+
+// Approve implements web.Commands.
+func (c commands) Approve(ctx context.Context, by string, id runner.RunID) error {
+	if err := c.e.ledger.Approve(ctx, id, by); err != nil {
+		return err
+	}
+	return c.e.queue.Deliver(context.WithoutCancel(ctx), id)
+}
+
+// Pause implements web.Commands.
+func (c commands) Pause(ctx context.Context, p runner.Pause) error {
+	return Pause(ctx, c.e.Config(), c.e.ledger, p)
+}
+
+// PauseOf is the pause that somebody asks for.
+func PauseOf(workflow, by string, r api.PauseRequest) runner.Pause {
+	p := runner.Pause{Workflow: workflow, By: by, Why: r.Reason, Since: time.Now().UTC()}
+	if r.Until != nil {
+		p.Until = r.Until.UTC()
+	}
+	return p
+}
+
+// Pause puts a pause that means something on record.
+func Pause(ctx context.Context, cfg *configs.Config, control runner.Control, p runner.Pause) error {
+	if err := checkPause(cfg, p, time.Now()); err != nil {
+		return err
+	}
+	return control.Pause(ctx, p)
+}
+
+// checkPause refuses a pause that means nothing.
+func checkPause(cfg *configs.Config, p runner.Pause, now time.Time) error {
+	w, err := cfg.Workflow(p.Workflow)
+	switch {
+	case err != nil:
+		return api.NewProblem(api.CodeNotFound, jobs.HintOf(err), err.Error())
+	case w.Schedule.IsZero():
+		return api.NewProblem(api.CodeInvalid, "it runs only when somebody asks", fmt.Sprintf("workflow %s has no schedule that could be paused", p.Workflow))
+	case !p.Until.IsZero() && !p.Until.After(now):
+		return api.NewProblem(api.CodeInvalid, "", "the end of the pause, "+p.Until.Format(time.RFC3339)+", has passed")
+	}
+	return nil
+}
+
+// Unpause implements web.Commands.
+func (c commands) Unpause(ctx context.Context, by, workflow string) (bool, error) {
+	return c.e.ledger.Unpause(ctx, workflow, by)
+}
+
+// notices does what people ask of notices and channels.
+type notices struct{ e *Engine }
+
+var _ web.Notices = notices{}
+
+// Retry implements web.Notices.
+func (n notices) Retry(ctx context.Context, _, id string) error {
+	if err := n.e.ledger.Revive(ctx, id); err != nil {
+		return err
+	}
+	ring(n.e.owed)
+	return nil
+}
+
+// Drop implements web.Notices.
+func (n notices) Drop(ctx context.Context, by, id, reason string) error {
+	why := "dropped by " + by
+	if reason != "" {
+		why += ": " + reason
+	}
+	return n.e.ledger.Bury(ctx, id, why)
+}
+
+// Test implements web.Notices.
+func (n notices) Test(ctx context.Context, by, channel string) (string, error) {
+	receipt, err := TestChannel(ctx, n.e.Config(), channel, by)
+	switch {
+	case err == nil:
+		return receipt, nil
+	case is[*configs.UnknownError](err):
+		return "", api.NewProblem(api.CodeNotFound, jobs.HintOf(err), err.Error())
+	default:
+		return "", api.NewProblem(api.CodeUnavailable, jobs.HintOf(err), fmt.Sprintf("channel %s: %v", channel, err))
+	}
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

@@ -1,0 +1,237 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/ghosteam/upkeep/alerts"
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/ticker"
+	"github.com/ghosteam/upkeep/storage/ledger"
+)
+
+// DaemonOptions configure a Daemon.
+type DaemonOptions struct {
+	Options
+	// Load reads the configuration anew, for reloads.
+	Load func() (*configs.Config, error)
+	// Signals are those that the process gets: HUP reloads, TERM and INT
+	// drain, a second one of these stops at once.
+	Signals <-chan os.Signal
+}
+
+// Daemon is an Engine that keeps the calendar.
+type Daemon struct {
+	*Engine
+	o          DaemonOptions
+	ticker     *ticker.Ticker
+	dispatcher *alerts.Dispatcher
+	gate       *gate
+	space      *space
+	supervisor *supervisor
+	reloads    *reloads
+	reloading  sync.Mutex
+	// staleSince is since when the stale workflows are, as they were told; only
+	// the ticker's goroutine uses it.
+	staleSince map[string]time.Time
+}
+
+// RunDaemon is `upkeep serve`: it returns nil after a drain, and otherwise why
+// it could not start or go on. ctx ends it at once.
+func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
+	o.Pending = true
+	d := &Daemon{
+		o: o, staleSince: map[string]time.Time{}, supervisor: &supervisor{log: o.Log}, reloads: &reloads{at: time.Now().UTC()},
+	}
+	d.supervisor.status("opening the ledger")
+	if d.Engine, err = Open(ctx, o.Options); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := d.assemble(ctx); err != nil {
+		return err
+	}
+
+	return d.run(ctx)
+}
+
+// assemble makes the parts that only a daemon has.
+func (d *Daemon) assemble(ctx context.Context) error {
+	cfg := d.Config()
+	ballast, err := ledger.OpenBallast(StateDir(cfg), int64(cfg.Ballast))
+	if err != nil {
+		return fmt.Errorf("make the ballast beside the ledger: %w", err)
+	}
+	d.space = &space{d: d, ballast: ballast}
+	d.dispatcher = d.messenger()
+	d.ticker, err = ticker.New(ticker.Options{
+		Ledger: d.ledger, Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
+		Stale: d.stale, Paused: d.remind, Log: d.o.Log,
+		Chores: []ticker.Chore{
+			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
+			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
+			{Name: "status", Every: statusEvery, Do: d.tellStatus},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("make the clock: %w", err)
+	}
+	d.gate = &gate{
+		hold:   func(why hold) { d.queue.Hold(); d.ticker.Hold(string(why)) },
+		resume: func() { d.queue.Resume(); d.ticker.Resume() },
+	}
+	return d.space.look(ctx, false)
+}
+
+// run keeps the daemon going until it has drained.
+func (d *Daemon) run(ctx context.Context) error {
+	server, err := d.listen(ctx, d)
+	if err != nil {
+		return err
+	}
+	if os.Getpid() == 1 {
+		defer jobs.ReapOrphans(d.o.Log)()
+	}
+	// The parts end one after the other: the clock first, the messenger last.
+	clock, stopClock := context.WithCancelCause(context.WithoutCancel(ctx))
+	work, stopWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	mail, stopMail := context.WithCancelCause(context.WithoutCancel(ctx))
+	var clocks, works, mails parts
+	works.run(func() error { return d.Work(work) })
+	clocks.run(func() error { return d.ticker.Run(clock) })
+	mails.run(func() error { d.dispatcher.Run(mail); return nil })
+	mails.run(func() error { return d.listenToBells(mail) })
+	mails.run(func() error { return server.serve(mail) })
+	mails.run(func() error { d.supervisor.watch(mail, d.ticker.Alive); return nil })
+	d.happened(ctx, "restart", "upkeep", "upkeep "+d.o.Version+" started")
+	d.supervisor.ready()
+	d.o.Log.InfoContext(ctx, "upkeep serves", "node", d.Config().Node, "workflows", len(d.Config().Workflows), "socket", SocketPath(d.Config()), "version", d.o.Version)
+
+	failed := d.obey(ctx, &clocks, &works, &mails)
+	stopClock(runner.ErrShutdown)
+	err = errors.Join(failed, clocks.wait())
+	stopWork(runner.ErrShutdown)
+	err = errors.Join(err, d.drain(ctx, &works))
+	d.happened(context.WithoutCancel(ctx), "restart", "upkeep", "upkeep "+d.o.Version+" ended")
+	stopMail(runner.ErrShutdown)
+	return errors.Join(err, mails.wait())
+}
+
+// obey does what signals ask for until one asks for the end, somebody drains
+// the daemon for good, ctx ends, or a part fails.
+func (d *Daemon) obey(ctx context.Context, all ...*parts) error {
+	failed := make(chan error, 1)
+	for _, p := range all {
+		go func() {
+			if err := p.wait(); err != nil {
+				failed <- err
+			}
+		}()
+	}
+	for {
+		select {
+		case s := <-d.o.Signals:
+			if s == syscall.SIGHUP {
+				// A reload that fails has been logged, recorded and alerted.
+				_ = d.Reload(ctx, "signal HUP") //nolint:errcheck // see above
+				continue
+			}
+			d.o.Log.InfoContext(ctx, "upkeep drains and ends", "signal", s.String(), "running", d.queue.Running(), "at_most", d.Config().DrainTimeout)
+			return nil
+		case err := <-failed:
+			d.o.Log.ErrorContext(ctx, "a part of upkeep failed; it drains and ends", "error", err)
+			return err
+		case <-ctx.Done():
+			d.Stop()
+			return nil
+		}
+	}
+}
+
+// parts are goroutines that run beside each other and end together.
+type parts struct {
+	group sync.WaitGroup
+	mu    sync.Mutex
+	errs  []error
+}
+
+func (p *parts) run(do func() error) {
+	p.group.Go(func() {
+		if err := do(); err != nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.errs = append(p.errs, err)
+		}
+	})
+}
+
+// wait returns when all have ended, with what went wrong.
+func (p *parts) wait() error {
+	p.group.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Join(p.errs...)
+}
+
+// drain waits for what runs, at most as long as configured; a second signal
+// ends the waiting. What has not ended then is given back to the ledger and
+// goes on at the next start.
+func (d *Daemon) drain(ctx context.Context, works *parts) error {
+	timeout := d.Config().DrainTimeout
+	telling, told := context.WithCancel(context.WithoutCancel(ctx))
+	go d.supervisor.stopping(telling, timeout)
+	defer told()
+	ended := make(chan error, 1)
+	go func() { ended <- works.wait() }()
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	for {
+		d.supervisor.status("draining: waiting for %d runs", d.queue.Running())
+		select {
+		case err := <-ended:
+			return err
+		case s := <-d.o.Signals:
+			if s == syscall.SIGHUP {
+				continue
+			}
+			d.o.Log.WarnContext(ctx, "second signal: what still runs is stopped and goes on at the next start", "running", d.queue.Running())
+		case <-deadline.C:
+			d.o.Log.WarnContext(ctx, "the drain took too long: what still runs is stopped and goes on at the next start", "after", timeout, "running", d.queue.Running())
+		case <-ctx.Done():
+		}
+		d.Stop()
+		return <-ended
+	}
+}
+
+// listenToBells wakes those who wait for what the ledger and the executor
+// notice.
+func (d *Daemon) listenToBells(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.owed:
+			d.dispatcher.Wake()
+		case <-d.full:
+			if err := d.space.look(ctx, true); err != nil {
+				d.o.Log.ErrorContext(ctx, "act on the full disk", "error", err)
+			}
+		}
+	}
+}
+
+// happened records an event; that it could not is only logged.
+func (d *Daemon) happened(ctx context.Context, kind, subject, text string) {
+	err := d.ledger.Record(ctx, runner.Happening{Kind: kind, Subject: subject, Text: text, By: d.Config().Node, At: time.Now().UTC()})
+	if err != nil {
+		d.o.Log.WarnContext(ctx, "record an event", "event", text, "error", err)
+	}
+}

@@ -1,0 +1,76 @@
+package service
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/explain"
+	"github.com/ghosteam/upkeep/runner/schedule"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// Explain says what became of the slots of a workflow on the date that a
+// person wrote. Its errors about the question are of *api.Problem.
+func Explain(ctx context.Context, cfg *configs.Config, slots runner.SlotReader, name, date string, now time.Time) (explain.Answer, error) {
+	w, err := cfg.Workflow(name)
+	if err != nil {
+		return explain.Answer{}, api.NewProblem(api.CodeNotFound, jobs.HintOf(err), err.Error())
+	}
+	from, until, err := explain.ParseDate(date, w.Zone, now)
+	if date == "" {
+		from, until, err = lastSlot(w, now)
+	}
+	if err != nil {
+		return explain.Answer{}, api.NewProblem(api.CodeInvalid, jobs.HintOf(err), err.Error())
+	}
+	q := explain.Question{
+		Workflow: explain.Workflow{
+			Name: w.Name, Schedule: w.Schedule, Zone: w.Zone, Policy: w.Policy, Window: w.Window,
+			Delay: schedule.Jitter(w.Jitter, w.Name, cfg.Node),
+		},
+		From: from, Until: until, Now: now, Node: cfg.Node, Keep: w.History.Keep, KeepRuns: w.History.Runs,
+	}
+	if w.EveryNode {
+		q.Workflow.Host = cfg.Node
+	}
+	return explain.Why(ctx, slots, q)
+}
+
+// lastSlot is the stretch of time of the slot that was due last, or of the next
+// one when none was.
+func lastSlot(w *configs.Workflow, now time.Time) (from, until time.Time, err error) {
+	slot, ok := w.Schedule.Prev(now)
+	if !ok {
+		slot, ok = w.Schedule.Next(now)
+	}
+	if !ok {
+		return explain.ParseDate("today", w.Zone, now)
+	}
+	return slot, slot.Add(time.Second), nil
+}
+
+// WhyOf is an answer as the API gives it.
+func WhyOf(cfg *configs.Config, workflow string, a explain.Answer) api.Why {
+	zone := time.UTC
+	if w, err := cfg.Workflow(workflow); err == nil {
+		zone = w.Zone
+	}
+	v := api.Why{
+		Workflow: a.Workflow, Date: a.From.In(zone).Format(time.DateOnly), Zone: zone.String(),
+		From: a.From.UTC(), Until: a.Until.UTC(), Summary: strings.Join(a.Notes, " "), Slots: []api.Explained{},
+	}
+	for _, s := range a.Slots {
+		slot := s.Slot.UTC()
+		e := api.Explained{Slot: &slot, Local: s.Local, Slots: 1, Text: s.Sentence, Details: []string{string(s.Verdict)}, Hint: s.Next}
+		if len(s.Runs) > 0 {
+			run := s.Runs[0]
+			e.Run, e.State, e.Reason, e.LastSlot, e.Slots = run.ID, run.State, run.Reason, api.Instant(run.LastSlot), max(run.Slots, 1)
+		}
+		v.Slots = append(v.Slots, e)
+	}
+	return v
+}

@@ -1,0 +1,75 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/ghosteam/upkeep/alerts"
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// owedPatience is how long a command in the foreground tries to send what its
+// run owes; a service sends the rest.
+const owedPatience = 20 * time.Second
+
+// owedEvery is how often it looks whether that is done.
+const owedEvery = 100 * time.Millisecond
+
+// originOf is what messages say about where they come from.
+func originOf(cfg *configs.Config) alerts.Origin {
+	return alerts.Origin{Project: cfg.Project, Node: cfg.Node, Zone: cfg.Timezone, Command: "upkeep -c " + cfg.Path}
+}
+
+// messenger makes the dispatcher of what is owed.
+func (e *Engine) messenger() *alerts.Dispatcher {
+	return alerts.New(alerts.Options{
+		Outbox: e.ledger, Records: e.ledger, Channels: e.channel, Names: e.channelNames,
+		Origin: originOf(e.Config()), Log: e.o.Log,
+	})
+}
+
+// channel opens a channel of the configuration in force.
+func (e *Engine) channel(name string) (alerts.Channel, []string, error) {
+	cfg := e.Config()
+	for _, c := range cfg.Channels {
+		if c.Name == name {
+			return cfg.OpenChannel(name)
+		}
+	}
+	return nil, nil, alerts.ErrNoChannel
+}
+
+func (e *Engine) channelNames() []string {
+	var names []string
+	for _, c := range e.Config().Channels {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// deliverOwed sends what the runs of a command in the foreground owe. What
+// cannot be sent now stays in the outbox, for a service.
+func (e *Engine) deliverOwed(ctx context.Context) {
+	select {
+	case <-e.owed:
+	default:
+		return // nothing became owed
+	}
+	ctx, enough := context.WithTimeoutCause(ctx, owedPatience, runner.ErrShutdown)
+	defer enough()
+	go func() {
+		defer enough()
+		for ctx.Err() == nil {
+			unsent, err := e.ledger.Notices(ctx, runner.NoticeFilter{States: []runner.NoticeState{runner.NoticePending, runner.NoticeSending}, Limit: 1})
+			if err == nil && len(unsent) == 0 {
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(owedEvery):
+			}
+		}
+	}()
+	e.messenger().Run(ctx)
+}

@@ -1,0 +1,148 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ghosteam/upkeep/alerts"
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// reloads is how the configuration in force came to be.
+type reloads struct {
+	mu sync.Mutex
+	// at is when it came into force.
+	at time.Time
+	// tried is when somebody last asked for a reload; zero for never.
+	tried time.Time
+	// failed is why the newest attempt to replace it did not succeed, since
+	// when; nil when it is the newest.
+	failed error
+	since  time.Time
+}
+
+// degraded returns why the configuration on disk is not in force, and since
+// when.
+func (r *reloads) degraded() (error, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed, r.since
+}
+
+// status is how the configuration in force came to be.
+func (r *reloads) status(cfg *configs.Config) api.ConfigStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := api.ConfigStatus{Path: cfg.Path, Digest: cfg.Digest(), State: api.ConfigOK, LoadedAt: r.at, TriedAt: api.Instant(r.tried)}
+	if r.failed != nil {
+		s.State, s.Reason = api.ConfigDegraded, firstLine(r.failed)
+	}
+	return s
+}
+
+// errFixed says which settings only a restart changes.
+type errFixed struct{ keys []string }
+
+// Error names the settings.
+func (e *errFixed) Error() string {
+	return "these settings need a restart: " + strings.Join(e.keys, ", ")
+}
+
+// Reload reads the configuration anew. It comes into force whole, or the old
+// one stays, the daemon is degraded, and an incident says so until a reload
+// succeeds. Runs under way keep the plan that they began with.
+func (d *Daemon) Reload(ctx context.Context, by string) error {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	defer d.supervisor.reloading()()
+	err := d.reload(ctx, by)
+	if err == nil {
+		return nil
+	}
+	d.reloads.fail(err)
+	d.o.Log.ErrorContext(ctx, "the configuration could not be reloaded; the old one stays in force", "by", by, "error", err)
+	_, unrecorded := d.ledger.Raise(ctx, d.Config().Alarm().ReloadFailed(firstLine(err), time.Now().UTC()))
+	return errors.Join(err, unrecorded)
+}
+
+func (d *Daemon) reload(ctx context.Context, by string) error {
+	old := d.Config()
+	cfg, err := d.o.Load()
+	if err != nil {
+		return err
+	}
+	if fixed := fixedChanges(old, cfg); len(fixed) > 0 {
+		return &errFixed{keys: fixed}
+	}
+	if err := d.ticker.Replace(ctx, calendars(cfg)); err != nil {
+		return fmt.Errorf("take over the schedules: %w", err)
+	}
+	d.config.Store(cfg)
+	d.ledger.SetAlarm(cfg.Alarm())
+	d.reloads.succeed()
+	d.dispatcher.Wake()
+	changes := cfg.Changes(old)
+	d.o.Log.InfoContext(ctx, "the configuration is reloaded", "by", by, "changes", strings.Join(changes, "; "))
+	if err := d.ledger.Record(ctx, runner.Happening{Kind: "reload", Subject: cfg.Path, Text: strings.Join(changes, "; "), By: by, At: time.Now().UTC()}); err != nil {
+		d.o.Log.WarnContext(ctx, "record the reload", "error", err)
+	}
+	if _, err := d.ledger.Clear(ctx, alerts.FingerprintReload, time.Now().UTC()); err != nil {
+		d.o.Log.WarnContext(ctx, "resolve the incident of an earlier reload", "error", err)
+	}
+	return nil
+}
+
+func (r *reloads) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed == nil {
+		r.since = time.Now().UTC()
+	}
+	r.failed, r.tried = err, time.Now().UTC()
+}
+
+func (r *reloads) succeed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = time.Now().UTC()
+	r.failed, r.since, r.tried = nil, time.Time{}, r.at
+}
+
+// fixedChanges names the settings that differ and that a running daemon cannot
+// take over.
+func fixedChanges(old, cfg *configs.Config) []string {
+	var keys []string
+	for key, differs := range map[string]bool{
+		"ledger":      old.Ledger.Dialect != cfg.Ledger.Dialect || old.Ledger.Path != cfg.Ledger.Path || old.Ledger.URL.Reveal() != cfg.Ledger.URL.Reveal(),
+		"root":        old.Root != cfg.Root,
+		"node":        old.Node != cfg.Node,
+		"max_running": old.MaxRunning != cfg.MaxRunning,
+		"ballast":     old.Ballast != cfg.Ballast,
+	} {
+		if differs {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// problemLines are the errors of a configuration, one line each.
+func problemLines(err error) []string {
+	problems, ok := errors.AsType[configs.Problems](err)
+	if !ok {
+		return []string{firstLine(err)}
+	}
+	lines := make([]string, len(problems))
+	for i, p := range problems {
+		lines[i] = fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Col, p.Message)
+	}
+	return lines
+}

@@ -1,0 +1,115 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web"
+	"github.com/ghosteam/upkeep/web/api"
+	"github.com/ghosteam/upkeep/web/socket"
+)
+
+// farewell bounds how long requests under way may take at the end.
+const farewell = 5 * time.Second
+
+// server answers on the control socket.
+type server struct {
+	api      *web.Server
+	listener *socket.Listener
+	hub      *web.Hub
+}
+
+// listen opens the control socket. d is nil for a command in the foreground.
+func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
+	listener, err := socket.Listen(ctx, SocketPath(e.Config()))
+	if err != nil {
+		return nil, fmt.Errorf("open the control socket: %w", err)
+	}
+	return &server{listener: listener, hub: e.hub, api: web.New(web.Options{
+		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger,
+		Commands: commands{e}, Notices: notices{e}, Service: facts{e: e, d: d}, Catalog: catalog{e},
+		Hub: e.hub, Log: e.o.Log,
+	})}, nil
+}
+
+// serve answers until ctx ends, and then sees requests under way through.
+func (s *server) serve(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.api.ServeUnix(s.listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), farewell, runner.ErrShutdown)
+	defer cancel()
+	return errors.Join(s.api.Shutdown(end), <-served)
+}
+
+// WorkThrough answers on the control socket and executes what this process
+// accepted, until nothing of it is left or the engine is stopped.
+func (e *Engine) WorkThrough(ctx context.Context) error {
+	server, err := e.listen(ctx, nil)
+	if err != nil {
+		return err
+	}
+	serving, silence := context.WithCancelCause(ctx)
+	working, enough := context.WithCancelCause(ctx)
+	var all parts
+	all.run(func() error { return server.serve(serving) })
+	all.run(func() error {
+		select {
+		case <-e.accepted.whenEmpty():
+		case <-e.hard.Done():
+		}
+		enough(runner.ErrShutdown)
+		return nil
+	})
+	err = e.Work(working)
+	enough(runner.ErrShutdown)
+	e.deliverOwed(ctx)
+	silence(runner.ErrShutdown)
+	return errors.Join(err, all.wait())
+}
+
+// Commander carries out commands in the name of by, in this process.
+func (e *Engine) Commander(by string) *Commander { return &Commander{commands: commands{e}, by: by} }
+
+// Commander carries out commands for one person.
+type Commander struct {
+	commands commands
+	by       string
+}
+
+// Run records a run and has it delivered.
+func (c *Commander) Run(ctx context.Context, r api.RunRequest) (runner.Submission, error) {
+	return c.commands.Run(ctx, c.by, r)
+}
+
+// Cancel asks for the end of a run and returns its state before.
+func (c *Commander) Cancel(ctx context.Context, id runner.RunID) (runner.State, error) {
+	return c.commands.Cancel(ctx, c.by, id)
+}
+
+// Retry continues a run, with the job from and what needs it anew.
+func (c *Commander) Retry(ctx context.Context, id runner.RunID, from string) error {
+	return c.commands.Retry(ctx, c.by, id, from)
+}
+
+// Approve lets a run go that waits for approval.
+func (c *Commander) Approve(ctx context.Context, id runner.RunID) error {
+	return c.commands.Approve(ctx, c.by, id)
+}
+
+// Pause pauses a workflow.
+func (c *Commander) Pause(ctx context.Context, workflow string, r api.PauseRequest) error {
+	return c.commands.Pause(ctx, PauseOf(workflow, c.by, r))
+}
+
+// Unpause ends a pause and tells whether there was one.
+func (c *Commander) Unpause(ctx context.Context, workflow string) (bool, error) {
+	return c.commands.Unpause(ctx, c.by, workflow)
+}

@@ -1,0 +1,140 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/ticker"
+)
+
+const (
+	// pruneEvery is how often the history is pruned.
+	pruneEvery = time.Hour
+	// pruneFirst is how long after the start that is done first: what is due
+	// then has more right to the disk.
+	pruneFirst = 2 * time.Minute
+	// statusEvery is how often the service supervisor gets a new status line.
+	statusEvery = 30 * time.Second
+	// remindEvery is how often somebody is reminded of a pause.
+	remindEvery = 7 * 24 * time.Hour
+)
+
+// calendars are the workflows that the clock starts.
+func calendars(cfg *configs.Config) []ticker.Workflow {
+	var list []ticker.Workflow
+	for _, w := range cfg.Workflows {
+		host := ""
+		if w.EveryNode {
+			host = cfg.Node
+		}
+		// A workflow with a schedule has a default for every parameter.
+		params, err := w.Arguments(nil)
+		if err != nil {
+			params = nil
+		}
+		list = append(list, ticker.Workflow{
+			Name: w.Name, Host: host, Schedule: w.Schedule, Policy: w.Policy, Jitter: w.Jitter, Overlap: w.Overlap,
+			Window: w.Window, Spec: w.Spec, Params: params, Approval: w.Approval, FreshWithin: w.FreshWithin,
+		})
+	}
+	return list
+}
+
+// remind tells those who are told of upkeep's own faults that a workflow has
+// been paused for long.
+func (d *Daemon) remind(ctx context.Context, pauses []runner.Pause) error {
+	now := time.Now().UTC()
+	var errs []error
+	for _, p := range pauses {
+		last := p.Since
+		if p.RemindedAt.After(last) {
+			last = p.RemindedAt
+		}
+		if now.Sub(last) < remindEvery {
+			continue
+		}
+		until := "until somebody ends the pause"
+		if !p.Until.IsZero() {
+			until = "until " + p.Until.Format("2006-01-02 15:04 UTC")
+		}
+		subject := fmt.Sprintf("%s has been paused for %d days", p.Workflow, int(now.Sub(p.Since).Hours()/24))
+		text := fmt.Sprintf("%s paused it on %s: %s\nIt stays paused %s.\n\nEnd the pause with: upkeep unpause %s\n",
+			p.By, p.Since.Format("2006-01-02 15:04 UTC"), p.Why, until, p.Workflow)
+		var notices []runner.Notice
+		for _, channel := range d.Config().Alarm().Channels(jobs.Warning, p.Workflow, "paused") {
+			notices = append(notices, runner.Notice{Channel: channel, Action: runner.NoticeRemind, Subject: subject, Text: text})
+		}
+		d.o.Log.WarnContext(ctx, "a workflow is still paused", "workflow", p.Workflow, "by", p.By, "since", p.Since, "why", p.Why)
+		errs = append(errs, d.ledger.Owe(ctx, notices...), d.ledger.Reminded(ctx, p.Workflow, now))
+	}
+	return errors.Join(errs...)
+}
+
+// stale puts on record, once, that a workflow did not succeed for too long. The
+// open incident of a workflow that fails anyway stays as it is.
+func (d *Daemon) stale(ctx context.Context, w ticker.Workflow, since time.Time) error {
+	if d.staleSince[w.Name].Equal(since) {
+		return nil
+	}
+	succeeded, err := d.ledger.Successes(ctx, []string{w.Name})
+	if err != nil {
+		return err
+	}
+	_, ever := succeeded[w.Name]
+	opened, err := d.ledger.Raise(ctx, d.Config().Alarm().Stale(w.Name, since, !ever, w.FreshWithin, time.Now().UTC()))
+	if err != nil {
+		return err
+	}
+	d.staleSince[w.Name] = since
+	if opened {
+		d.o.Log.ErrorContext(ctx, "a workflow is stale", "workflow", w.Name, "since", since, "fresh_within", w.FreshWithin)
+	}
+	return nil
+}
+
+// pruneHistory forgets runs that the configuration does not want kept.
+func (d *Daemon) pruneHistory(ctx context.Context) error {
+	pruned, err := PruneHistory(ctx, d.Config(), d.ledger, time.Now(), false)
+	if pruned.Total() > 0 {
+		d.o.Log.InfoContext(ctx, "the history is pruned", "runs", pruned.Total(), "freed", humanize.IBytes(uint64(max(pruned.Bytes, 0))))
+	}
+	return err
+}
+
+// tellStatus gives the supervisor one line about how things are.
+func (d *Daemon) tellStatus(context.Context) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d running, %d waiting", d.queue.Running(), d.queue.Waiting())
+	if next := d.ticker.Status().Next; !next.IsZero() {
+		fmt.Fprintf(&b, ", next start %s", next.In(d.Config().Timezone).Format("2006-01-02 15:04:05 MST"))
+	}
+	if why := d.gate.why(); len(why) > 0 {
+		fmt.Fprintf(&b, "; nothing new starts: %s", strings.Join(why, ", "))
+	}
+	if err, since := d.reloads.degraded(); err != nil {
+		fmt.Fprintf(&b, "; degraded since %s: %s", since.Format(time.RFC3339), firstLine(err))
+	}
+	d.supervisor.status("%s", b.String())
+	return nil
+}
+
+// firstLine is an error in one line.
+func firstLine(err error) string {
+	if problems, ok := errors.AsType[configs.Problems](err); ok && len(problems.Errors()) > 0 {
+		p := problems.Errors()[0]
+		more := ""
+		if n := len(problems.Errors()); n > 1 {
+			more = fmt.Sprintf(" (and %d more)", n-1)
+		}
+		return fmt.Sprintf("%s:%d:%d: %s%s", p.File, p.Line, p.Col, p.Message, more)
+	}
+	return jobs.OneLine(err.Error())
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/runner/explain"
+)
+
+func newWhy(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "why WORKFLOW [DATE]",
+		Short: "Tell why a workflow did or did not run",
+		Long: `Tell what became of every slot that a workflow had on a day: the run that came of
+it, or why none did. Without a date it is about the slot that was due last.
+
+DATE is in the time zone of the workflow: 2026-03-29, 03-29, today, yesterday,
+sunday, "2026-03-29 02:30", or an instant such as 2026-03-29T00:30:00Z.`,
+		Example:           "  upkeep why daily\n  upkeep why daily yesterday\n  upkeep why daily \"2026-03-29 02:30\" -o json",
+		ValidArgsFunction: a.completeScheduled,
+		RunE: func(cmd *cobra.Command, given []string) error {
+			date := ""
+			if len(given) > 1 {
+				date = given[1]
+			}
+			return a.why(cmd.Context(), given[0], date)
+		},
+	}
+	a.outputFlag(cmd)
+	return cmd
+}
+
+func (a *app) why(ctx context.Context, workflow, date string) error {
+	cfg, err := a.loadForReading()
+	if err != nil {
+		return err
+	}
+	reader, err := a.openHistory(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	answer, err := service.Explain(ctx, cfg, reader.slots, workflow, date, time.Now())
+	if err != nil {
+		return err
+	}
+	if a.format != formatTable {
+		return a.list(listWhy(cfg, workflow, answer))
+	}
+	a.tellWhy(answer)
+	return nil
+}
+
+// tellWhy is the answer for a person.
+func (a *app) tellWhy(answer explain.Answer) {
+	p := a.painter(a.std.Out)
+	for _, s := range answer.Slots {
+		fmt.Fprintf(a.std.Out, "%s  %s\n", p.bold(s.Local), oneLine(s.Sentence, 0))
+		if s.Next != "" {
+			fmt.Fprintf(a.std.Out, "  %s\n", p.faint(s.Next))
+		}
+	}
+	for _, note := range answer.Notes {
+		fmt.Fprintln(a.std.Out, oneLine(note, 0))
+	}
+	for _, run := range answer.Asked {
+		fmt.Fprintf(a.std.Out, "%s  somebody asked for a run: %s, %s%s\n", stamp(run.QueuedAt), run.ID, run.State, by(run.By))
+	}
+	if answer.Unlisted > 0 {
+		fmt.Fprintf(a.std.Out, "and %s more; ask for a shorter time\n", count(int(answer.Unlisted), "slot"))
+	}
+}
+
+func listWhy(cfg *configs.Config, workflow string, answer explain.Answer) listing {
+	view := service.WhyOf(cfg, workflow, answer)
+	l := listing{columns: []string{"slot", "local", "verdict", "run", "sentence", "next"}, data: view}
+	for i, s := range answer.Slots {
+		l.rows = append(l.rows, []string{s.Slot.Format(time.RFC3339), s.Local, string(s.Verdict), string(view.Slots[i].Run), s.Sentence, s.Next})
+	}
+	return l
+}
