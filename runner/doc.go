@@ -60,4 +60,36 @@
 //	canceled/shutdown   begun again by the next claim
 //	lost                begun again, at most three times, unless on_crash is
 //	                    never
+//
+// # The life of an incident and of its notices
+//
+// What the end of a run means is decided and recorded in the transaction that
+// records the end.
+//
+//	          Raise, or Verdict.Raise           Raise: count+1
+//	(nothing) ──────────────────────▶ open ◀──┐ owes nothing
+//	                                  │  └────┘
+//	                                  │ Clear, or Verdict.Clear
+//	                                  ▼
+//	                               resolved; the next Raise opens another one
+//
+// Opening owes each channel one notice, and so does the end:
+//
+//	     Raise, Clear, Owe        ┌──────── Retry ────────┐
+//	(nothing) ────────────▶ pending ──────── Take ───────▶ sending ─── Sent ──▶ sent
+//	                        ▲  │  │                       │  │  ▲ │
+//	                        │  │  │                       │  │  └─┘ Take: the lease
+//	                 Revive │  │  └──── Bury ────┐ ┌─Bury─┘  │      passed, or the
+//	                        │  │                 ▼ ▼         │      owner is dead
+//	                        └──┼──────────────── dead        │
+//	                           │ Clear, of an    │ Clear     │ Retry or Bury, of an
+//	                           │ open            │           │ open whose incident
+//	                           ▼                 ▼           ▼ has ended
+//	                           └────────────▶ superseded ◀───┘
+//
+// Superseded is only ever the notice of an opening, by that of the end, which
+// is then Combined: one message says both. While the notice of the opening is
+// being sent, that of the end waits behind it, pending. Whatever state a notice
+// is in but superseded, Sent makes it sent: a message that was accepted was
+// accepted.
 package runner

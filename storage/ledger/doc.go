@@ -21,6 +21,13 @@
 // that registered on SQLite without that lock lives as long as its process, or
 // as its lease when Options.LeaseTTL asks for one.
 //
+// # Faults
+//
+// Whatever ends a run asks Options.Alarm within the same transaction and
+// records what it says: the state of the run, the incident and the notices owed
+// are on record together or not at all. Whoever sends a notice owns it until
+// its lease passes or its owner is dead, by the same rules as for runs.
+//
 // # Texts
 //
 // What is stored for people (errors, hints, summaries, findings) is made valid
@@ -38,6 +45,10 @@
 //	artifacts  what attempts put into stores
 //	locks      named locks that running attempts hold
 //	nodes      instances that execute runs
+//	incidents  what is or was wrong; at most one open per fingerprint
+//	notices    messages owed to channels; per incident and channel at most one
+//	           of the beginning and one of the end
+//	events     what happened to the system
 //
 // Everything that belongs to a run goes with its row. Instants are microseconds
 // since 1970-01-01 UTC.
