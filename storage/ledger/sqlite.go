@@ -33,7 +33,8 @@ const (
 	readConnections = 4
 )
 
-func sqliteDialect() *dialect {
+// sqliteDialect is the dialect of the file at path.
+func sqliteDialect(path string) *dialect {
 	return &dialect{
 		name:               "sqlite",
 		now:                "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
@@ -42,7 +43,7 @@ func sqliteDialect() *dialect {
 		countVersionTables: "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = ?",
 		conflict:           func(error) bool { return false },
 		rolledBack:         rolledBackSQLite,
-		explain:            explainSQLite,
+		explain:            func(err error) error { return explainSQLite(path, err) },
 	}
 }
 
@@ -75,7 +76,7 @@ func (l *Ledger) openSQLite(ctx context.Context, path string) error {
 	if err := createFile(path); err != nil {
 		return fmt.Errorf("create the ledger: %w", err)
 	}
-	d := sqliteDialect()
+	d := sqliteDialect(path)
 	l.write, err = sql.Open("sqlite", sqliteURI(path, "rw", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)", maxIdleWAL))
 	if err != nil {
 		return fmt.Errorf("open the ledger %s: %w", path, err)
@@ -207,7 +208,7 @@ func openSQLiteReader(ctx context.Context, path string, o Options) (*Reader, err
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger: %w", err)
 	}
-	r, err := connectSQLiteReader(path, sqliteDialect(), o, extra)
+	r, err := connectSQLiteReader(path, sqliteDialect(path), o, extra)
 	if err != nil {
 		return nil, fmt.Errorf("open the ledger %s: %w", path, err)
 	}
@@ -282,7 +283,7 @@ func diagnoseSQLite(err error, path string, need uint32) error {
 	case sqlite3.SQLITE_NOTADB:
 		return jobs.WithHint(fmt.Errorf("the file is not an SQLite database: %w", err), "give the ledger a file of its own")
 	}
-	return explainSQLite(err)
+	return explainSQLite(path, err)
 }
 
 // rolledBackSQLite: a full disk or an I/O error ends the transaction
@@ -293,9 +294,17 @@ func rolledBackSQLite(err error) bool {
 	return errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_ERROR && strings.Contains(failure.Error(), "no transaction is active")
 }
 
+// leastFree is how many free bytes make an I/O error one of a full disk: less
+// than the shared memory beside the file grows by at once.
+const leastFree = 64 << 10
+
+func noSpaceSQLite(err error) error {
+	return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrNoSpace, err), "free space on the file system that holds the ledger")
+}
+
 // explainSQLite knows the result codes of https://www.sqlite.org/rescode.html
 // that a person can do something about.
-func explainSQLite(err error) error {
+func explainSQLite(path string, err error) error {
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
 		return err
@@ -304,8 +313,14 @@ func explainSQLite(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return jobs.WithHint(fmt.Errorf("%w: another process is writing: %w", runner.ErrUnavailable, err), "try again in a moment")
 	case sqlite3.SQLITE_FULL:
-		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrNoSpace, err), "free space on the file system that holds the ledger")
+		return noSpaceSQLite(err)
 	case sqlite3.SQLITE_IOERR:
+		// Not every write tells why it failed, such as one of a quota or one to
+		// the shared memory beside the file.
+		var stat unix.Statfs_t
+		if e := unix.Statfs(filepath.Dir(path), &stat); e == nil && freeOf(stat) < leastFree {
+			return noSpaceSQLite(err)
+		}
 		return jobs.WithHint(fmt.Errorf("%w: %w", runner.ErrUnavailable, err), "look for full disks, quotas and I/O errors in the system's log")
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return jobs.WithHint(fmt.Errorf("the ledger's file is damaged: %w", err),
