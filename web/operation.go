@@ -78,6 +78,21 @@ func (s *Server) OpenAPI() ([]byte, error) {
 
 // describe writes the document.
 func describe(a huma.API) (document, error) {
+	var d document
+	var err error
+	if d.json, err = json.Marshal(a.OpenAPI()); err != nil {
+		return d, fmt.Errorf("describe the API: %w", err)
+	}
+	if d.yaml, err = a.OpenAPI().YAML(); err != nil {
+		return d, fmt.Errorf("describe the API: %w", err)
+	}
+	d.yaml = bytes.TrimLeft(d.yaml, "\n")
+	return d, nil
+}
+
+// amend makes the document say what huma has no words for. It must have been
+// called before the first request, because huma reads the schemas too.
+func amend(a huma.API) {
 	spec := a.OpenAPI()
 	schemas := spec.Components.Schemas.Map()
 	// huma registers its own error type, which no operation answers.
@@ -88,23 +103,24 @@ func describe(a huma.API) (document, error) {
 		if schema.AdditionalProperties == false && !asked[name] {
 			schema.AdditionalProperties = nil // new keys may join an answer
 		}
-	}
-	for _, field := range nullableObjects() {
-		schema, name, _ := strings.Cut(field, ".")
-		if err := makeNullable(schemas[schema], name); err != nil {
-			return document{}, fmt.Errorf("describe the API: %s: %w", field, err)
+		for key, property := range schema.Properties {
+			if nullable(name, key) {
+				schema.Properties[key] = &huma.Schema{
+					Description: property.Description, AnyOf: []*huma.Schema{{Ref: property.Ref}, {Type: "null"}},
+				}
+			}
 		}
 	}
-	var d document
-	var err error
-	if d.json, err = json.Marshal(spec); err != nil {
-		return d, fmt.Errorf("describe the API: %w", err)
+}
+
+// nullable tells which properties hold an object or null; huma has no tag for
+// them.
+func nullable(schema, property string) bool {
+	switch schema + "." + property {
+	case "Workflow.last", "Workflow.paused", "Waiting.holder":
+		return true
 	}
-	if d.yaml, err = spec.YAML(); err != nil {
-		return d, fmt.Errorf("describe the API: %w", err)
-	}
-	d.yaml = bytes.TrimLeft(d.yaml, "\n")
-	return d, nil
+	return false
 }
 
 // requests are the names of the schemas of what is asked.
@@ -121,26 +137,4 @@ func requests(spec *huma.OpenAPI) map[string]bool {
 		}
 	}
 	return out
-}
-
-// nullableObjects are the fields that hold an object or null; huma has no tag
-// for them.
-func nullableObjects() []string {
-	return []string{"Workflow.last", "Workflow.paused", "Waiting.holder"}
-}
-
-// makeNullable lets a property also be null.
-func makeNullable(schema *huma.Schema, name string) error {
-	if schema == nil || schema.Properties[name] == nil {
-		return fmt.Errorf("there is no such property")
-	}
-	property := schema.Properties[name]
-	if property.Ref == "" {
-		return nil // done before
-	}
-	schema.Properties[name] = &huma.Schema{
-		Description: property.Description,
-		AnyOf:       []*huma.Schema{{Ref: property.Ref}, {Type: "null"}},
-	}
-	return nil
 }

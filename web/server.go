@@ -80,6 +80,7 @@ func New(o Options) *Server {
 	s.registerAlerts()
 	s.registerService()
 	s.spec = sync.OnceValues(func() (document, error) { return describe(s.api) })
+	amend(s.api)
 	s.registerPlain()
 	s.http = newHTTPServer(s)
 	return s

@@ -35,9 +35,11 @@ func (c *Client) Follow(ctx context.Context, id runner.RunID, tell func(runner.E
 	t := &teller{tell: tell, started: map[runner.AttemptKey]bool{}, ended: map[runner.AttemptKey]runner.State{}}
 	lastHeard := time.Now()
 	for {
-		over, err := c.stream(ctx, id, func(e api.Event) {
+		over, err := c.stream(ctx, id, func(e *api.Event) {
 			lastHeard = time.Now()
-			t.hear(e)
+			if e != nil {
+				t.hear(*e)
+			}
 		})
 		switch {
 		case over:
@@ -60,8 +62,9 @@ func (c *Client) Follow(ctx context.Context, id runner.RunID, tell func(runner.E
 	}
 }
 
-// stream reads one stream to its end; over tells that the run has ended.
-func (c *Client) stream(ctx context.Context, id runner.RunID, hear func(api.Event)) (over bool, err error) {
+// stream reads one stream to its end; over tells that the run has ended. hear
+// gets each event, and nil for each other sign of life.
+func (c *Client) stream(ctx context.Context, id runner.RunID, hear func(*api.Event)) (over bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	dead := time.AfterFunc(c.o.Within, func() { cancel(ErrSilent) })
@@ -76,13 +79,14 @@ func (c *Client) stream(ctx context.Context, id runner.RunID, hear func(api.Even
 	for dead.Reset(silentAfter); lines.Scan(); dead.Reset(silentAfter) {
 		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
 		if !ok {
+			hear(nil)
 			continue // a name, which the data repeats, a comment or the end of an event
 		}
 		var event api.Event
 		if err := json.Unmarshal(data, &event); err != nil {
 			return false, fmt.Errorf("follow run %s: the daemon's event makes no sense: %w", id, err)
 		}
-		hear(event)
+		hear(&event)
 		if event.Kind == api.EventRunEnded {
 			return true, nil
 		}
