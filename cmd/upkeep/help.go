@@ -89,8 +89,15 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 	}
 }
 
+// leastWidth keeps the columns of several lists of commands in line.
+const leastWidth = 15
+
 func listCommands(w io.Writer, commands []*cobra.Command) {
-	const width = 12 // the longest name and two spaces
+	width := 0
+	for _, c := range commands {
+		width = max(width, len(c.Name())+2)
+	}
+	width = max(width, leastWidth)
 	for _, c := range commands {
 		fmt.Fprintf(w, "  %-*s%s\n", width, c.Name(), c.Short)
 	}

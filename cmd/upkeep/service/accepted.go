@@ -52,6 +52,13 @@ func (a *accepted) add(id runner.RunID) {
 	a.runs[id] = true
 }
 
+// has tells whether a run was accepted and has not ended.
+func (a *accepted) has(id runner.RunID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.runs[id]
+}
+
 // Observe implements runner.Observer: a run that ended is done with.
 func (a *accepted) Observe(_ context.Context, event runner.Event) {
 	if ended, ok := event.(runner.RunEnded); ok {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -34,6 +36,9 @@ func (e *Engine) submit(ctx context.Context, request runner.Request) (runner.Sub
 		return runner.Submission{}, err
 	}
 	defer leave()
+	if request.Overlap, err = e.overlap(ctx, request); err != nil {
+		return runner.Submission{}, err
+	}
 	list, err := e.ledger.Submit(ctx, request)
 	if err != nil {
 		return runner.Submission{}, err
@@ -44,6 +49,33 @@ func (e *Engine) submit(ctx context.Context, request runner.Request) (runner.Sub
 	}
 	e.accepted.add(s.Run)
 	return s, e.queue.Deliver(context.WithoutCancel(ctx), s.Run)
+}
+
+// overlap is what a request does about other open runs of its workflow. A
+// service takes up every open run, so all of them count. A command in the
+// foreground leaves alone what a crash cut short: nobody would ever end it, so
+// it must not keep later runs from starting.
+func (e *Engine) overlap(ctx context.Context, request runner.Request) (runner.Overlap, error) {
+	if e.o.Pending || request.Overlap == runner.OverlapAllow {
+		return request.Overlap, nil
+	}
+	open, err := e.ledger.Runs(ctx, runner.Filter{Workflow: request.Spec.Workflow, States: []runner.State{runner.Queued, runner.Running}})
+	if err != nil {
+		return "", err
+	}
+	nodes, err := e.ledger.Nodes(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, run := range open {
+		others := slices.ContainsFunc(nodes, func(n ledger.Node) bool {
+			return n.Alive && n.Instance != e.ledger.Instance() && (n.Instance == run.Owner || run.State == runner.Queued)
+		})
+		if others || e.accepted.has(run.ID) {
+			return request.Overlap, nil
+		}
+	}
+	return runner.OverlapAllow, nil
 }
 
 // Cancel implements web.Commands.

@@ -58,6 +58,7 @@ func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
 	if err := d.assemble(ctx); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, d.space.ballast.Close()) }()
 
 	return d.run(ctx)
 }
@@ -81,7 +82,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("make the clock: %w", err)
+		return errors.Join(fmt.Errorf("make the clock: %w", err), ballast.Close())
 	}
 	d.gate = &gate{
 		hold:   func(why hold) { d.queue.Hold(); d.ticker.Hold(string(why)) },

@@ -140,8 +140,9 @@ func problemLines(err error) []string {
 	if !ok {
 		return []string{firstLine(err)}
 	}
-	lines := make([]string, len(problems))
-	for i, p := range problems {
+	wrong := problems.Errors()
+	lines := make([]string, len(wrong))
+	for i, p := range wrong {
 		lines[i] = fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Col, p.Message)
 	}
 	return lines

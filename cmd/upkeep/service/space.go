@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/storage/ledger"
@@ -76,5 +77,9 @@ func (s *space) status(ctx context.Context) api.DiskStatus {
 		s.d.o.Log.WarnContext(ctx, "look at the free space beside the ledger", "error", err)
 	}
 	v.FreeBytes = free
+	var stat unix.Statfs_t
+	if err := unix.Statfs(path, &stat); err == nil {
+		v.TotalBytes = int64(stat.Blocks) * stat.Bsize
+	}
 	return v
 }
