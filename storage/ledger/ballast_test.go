@@ -224,3 +224,21 @@ func TestBallast_NoRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestBallast_Overwrite: file systems that cannot allocate are written to.
+func TestBallast_Overwrite(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 2<<20 + 7
+	if err := errors.Join(ledger.Overwrite(t.Context(), f, size), f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Size() != size || blocksOf(t, path) < size {
+		t.Errorf("the file is %v, %v and takes %d bytes", info, err, blocksOf(t, path))
+	}
+}

@@ -103,6 +103,66 @@ func BenchmarkSubmit200(b *testing.B) {
 	}
 }
 
+// BenchmarkDecide1000 decides one slot of each of 1,000 workflows at once.
+func BenchmarkDecide1000(b *testing.B) {
+	for name, dsn := range dialects() {
+		b.Run(name, func(b *testing.B) {
+			l := ledgertest.Open(b, dsn(b), nil)
+			slot := ledgertest.Midnight()
+			for b.Loop() {
+				slot = slot.Add(time.Minute)
+				list := make([]runner.Decided, 1000)
+				for i := range list {
+					name := "w-" + strconv.Itoa(i)
+					r := ledgertest.Request(name, slot)
+					r.Spec.Text += "# " + name + "\n"
+					r.Overlap = runner.OverlapSkip
+					list[i] = runner.Decided{
+						Cursor:   runner.Cursor{CalendarKey: runner.CalendarKey{Workflow: name}, Schedule: "every: 1m", Through: slot},
+						Requests: []runner.Request{r},
+					}
+				}
+				if _, err := l.Decide(b.Context(), list...); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkPrune deletes half of a full ledger.
+func BenchmarkPrune(b *testing.B) {
+	for name, dsn := range dialects() {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				n := benchRows(b)
+				l := ledgertest.Open(b, dsn(b), nil)
+				fill(b, l, n)
+				span := time.Duration(n) * 30 * time.Second
+				b.StartTimer()
+				r := runner.Retention{Now: fillStart().Add(span), Others: runner.History{Keep: span / 2, Runs: n}, DryRun: true}
+				began := time.Now()
+				if _, err := l.PruneRuns(b.Context(), r); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(time.Since(began).Milliseconds()), "dry-ms")
+				r.DryRun = false
+				pruned, err := l.PruneRuns(b.Context(), r)
+				if err != nil || pruned.Total() < n/3 {
+					b.Fatalf("%d of %d runs went, %v", pruned.Total(), n, err)
+				}
+				again := time.Now()
+				if _, err := l.PruneRuns(b.Context(), r); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(time.Since(again).Milliseconds()), "idle-ms")
+				b.ReportMetric(float64(pruned.Total()), "runs/op")
+			}
+		})
+	}
+}
+
 // BenchmarkOpen opens and closes a ledger that exists.
 func BenchmarkOpen(b *testing.B) {
 	for name, fresh := range dialects() {

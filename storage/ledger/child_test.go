@@ -125,7 +125,7 @@ func childMain(text string) int {
 	err := json.Unmarshal([]byte(text), &o)
 	if err == nil {
 		err = map[string]func(context.Context, order) error{
-			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "full": childFull, "read": childRead, "sleeper": childSleeper,
+			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "full": childFull, "read": childRead, "sleeper": childSleeper, "decide": childDecide,
 			"alarm": childAlarm(false), "alarm at once": childAlarm(true), "sender": childSender,
 		}[o.Role](context.Background(), o)
 	}

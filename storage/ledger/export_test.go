@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -116,6 +118,30 @@ func ProcessOf(pid int) string { return processOf(pid) }
 // ProvablyDead tells whether a process is certainly gone.
 func ProvablyDead(host string, pid int, process string, local bool) bool {
 	return provablyDead(host, pid, process, local)
+}
+
+// MigrateTo applies the migrations of a dialect up to a version.
+func MigrateTo(ctx context.Context, db *sql.DB, name string, version int64) error {
+	d := sqliteDialect("")
+	if name == "postgres" {
+		d = postgresDialect()
+	}
+	files, _, err := migrationsOf(d)
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(d.goose, db, files,
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return err
+	}
+	_, err = provider.UpTo(ctx, version)
+	return err
+}
+
+// Overwrite fills a file on file systems that cannot allocate.
+func Overwrite(ctx context.Context, file *os.File, bytes int64) error {
+	return overwrite(ctx, file, bytes)
 }
 
 // Clean makes a text storable.

@@ -172,6 +172,26 @@ func questions(t testing.TB, l *ledger.Ledger, n int) []question {
 			}
 			return len(latest)
 		}, 21},
+		{"slots of a day of a workflow", slots("w-3", early, early.AddDate(0, 0, 1)), 100},
+		{"slots of a workflow, none", slots("w-3", fillStart().AddDate(-1, 0, 0), fillStart()), 0},
+		{"usual durations of 22 workflows", func(t testing.TB, l *ledger.Ledger) int {
+			usual, err := l.Usual(t.Context(), fillNames())
+			if err != nil {
+				t.Fatal(err)
+			}
+			runs := 0
+			for _, u := range usual {
+				runs += u.Runs
+			}
+			return runs
+		}, 20 * 20},
+		{"latest successes of 22 workflows", func(t testing.TB, l *ledger.Ledger) int {
+			ends, err := l.Successes(t.Context(), fillNames())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(ends)
+		}, 20},
 		{"past of a job", past("w-3"), 30},
 		{"past of a job that never succeeded", past("w-7"), 0},
 		{"pending", func(t testing.TB, l *ledger.Ledger) int {
@@ -181,6 +201,25 @@ func questions(t testing.TB, l *ledger.Ledger, n int) []question {
 			}
 			return len(ids)
 		}, 1},
+	}
+}
+
+// fillNames are the workflows of fill.
+func fillNames() []string {
+	names := []string{"rare", "old"}
+	for i := range 20 {
+		names = append(names, fmt.Sprintf("w-%d", i))
+	}
+	return names
+}
+
+func slots(workflow string, from, until time.Time) func(testing.TB, *ledger.Ledger) int {
+	return func(t testing.TB, l *ledger.Ledger) int {
+		runs, err := l.Slots(t.Context(), workflow, from, until, 200)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(runs)
 	}
 }
 

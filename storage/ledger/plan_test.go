@@ -5,8 +5,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 )
@@ -51,6 +53,57 @@ func TestPlans(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPlans_Prune: what may go is found by as few looks at what stays as the
+// limits allow.
+func TestPlans_Prune(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range dialects() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := ledgertest.Open(t, dsn(t), nil)
+			const n = 20_000
+			fill(t, l, n)
+			fillOutputs(t, l)
+			retention := runner.Retention{
+				Now: fillStart().Add(n * 30 * time.Second), Rest: time.Hour, DryRun: true,
+				Others: runner.History{Keep: 150 * time.Hour, Runs: 950, Bytes: 1 << 20, AtLeast: time.Hour},
+			}
+			var pruned runner.Pruned
+			recorded := l.Recorded(func() {
+				var err error
+				if pruned, err = l.PruneRuns(t.Context(), retention); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if total := pruned.Total(); total < 1500 || total > 4000 {
+				t.Errorf("%d runs would go", total)
+			}
+			for _, r := range recorded {
+				plan := map[string]func(*testing.T, *ledger.Ledger, ledger.Recorded) []string{"sqlite": explainSQLite, "postgres": explainPostgres}[name](t, l, r)
+				for _, line := range plan {
+					if prunes.MatchString(line) {
+						t.Errorf("%s\n%s\n%s", line, r.Query, strings.Join(plan, "\n"))
+					}
+				}
+			}
+		})
+	}
+}
+
+// prunes is what no query of PruneRuns does.
+var prunes = regexp.MustCompile(`^SCAN (?:runs|r|attempts|outputs)$|Seq Scan on (?:runs|attempts|outputs)|Rows Removed by Filter: \d{3,}`)
+
+// fillOutputs makes the ledger hold runs with outputs, too.
+func fillOutputs(t *testing.T, l *ledger.Ledger) {
+	t.Helper()
+	err := l.Transact(t.Context(), func(exec func(string, ...any) error) error {
+		return exec("UPDATE runs SET bytes = 1000 WHERE workflow = 'w-3'")
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
