@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -176,6 +177,13 @@ func (l *fakeLedger) Deliver(_ context.Context, ids ...runner.RunID) error {
 	return nil
 }
 
+// cursor returns the cursor of a workflow without host.
+func (l *fakeLedger) cursor(workflow string) runner.Cursor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cursors[runner.CalendarKey{Workflow: workflow}]
+}
+
 // set changes the ledger under its lock.
 func (l *fakeLedger) set(change func()) {
 	l.mu.Lock()
@@ -243,6 +251,12 @@ func workflow(name string, s schedule.Schedule) ticker.Workflow {
 
 func options(l *fakeLedger, workflows ...ticker.Workflow) ticker.Options {
 	return ticker.Options{Ledger: l, Queue: l, Backlog: l, Node: "here", Workflows: workflows}
+}
+
+// pass lets time pass in a bubble, and everything that is due happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // running is a ticker whose Run is under way.

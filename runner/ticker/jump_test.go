@@ -61,11 +61,11 @@ func TestTicker_ClockJumps(t *testing.T) {
 				var chores atomic.Int32
 				o.Chores = []ticker.Chore{{Name: "c", Every: time.Minute, Do: func(context.Context) error { chores.Add(1); return nil }}}
 				tick := start(t, o)
-				time.Sleep(day + 30*time.Second)
+				pass(day + 30*time.Second)
 				before := len(l.of("a"))
 				clock.jump(test.jump)
 				jumped := clock.Now()
-				time.Sleep(test.sleep)
+				pass(test.sleep)
 				var since []row
 				for _, r := range l.of("a") {
 					if !r.at.Before(jumped) && (test.jump > -2*day || r.at.Before(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))) &&
@@ -108,11 +108,11 @@ func TestTicker_ExactAgainAfterAJump(t *testing.T) {
 				o := options(l, workflow("a", every(t, time.Hour)), workflow("b", parse(t, schedule.Rule{Daily: "03:10"})))
 				o.Follow(clock.Now)
 				start(t, o)
-				time.Sleep(50 * time.Hour)
+				pass(50 * time.Hour)
 				clock.jump(jump)
-				time.Sleep(31 * time.Second)
+				pass(31 * time.Second)
 				seen := clock.Now()
-				time.Sleep(30 * time.Hour)
+				pass(30 * time.Hour)
 				exact := 0
 				for _, r := range append(l.of("a"), l.of("b")...) {
 					if r.Slot.After(seen) && r.at.After(seen) {
@@ -140,11 +140,11 @@ func TestTicker_CursorFromTheFuture(t *testing.T) {
 		future := time.Now().AddDate(10, 0, 0).UTC()
 		l.cursors[key] = runner.Cursor{CalendarKey: key, Schedule: "every 1m", Through: future, Since: future}
 		start(t, options(l, workflow("a", every(t, time.Minute))))
-		time.Sleep(90 * time.Second)
+		pass(90 * time.Second)
 		l.set(func() { l.away = errAway }) // the cursors are read again after this
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		l.set(func() { l.away = nil })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		checkWhole(t, l, "a", time.Minute, time.Now())
 	})
 }

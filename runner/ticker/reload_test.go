@@ -30,7 +30,7 @@ func TestReplace(t *testing.T) {
 			workflow("same", every(t, time.Minute)), workflow("changed", every(t, time.Minute)), workflow("gone", every(t, time.Minute)),
 			workflow("manual", every(t, time.Minute)),
 		))
-		time.Sleep(90 * time.Second)
+		pass(90 * time.Second)
 		same := workflow("same", every(t, time.Minute))
 		same.Spec.Digest = "new"
 		replace(t, tick, same, workflow("changed", every(t, 40*time.Second)), workflow("new", every(t, 20*time.Second)),
@@ -38,7 +38,7 @@ func TestReplace(t *testing.T) {
 		if n := tick.Status().Calendars; n != 3 {
 			t.Errorf("%d calendars, want 3", n)
 		}
-		time.Sleep(45 * time.Second) // 00:02:15
+		pass(45 * time.Second) // 00:02:15
 		for name, want := range map[string][]string{
 			"same":    {"01 00:01:00 schedule alert", "01 00:02:00 schedule alert"},
 			"changed": {"01 00:01:00 schedule alert", "01 00:02:00 schedule alert"}, // 120 s is a multiple of 40
@@ -59,13 +59,13 @@ func TestReplace(t *testing.T) {
 		if rows := l.of("same"); rows[1].Spec.Digest != "new" {
 			t.Error("the next run does not freeze the new text")
 		}
-		if got := l.cursors[runner.CalendarKey{Workflow: "gone"}].Schedule; got != "none" {
+		if got := l.cursor("gone").Schedule; got != "none" {
 			t.Errorf("what went has a cursor of %q", got)
 		}
 		// What comes back owes nothing for the time in which it was gone.
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		replace(t, tick, same, workflow("gone", every(t, time.Minute)))
-		time.Sleep(46 * time.Second) // 01:03:01
+		pass(46 * time.Second) // 01:03:01
 		want := []string{"01 00:01:00 schedule alert", "01 01:03:00 schedule alert"}
 		if diff := cmp.Diff(want, lines(l.of("gone"))); diff != "" {
 			t.Errorf("back again (-want +got):\n%s", diff)
@@ -101,13 +101,13 @@ func TestReplace_OfWhatIsUndecided(t *testing.T) {
 					tick.end()
 					tick = start(t, o)
 				}
-				time.Sleep(130 * time.Second) // 02:10
+				pass(130 * time.Second) // 02:10
 				replace(t, tick, workflows(60*time.Second, 50*time.Second, 0)...)
-				time.Sleep(70 * time.Second) // 03:20
+				pass(70 * time.Second) // 03:20
 				replace(t, tick, workflows(60*time.Second, 70*time.Second, 60*time.Second)...)
-				time.Sleep(20 * time.Second) // 03:40
+				pass(20 * time.Second) // 03:40
 				l.set(func() { l.away = nil })
-				time.Sleep(31 * time.Second) // 04:11
+				pass(31 * time.Second) // 04:11
 				for name, want := range map[string][]string{
 					"a": {"01 00:01:00 catch_up queue alert", "01 00:02:00 catch_up queue alert", "01 00:03:00 schedule queue alert", "01 00:04:00 schedule alert"},
 					"b": {
@@ -139,14 +139,14 @@ func TestReplace_AtEveryTick(t *testing.T) {
 		tick := start(t, options(l, a, b))
 		synctest.Wait()
 		for i := range 400 {
-			time.Sleep(500 * time.Millisecond)
+			pass(500 * time.Millisecond)
 			a.Jitter, b.Window = 0, schedule.Window{}
 			a.FreshWithin = time.Duration(i%2) * time.Hour
 			if err := tick.Replace(t.Context(), []ticker.Workflow{b, a}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Millisecond)
+		pass(time.Millisecond)
 		checkWhole(t, l, "a", time.Second, time.Now())
 		checkWhole(t, l, "b", 5*time.Second, time.Now())
 		for _, r := range append(l.of("a"), l.of("b")...) {
@@ -170,12 +170,12 @@ func TestTicker_OtherScheduleAtStart(t *testing.T) {
 		first := start(t, options(l, workflow("a", every(t, time.Minute)), workflow("b", every(t, time.Minute)), workflow("c", parse(t, berlin))))
 		synctest.Wait()
 		first.end()
-		time.Sleep(24*time.Hour + 30*time.Second)
+		pass(24*time.Hour + 30*time.Second)
 		berlin.DST = schedule.DSTSkip // is another schedule, too
 		second := start(t, options(l, workflow("a", every(t, time.Hour)), workflow("c", parse(t, berlin))))
 		synctest.Wait()
 		second.end()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		start(t, options(l, workflow("a", every(t, time.Hour)), workflow("b", every(t, time.Minute)), workflow("c", parse(t, berlin))))
 		synctest.Wait()
 		for name, want := range map[string][]string{"a": {"02 01:00:00 schedule alert"}, "b": nil, "c": nil} {
@@ -195,7 +195,7 @@ func TestReplace_Refuses(t *testing.T) {
 		if err := tick.Replace(t.Context(), []ticker.Workflow{a, a}); err == nil {
 			t.Error("two workflows of one name are taken")
 		}
-		time.Sleep(61 * time.Second)
+		pass(61 * time.Second)
 		if rows := l.of("a"); len(rows) != 1 {
 			t.Errorf("%d rows after a refused reload", len(rows))
 		}

@@ -68,6 +68,9 @@ func (t *Ticker) Hold(why string) {
 	if why == "" {
 		why = "starts are held back"
 	}
+	if t.held == "" {
+		t.heldSince = t.now()
+	}
 	t.held = why
 }
 
@@ -86,10 +89,10 @@ func (t *Ticker) Resume() {
 // slots from being decided.
 func (t *Ticker) holding() bool {
 	t.mu.Lock()
-	why := t.held
+	why, since := t.held, t.heldSince
 	t.mu.Unlock()
 	if why != "" && t.trouble.since.IsZero() {
-		t.trouble = trouble{since: t.now(), why: why}
+		t.trouble = trouble{since: since, why: why}
 	}
 	return why != ""
 }

@@ -137,9 +137,10 @@ type Ticker struct {
 	mu     sync.Mutex
 	agenda *agenda
 	// armed is what gocron waits for.
-	armed  time.Time
-	held   string
-	status Status
+	armed     time.Time
+	held      string
+	heldSince time.Time
+	status    Status
 }
 
 // order is something to be done in the loop's goroutine.

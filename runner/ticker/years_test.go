@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,7 +209,7 @@ func TestTicker_TwoYears(t *testing.T) {
 		o := options(l, w.workflows...)
 		o.Sweep = 6 * time.Hour
 		tick := start(t, o)
-		time.Sleep(to.Sub(from) + time.Hour)
+		pass(to.Sub(from) + time.Hour)
 		tick.end()
 		late := 0
 		for key, r := range l.rows {
@@ -242,7 +243,7 @@ func TestTicker_MonthsOfTrouble(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(time.Duration(40+30*seed) * 24 * time.Hour) // into the weeks of clock changes
+				pass(time.Duration(40+30*seed) * 24 * time.Hour) // into the weeks of clock changes
 				newTrouble(t, uint64(seed)).run(t, 60*24*time.Hour)
 			})
 		})
@@ -251,15 +252,28 @@ func TestTicker_MonthsOfTrouble(t *testing.T) {
 
 // trouble is a random source of it.
 type trouble struct {
-	*rand.Rand
 	ledger *fakeLedger
+	mu     sync.Mutex
+	source *rand.Rand
 	// How often what happened.
 	outages, lostCommits, lostAnswers, refusals, crashes, reloads int
 }
 
 func newTrouble(t *testing.T, seed uint64) *trouble {
 	t.Helper()
-	return &trouble{Rand: rand.New(rand.NewPCG(seed, 99)), ledger: newLedger()}
+	return &trouble{source: rand.New(rand.NewPCG(seed, 99)), ledger: newLedger()}
+}
+
+// IntN draws for several goroutines.
+func (m *trouble) IntN(n int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.source.IntN(n)
+}
+
+// within draws a length of time.
+func (m *trouble) within(most time.Duration) time.Duration {
+	return time.Duration(m.IntN(int(most)))
 }
 
 func (m *trouble) run(t *testing.T, span time.Duration) {
@@ -303,33 +317,38 @@ func (m *trouble) run(t *testing.T, span time.Duration) {
 		}
 		return nil
 	}
-	tick = start(t, o)
-	time.Sleep(time.Minute)
+	begin := func() {
+		next := start(t, o)
+		l.set(func() { tick = next })
+	}
+	begin()
+	pass(time.Minute)
 	for time.Now().Before(to) {
-		pause := time.Duration(m.Int64N(int64(10 * time.Hour)))
+		pause := m.within(10 * time.Hour)
 		select {
 		case <-crash:
 			m.crashes++
 			tick.end()
-			tick = start(t, o)
+			begin()
 		case <-time.After(pause):
+			synctest.Wait()
 		}
 		switch m.IntN(4) {
 		case 0:
 			m.outages++
 			l.set(func() { l.away = errAway })
-			time.Sleep(time.Duration(m.Int64N(int64(3 * time.Hour))))
+			pass(m.within(3 * time.Hour))
 			l.set(func() { l.away = nil })
 		case 1: // dies at once, or at the next write
 			if m.IntN(2) == 0 {
 				l.set(func() { armed = true })
-				time.Sleep(12 * time.Hour)
+				pass(12 * time.Hour)
 				continue
 			}
 			tick.end()
 			m.crashes++
-			time.Sleep(time.Duration(m.Int64N(int64(2 * time.Hour))))
-			tick = start(t, o)
+			pass(m.within(2 * time.Hour))
+			begin()
 		case 2:
 			m.reloads++
 			if err := tick.Replace(context.Background(), w.workflows); err != nil {
@@ -339,13 +358,13 @@ func (m *trouble) run(t *testing.T, span time.Duration) {
 		if tick.Status().Err != nil && m.IntN(3) == 0 {
 			tick.end() // killed while it knows of a fault
 			m.crashes++
-			tick = start(t, o)
+			begin()
 		}
 	}
 	l.set(func() { l.away, l.before, l.after, l.deliver = nil, nil, nil, nil })
 	tick.end()
 	start(t, o)
-	time.Sleep(3 * time.Hour)
+	pass(3 * time.Hour)
 	for key := range l.rows {
 		if key.slot > to.Unix() {
 			delete(l.rows, key)
