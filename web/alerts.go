@@ -49,11 +49,12 @@ func (s *Server) listIncidents(ctx context.Context, in *listIncidents) (*reply[a
 	return ok(page)
 }
 
-type byAlertID struct {
+// ByAlertID names an incident or a notice in an address.
+type ByAlertID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
-func (s *Server) getIncident(ctx context.Context, in *byAlertID) (*reply[api.Incident], error) {
+func (s *Server) getIncident(ctx context.Context, in *ByAlertID) (*reply[api.Incident], error) {
 	incident, err := s.o.Alerts.Incident(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func (s *Server) listNotices(ctx context.Context, in *listNotices) (*reply[api.N
 
 type actOnNotice struct {
 	Via
-	byAlertID
+	ByAlertID
 }
 
 func (s *Server) retryNotice(ctx context.Context, in *actOnNotice) (*reply[api.Done], error) {
@@ -102,7 +103,7 @@ func (s *Server) retryNotice(ctx context.Context, in *actOnNotice) (*reply[api.D
 
 type dropNotice struct {
 	Via
-	byAlertID
+	ByAlertID
 
 	Body *api.DropRequest
 }

@@ -61,7 +61,7 @@ func (s *Server) startRun(ctx context.Context, in *startRun) (*startedRun, error
 
 type actOnRun struct {
 	Via
-	byID
+	ByID
 }
 
 func (s *Server) cancelRun(ctx context.Context, in *actOnRun) (*reply[api.CancelAccepted], error) {
@@ -84,7 +84,7 @@ func (s *Server) resolve(ctx context.Context, idOrPrefix string) (runner.RunID, 
 
 type retryRun struct {
 	Via
-	byID
+	ByID
 
 	Body *api.RetryRequest
 }

@@ -32,7 +32,7 @@ func (s *Server) registerFollowing() {
 	}, s.followRun)
 }
 
-func (s *Server) followRun(ctx context.Context, in *byID) (*huma.StreamResponse, error) {
+func (s *Server) followRun(ctx context.Context, in *ByID) (*huma.StreamResponse, error) {
 	id, err := s.resolve(ctx, in.ID)
 	if err != nil {
 		return nil, err

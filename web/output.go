@@ -21,7 +21,7 @@ const (
 )
 
 type getOutput struct {
-	byID
+	ByID
 
 	Job    string `path:"job" maxLength:"255"`
 	Number int    `path:"number" minimum:"1" doc:"of the attempt"`

@@ -10,8 +10,8 @@ import (
 	"github.com/ghosteam/upkeep/web/api"
 )
 
-// byID names a run.
-type byID struct {
+// ByID names a run in an address.
+type ByID struct {
 	ID string `path:"id" maxLength:"64" doc:"a run's ID, or an unambiguous beginning of it"`
 }
 
@@ -129,7 +129,7 @@ func (s *Server) record(r runner.Run, attempts []runner.Attempt, alive map[strin
 }
 
 type getRun struct {
-	byID
+	ByID
 
 	Spec bool `query:"spec" doc:"true adds the text of the frozen workflow"`
 }
@@ -156,7 +156,7 @@ func (s *Server) read(ctx context.Context, idOrPrefix string) (runner.Run, []run
 	return run, attempts, err
 }
 
-func (s *Server) listRunAttempts(ctx context.Context, in *byID) (*reply[api.Attempts], error) {
+func (s *Server) listRunAttempts(ctx context.Context, in *ByID) (*reply[api.Attempts], error) {
 	_, attempts, err := s.read(ctx, in.ID)
 	if err != nil {
 		return nil, err

@@ -144,13 +144,14 @@ func (s *Server) listPauses(ctx context.Context, _ *struct{}) (*reply[api.Pauses
 	return ok(out)
 }
 
-type byWorkflow struct {
+// ByWorkflow names a workflow in an address.
+type ByWorkflow struct {
 	Workflow string `path:"workflow" maxLength:"255"`
 }
 
 type pauseWorkflow struct {
 	Via
-	byWorkflow
+	ByWorkflow
 
 	Body api.PauseRequest
 }
@@ -172,7 +173,7 @@ func (s *Server) pauseWorkflow(ctx context.Context, in *pauseWorkflow) (*reply[a
 
 type unpauseWorkflow struct {
 	Via
-	byWorkflow
+	ByWorkflow
 }
 
 func (s *Server) unpauseWorkflow(ctx context.Context, in *unpauseWorkflow) (*reply[api.Unpaused], error) {
@@ -214,7 +215,7 @@ func (s *Server) getPlan(ctx context.Context, in *getPlan) (*reply[api.Plan], er
 }
 
 type getWhy struct {
-	byWorkflow
+	ByWorkflow
 
 	Date string `query:"date" maxLength:"64" doc:"a date, such as 2026-11-23, or an instant; without it, the last slot"`
 }
