@@ -70,6 +70,10 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 			listCommands(w, g.commands)
 		}
 	}
+	if cmd.HasParent() && cmd.HasAvailableSubCommands() {
+		section("Commands")
+		listCommands(w, cmd.Commands())
+	}
 	if cmd.Example != "" {
 		section("Examples")
 		fmt.Fprintf(w, "%s\n", cmd.Example)

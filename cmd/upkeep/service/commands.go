@@ -59,23 +59,32 @@ func (e *Engine) overlap(ctx context.Context, request runner.Request) (runner.Ov
 	if e.o.Pending || request.Overlap == runner.OverlapAllow {
 		return request.Overlap, nil
 	}
-	open, err := e.ledger.Runs(ctx, runner.Filter{Workflow: request.Spec.Workflow, States: []runner.State{runner.Queued, runner.Running}})
+	_, beside, err := e.underWay(ctx, request.Spec.Workflow)
+	if err != nil || beside {
+		return request.Overlap, err
+	}
+	return runner.OverlapAllow, nil
+}
+
+// underWay finds an open run of a workflow that somebody works on or will.
+func (e *Engine) underWay(ctx context.Context, workflow string) (runner.Run, bool, error) {
+	open, err := e.ledger.Runs(ctx, runner.Filter{Workflow: workflow, States: []runner.State{runner.Queued, runner.Running}})
 	if err != nil {
-		return "", err
+		return runner.Run{}, false, err
 	}
 	nodes, err := e.ledger.Nodes(ctx)
 	if err != nil {
-		return "", err
+		return runner.Run{}, false, err
 	}
 	for _, run := range open {
 		others := slices.ContainsFunc(nodes, func(n ledger.Node) bool {
 			return n.Alive && n.Instance != e.ledger.Instance() && (n.Instance == run.Owner || run.State == runner.Queued)
 		})
-		if others || e.accepted.has(run.ID) {
-			return request.Overlap, nil
+		if e.o.Pending || others || e.accepted.has(run.ID) {
+			return run, true, nil
 		}
 	}
-	return runner.OverlapAllow, nil
+	return runner.Run{}, false, nil
 }
 
 // Cancel implements web.Commands.

@@ -129,6 +129,14 @@ func (e *Engine) reopen(ctx context.Context, by string, run runner.Run, attempts
 		}
 	} else if len(again) == 0 && !repeatable(run, attempts) {
 		return skipped("repeat a part of it with --from JOB, or run the workflow anew", "run %s is done: nothing is left to do", run.ID)
+	} else if run.Overlap == runner.OverlapSkip {
+		other, beside, err := e.underWay(ctx, run.Spec.Workflow)
+		switch {
+		case err != nil:
+			return err
+		case beside:
+			return skipped("wait until that has ended, or cancel it", "run %s of %s is still %s", other.ID, run.Spec.Workflow, other.State)
+		}
 	}
 	return e.ledger.Reopen(ctx, run.ID, again, by)
 }
