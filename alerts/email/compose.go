@@ -18,8 +18,12 @@ import (
 //go:embed body.txt.tmpl body.html.tmpl
 var templates embed.FS //nolint:gochecknoglobals // the compiler fills it
 
-// longestSubject bounds a subject, in characters: mail programs show less.
-const longestSubject = 160
+const (
+	// longestSubject bounds a subject, in characters: mail programs show less.
+	longestSubject = 160
+	// longestID bounds our part of a Message-ID, in bytes.
+	longestID = 64
+)
 
 // compose writes the mail. The same message always gives the same identity.
 func (c *Channel) compose(m alerts.Message) (*mail.Msg, error) {
@@ -64,7 +68,7 @@ func (c *Channel) messageID(id string) string {
 			return r
 		}
 		return '_'
-	}, id)
+	}, id[:min(len(id), longestID)])
 	_, domain, _ := strings.Cut(c.from.Address, "@")
 	if domain == "" || strings.ContainsFunc(domain, notOfName) {
 		domain = "upkeep.invalid"
@@ -124,7 +128,7 @@ func verdictOf(m alerts.Message) (word, color string) {
 		return "TEST", "#0969da"
 	default:
 	}
-	if m.Incident != nil && m.Incident.Severity != "" && m.Incident.Severity != jobs.Critical {
+	if m.Incident != nil && m.Incident.Severity.Rank() >= 0 && m.Incident.Severity != jobs.Critical {
 		return strings.ToUpper(string(m.Incident.Severity)), "#9a6700"
 	}
 	return "CRITICAL", "#cf222e"

@@ -56,18 +56,8 @@ func isReply(err error) bool {
 	return ok
 }
 
-// allRefused is the error when no recipient was taken. It is for good only
-// when each refusal is.
-func allRefused(refused []error) error {
-	for _, err := range refused {
-		if !forGood(err) {
-			return err
-		}
-	}
-	return errors.Join(refused...)
-}
-
-// forGood tells whether an error is about this mail and will not go away. What
+// forGood tells whether an error is about this mail and will not go away; of
+// several, whether all are. What
 // is wrong with the server, the connection or the login may be put right while
 // the mail waits.
 func forGood(err error) bool {

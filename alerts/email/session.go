@@ -185,7 +185,7 @@ func (s *session) submit(from string, to []*mail.Address, text io.WriterTo) (str
 		}
 	}
 	if len(refused) == len(to) {
-		return "", allRefused(refused)
+		return "", errors.Join(refused...)
 	}
 	w, err := s.client.Data()
 	if err != nil {

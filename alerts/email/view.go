@@ -4,10 +4,17 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+)
+
+const (
+	// longestLine bounds a line of a body in characters, mostLines a text.
+	longestLine = 1000
+	mostLines   = 100
 )
 
 // view is what the templates show.
@@ -33,14 +40,19 @@ type failure struct {
 }
 
 func newView(m alerts.Message) view {
-	v := view{Title: jobs.OneLine(m.Title), Text: multiLine(m.Text), Commands: m.Commands}
+	v := view{Title: jobs.OneLine(m.Title), Text: multiLine(m.Text)}
+	for _, c := range m.Commands {
+		v.Commands = append(v.Commands, alerts.Command{Does: line(c.Does), Line: line(c.Line)})
+	}
 	v.Verdict, v.Color = verdictOf(m)
 	v.Lead = lead(m)
 	v.Facts = facts(m)
 	for _, f := range m.Failures {
-		v.Failures = append(v.Failures, failure{
-			Head: head(f), Error: multiLine(f.Error), Hint: multiLine(f.Hint), Output: f.Output, Cut: f.Cut,
-		})
+		shown := failure{Head: head(f), Error: multiLine(f.Error), Hint: multiLine(f.Hint), Cut: f.Cut}
+		for _, text := range f.Output {
+			shown.Output = append(shown.Output, line(text))
+		}
+		v.Failures = append(v.Failures, shown)
 	}
 	v.Footer = "upkeep"
 	if m.Node != "" {
@@ -51,7 +63,7 @@ func newView(m alerts.Message) view {
 	}
 	v.Headers = map[string]string{"X-Upkeep-Action": string(m.Action)}
 	if m.Incident != nil {
-		v.Headers["X-Upkeep-Severity"] = string(m.Incident.Severity)
+		v.Headers["X-Upkeep-Severity"] = jobs.OneLine(string(m.Incident.Severity))
 		v.Headers["X-Upkeep-Reason"] = jobs.OneLine(m.Incident.Reason)
 		v.Headers["X-Upkeep-Incident"] = jobs.OneLine(m.Incident.ID)
 		if m.Incident.Workflow != "" {
@@ -150,11 +162,31 @@ func head(f alerts.Failure) string {
 	return jobs.OneLine(line)
 }
 
-// multiLine makes foreign text fit for a body: each of its lines as one.
+// line makes foreign text fit for one line of a body: valid, bounded, without
+// control characters and without those that turn the direction of writing.
+func line(text string) string {
+	text = strings.Map(func(c rune) rune {
+		if !unicode.IsGraphic(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(text, "?"))
+	text = strings.TrimRight(text, " ")
+	if runes := []rune(text); len(runes) > longestLine {
+		text = string(runes[:longestLine-1]) + "…"
+	}
+	return text
+}
+
+// multiLine makes foreign text fit for a body, line by line.
 func multiLine(text string) string {
 	var lines []string
-	for line := range strings.Lines(text) {
-		lines = append(lines, jobs.OneLine(line))
+	for part := range strings.Lines(text) {
+		if len(lines) == mostLines {
+			lines = append(lines, "…")
+			break
+		}
+		lines = append(lines, line(part))
 	}
 	return strings.TrimSpace(strings.Join(lines, "\n"))
 }

@@ -299,7 +299,7 @@ func (s *soak) everyRunEnded(t *testing.T, r *ledger.Reader) {
 		}
 	}
 	t.Logf("runs by state: %v", states)
-	for _, must := range []runner.State{runner.Succeeded, runner.Skipped, runner.Lost} {
+	for _, must := range []runner.State{runner.Succeeded, runner.Skipped, runner.Failed} {
 		if states[must] == 0 && os.Getenv("UPKEEP_SOAK") != "" {
 			t.Errorf("no run ended %s: the soak does not reach what it should", must)
 		}

@@ -22,22 +22,24 @@ const resultName = "result.json"
 type resultFolder struct {
 	path string
 	dir  *os.File
+	// borrowed tells that the folder stays, without the result.
+	borrowed bool
 }
 
-// makeResultFolder makes the folder. A program that runs as another user cannot
-// reach upkeep's own folders, so it gets one in the system's place for
-// temporary files, named after the job, so that what an attempt left there that
+// makeResultFolder makes the folder: that of the attempt itself, where the
+// program can reach it. One that runs as another user cannot, so it gets a
+// folder in the system's place for temporary files, named after the job, so that what an attempt left there that
 // was killed is removed by the next one.
 func (p *program) makeResultFolder(env *jobs.Env) (_ *resultFolder, err error) {
 	fail := func(err error) (*resultFolder, error) {
 		return nil, fmt.Errorf("make the result folder: %w", err)
 	}
 	if p.options.User == "" {
-		path, err := os.MkdirTemp(env.WorkDir, "result-")
+		dir, err := os.Open(env.WorkDir)
 		if err != nil {
 			return fail(err)
 		}
-		return openResultFolder(path)
+		return &resultFolder{path: env.WorkDir, dir: dir, borrowed: true}, nil
 	}
 	a, err := p.account()
 	if err != nil {
@@ -82,7 +84,11 @@ func removeOld(pattern string) error {
 func (f *resultFolder) file() string { return filepath.Join(f.path, resultName) }
 
 func (f *resultFolder) remove() error {
-	if err := errors.Join(f.dir.Close(), os.RemoveAll(f.path)); err != nil {
+	path := f.path
+	if f.borrowed {
+		path = f.file()
+	}
+	if err := errors.Join(f.dir.Close(), os.RemoveAll(path)); err != nil {
 		return fmt.Errorf("remove the result folder: %w", err)
 	}
 	return nil

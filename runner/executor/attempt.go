@@ -152,6 +152,9 @@ func (a *attempt) inWorkDir(ctx context.Context) outcome {
 		if a.handedOver.Load() {
 			return
 		}
+		if a.run.spares.give(dir) {
+			return
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			a.log.Warn("the private folder of the attempt could not be removed", "error", err)
 		}
@@ -171,6 +174,9 @@ func (a *attempt) workDir() (string, error) {
 		if err != nil || dir != "" {
 			return dir, err
 		}
+	}
+	if dir := a.run.spares.take(a.record.Key()); dir != "" {
+		return dir, nil
 	}
 	return makeWorkDir(a.run.WorkDir, a.record.Key())
 }

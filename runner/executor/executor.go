@@ -62,9 +62,10 @@ type Options struct {
 }
 
 // Executor executes runs. It is safe for use by several goroutines and keeps
-// nothing between runs.
+// nothing between runs but a few empty folders.
 type Executor struct {
 	options Options
+	spares  spares
 	// draining ends when the process is about to end in good order.
 	draining context.Context
 	drain    context.CancelFunc
@@ -80,6 +81,8 @@ const (
 func New(o Options) *Executor {
 	o.HeadBytes = cmp.Or(max(o.HeadBytes, 0), defaultHead)
 	o.TailBytes = cmp.Or(max(o.TailBytes, 0), defaultTail)
+	e := &Executor{}
+	e.spares.dir = o.WorkDir // none are left about in the system's folder
 	o.WorkDir = cmp.Or(o.WorkDir, os.TempDir())
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -93,7 +96,7 @@ func New(o Options) *Executor {
 	if o.OnNoSpace == nil {
 		o.OnNoSpace = func() {}
 	}
-	e := &Executor{options: o}
+	e.options = o
 	e.draining, e.drain = context.WithCancel(context.Background())
 	return e
 }
@@ -132,7 +135,7 @@ func (e *Executor) Handle(ctx context.Context, id runner.RunID) {
 		return
 	}
 	r := &run{
-		Options: &e.options, claim: claim, record: record, halt: newHalt(ctx),
+		Options: &e.options, spares: &e.spares, claim: claim, record: record, halt: newHalt(ctx),
 		log: log.With("workflow", record.Spec.Workflow),
 	}
 	defer r.halt.close()

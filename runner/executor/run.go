@@ -20,6 +20,7 @@ const watchEvery = time.Second
 type run struct {
 	*Options
 
+	spares *spares
 	claim  runner.Claim
 	record runner.Run
 	plan   runner.Plan

@@ -363,8 +363,9 @@ func (m *trouble) run(t *testing.T, span time.Duration) {
 	}
 	l.set(func() { l.away, l.before, l.after, l.deliver = nil, nil, nil, nil })
 	tick.end()
-	start(t, o)
+	begin()
 	pass(3 * time.Hour)
+	tick.end()
 	for key := range l.rows {
 		if key.slot > to.Unix() {
 			delete(l.rows, key)

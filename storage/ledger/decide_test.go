@@ -4,11 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"testing"
 	"time"
-
-	"math/rand/v2"
 
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/runner"

@@ -12,6 +12,19 @@
 // running, which the same transaction checks first and holds until its end. A
 // process that was stopped, declared dead and woken again can write nothing.
 //
+// An attempt that said that it may end upkeep itself (runner.Step.Planned) stays
+// running when its owner dies or shuts down: the next claim takes it over under
+// its own epoch and ends it by what it left.
+//
+// # Slots
+//
+// Decide records slots and how far a calendar is decided in one transaction, so
+// that no kill and no second node can lose or double one. Whether a run of the
+// workflow is open is looked up in the same transaction, which on PostgreSQL
+// holds an advisory lock of the workflow meanwhile; so do claims of runs that
+// wait for others. Runs stand in the way of runs of the same workflow and host;
+// dry runs neither stand in the way nor wait.
+//
 // # Who is alive
 //
 // A run under a dead owner may be claimed. On PostgreSQL an instance lives as
@@ -45,6 +58,8 @@
 //	artifacts  what attempts put into stores
 //	locks      named locks that running attempts hold
 //	nodes      instances that execute runs
+//	cursors    how far each calendar is decided
+//	pauses     workflows whose slots do not run
 //	incidents  what is or was wrong; at most one open per fingerprint
 //	notices    messages owed to channels; per incident and channel at most one
 //	           of the beginning and one of the end

@@ -80,6 +80,17 @@ func TestPostgres_LostAnswers(t *testing.T) {
 		})
 		return err
 	})
+	twice("Decide", func() error {
+		answers, err := l.Decide(t.Context(), runner.Decided{
+			Cursor:   runner.Cursor{CalendarKey: runner.CalendarKey{Workflow: "w"}, Schedule: "daily", Through: ledgertest.Midnight().AddDate(0, 0, 1)},
+			Requests: []runner.Request{ledgertest.Request("w", ledgertest.Midnight().AddDate(0, 0, 1))},
+		})
+		if err == nil && !answers[0].Duplicate {
+			t.Errorf("Decide again answers %+v, want the run that is on record", answers)
+		}
+		return err
+	})
+	twice("Pause", func() error { return l.Pause(t.Context(), runner.Pause{Workflow: "w", By: "anna", Why: "rest"}) })
 	twice("Heartbeat", func() error { return l.Heartbeat(t.Context()) })
 	twice("Cancel", func() error {
 		_, err := l.Cancel(t.Context(), c.Run, "anna")

@@ -41,16 +41,6 @@ func (s *submitted) skip(reason runner.Reason, message string) {
 	s.state, s.reason, s.message = runner.Skipped, reason, message
 }
 
-// run is the run as it is recorded.
-func (s *submitted) run() runner.Run {
-	r := runner.Run{ID: s.id, Request: s.request, State: s.state, Reason: s.reason, Message: s.message, QueuedAt: time.UnixMicro(s.queuedAt).UTC()}
-	r.Slot = time.UnixMicro(s.slot).UTC()
-	if s.state.Final() {
-		r.FinishedAt = r.QueuedAt
-	}
-	return r
-}
-
 // Submit records requests as runs, all or none, in the order of the requests.
 // A request with trigger manual or api is never a duplicate: when its slot is
 // taken, or a whole second and so possibly the slot of a schedule, it moves on

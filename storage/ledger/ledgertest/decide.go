@@ -196,7 +196,7 @@ func testOverlapQueue(t *testing.T, dsn secret.String) {
 	other := Request("w", hour(9))
 	other.Host, other.Overlap = "b", runner.OverlapQueue
 	beside := s.submit(dry, other)
-	blocked := func(id runner.RunID, by runner.RunID) {
+	blocked := func(id, by runner.RunID) {
 		t.Helper()
 		_, _, err := s.Claim(s.ctx, id)
 		if !errors.Is(err, runner.ErrNotClaimable) || !strings.Contains(err.Error(), "waits for run "+string(by)) {

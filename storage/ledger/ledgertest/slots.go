@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,14 +49,11 @@ func testSlots(t *testing.T, dsn secret.String) {
 		if err != nil {
 			t.Fatalf("Slots: %v", err)
 		}
-		got := ""
-		for i, r := range runs {
-			if i > 0 {
-				got += " "
-			}
-			got += fmt.Sprint(int(r.Slot.Sub(Midnight()).Hours())) + r.Host
+		var words []string
+		for _, r := range runs {
+			words = append(words, fmt.Sprint(int(r.Slot.Sub(Midnight()).Hours()))+r.Host)
 		}
-		if got != test.want {
+		if got := strings.Join(words, " "); got != test.want {
 			t.Errorf("Slots(%s, %s, %d) = %q, want %q", test.from, test.until, test.limit, got, test.want)
 		}
 	}
