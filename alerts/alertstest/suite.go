@@ -1,0 +1,340 @@
+// Package alertstest is the suite that every channel passes, and a mail server
+// that does what a test wants. It knows the contract of channels, not any of
+// them.
+package alertstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ghosteam/upkeep/alerts"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// Behavior is how the receiving side of a channel treats what it gets.
+type Behavior string
+
+// The behaviors.
+const (
+	Accepting Behavior = "accepting"
+	Busy      Behavior = "busy"     // refuses for the moment
+	Refusing  Behavior = "refusing" // refuses this message for good
+	Silent    Behavior = "silent"   // takes the connection and says nothing
+	Deaf      Behavior = "deaf"     // keeps the message and hangs up before it answers
+	Locked    Behavior = "locked"   // refuses the password or the token
+	Absent    Behavior = "absent"   // nobody listens
+)
+
+// Delivery is a message as it arrived.
+type Delivery struct {
+	// ID is what identifies it to the receiving side.
+	ID string
+	// Text is all that people and programs get to see of it, decoded.
+	Text string
+}
+
+// Subject is a channel and its receiving side.
+type Subject struct {
+	Channel alerts.Channel
+	// Secrets must not be told by errors and receipts.
+	Secrets []string
+	// Received returns what the receiving side kept, oldest first.
+	Received func() []Delivery
+	// Met tells how many messages or connections reached the point at which
+	// the receiving side behaves as asked for; nil when it cannot tell.
+	Met func() int
+	// Turn changes how the receiving side behaves.
+	Turn func(Behavior)
+}
+
+// Run runs the suite. open returns a channel whose receiving side behaves so.
+func Run(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
+	t.Run("every action arrives", func(t *testing.T) {
+		t.Parallel()
+		arrives(t, open)
+	})
+	t.Run("refusals steer", func(t *testing.T) {
+		t.Parallel()
+		refusals(t, open)
+	})
+	t.Run("a silent receiver is left", func(t *testing.T) {
+		t.Parallel()
+		silent(t, open)
+	})
+	t.Run("a canceled context sends nothing", func(t *testing.T) {
+		t.Parallel()
+		s := open(t, Accepting)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cause := errors.New("the day is over")
+		cancel(cause)
+		if _, err := s.Channel.Send(ctx, Fault()); !errors.Is(err, cause) {
+			t.Errorf("Send = %v, want an error that wraps the cause", err)
+		}
+		if got := s.Received(); len(got) > 0 {
+			t.Errorf("%d messages arrived", len(got))
+		}
+	})
+	t.Run("sending again has the same identity", func(t *testing.T) {
+		t.Parallel()
+		again(t, open)
+	})
+	t.Run("hostile texts stay texts", func(t *testing.T) {
+		t.Parallel()
+		hostile(t, open)
+	})
+	t.Run("several at once", func(t *testing.T) {
+		t.Parallel()
+		s := open(t, Accepting)
+		var all sync.WaitGroup
+		for i := range 5 {
+			all.Go(func() {
+				m := Fault()
+				m.ID = fmt.Sprintf("%s-%d", m.ID, i)
+				if _, err := s.Channel.Send(t.Context(), m); err != nil {
+					t.Errorf("Send: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		ids := map[string]bool{}
+		for _, d := range s.Received() {
+			ids[d.ID] = true
+		}
+		if len(ids) != 5 {
+			t.Errorf("%d different messages arrived, want 5", len(ids))
+		}
+	})
+}
+
+func arrives(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
+	s := open(t, Accepting)
+	for i, m := range []alerts.Message{Fault(), Recovery(), Reminder(), Trial()} {
+		receipt, err := s.Channel.Send(t.Context(), m)
+		if err != nil {
+			t.Fatalf("Send %s: %v", m.Action, err)
+		}
+		if receipt == "" || strings.ContainsAny(receipt, "\r\n") {
+			t.Errorf("the receipt of %s is %q, want one line", m.Action, receipt)
+		}
+		got := s.Received()
+		if len(got) != i+1 {
+			t.Fatalf("%d messages arrived after %s, want %d", len(got), m.Action, i+1)
+		}
+		want := []string{m.Title, m.Project, m.Text}
+		for _, f := range m.Failures {
+			want = append(want, f.Job, f.Error, f.Hint)
+			want = append(want, f.Output...)
+		}
+		for _, c := range m.Commands {
+			want = append(want, c.Line)
+		}
+		for _, text := range want {
+			if !strings.Contains(got[i].Text, text) {
+				t.Errorf("the message of %s does not say %q:\n%s", m.Action, text, got[i].Text)
+			}
+		}
+	}
+}
+
+func refusals(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
+	for behavior, permanent := range map[Behavior]bool{Busy: false, Refusing: true, Locked: false, Absent: false} {
+		t.Run(string(behavior), func(t *testing.T) {
+			s := open(t, behavior)
+			receipt, err := s.Channel.Send(t.Context(), Fault())
+			if err == nil {
+				t.Fatalf("Send = %q, want an error", receipt)
+			}
+			_, got := errors.AsType[*alerts.PermanentError](err)
+			if got != permanent {
+				t.Errorf("permanent = %v, want %v: %v", got, permanent, err)
+			}
+			met(t, s)
+			quiet(t, s, err)
+			if got := s.Received(); len(got) > 0 {
+				t.Errorf("%d messages arrived", len(got))
+			}
+		})
+	}
+}
+
+func silent(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
+	s := open(t, Silent)
+	cause := errors.New("too slow for the test")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, cause)
+	defer cancel()
+	began := time.Now()
+	_, err := s.Channel.Send(ctx, Fault())
+	if !errors.Is(err, cause) {
+		t.Errorf("Send = %v, want an error that wraps the cause", err)
+	}
+	if _, permanent := errors.AsType[*alerts.PermanentError](err); permanent {
+		t.Errorf("Send = %v, which is permanent", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("Send took %s", took)
+	}
+	met(t, s)
+	quiet(t, s, err)
+}
+
+func again(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
+	s := open(t, Deaf)
+	m := Fault()
+	if _, err := s.Channel.Send(t.Context(), m); err == nil {
+		t.Fatal("Send succeeded without an answer")
+	} else if _, permanent := errors.AsType[*alerts.PermanentError](err); permanent {
+		t.Errorf("Send = %v, which is permanent", err)
+	}
+	met(t, s)
+	s.Turn(Accepting)
+	if _, err := s.Channel.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	got := s.Received()
+	if len(got) != 2 || got[0].ID == "" || got[0].ID != got[1].ID {
+		t.Errorf("arrived %d messages with the IDs %v, want the same twice", len(got), ids(got))
+	}
+	m.ID += "0"
+	if _, err := s.Channel.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Received(); got[len(got)-1].ID == got[0].ID {
+		t.Error("another message has the same identity")
+	}
+}
+
+// Hostile are texts that must not do anything.
+func Hostile() []string {
+	return []string{
+		"x\r\nBcc: thief@example.org\r\n\r\nbody of the thief",
+		"x\nSubject: another",
+		"<script>alert(1)</script><img src=x onerror=alert(2)>",
+		"\x1b[31mred\x1b]8;;http://evil.example/\x07link\x1b]8;;\x07",
+		"\xff\xfe not UTF-8 \xc3",
+		"Grüße 日本語 🔥 \u202egnp.exe",
+		".\r\n.\r\nMAIL FROM:<thief@example.org>",
+		"{{.}} {{define \"x\"}} %s %d $(reboot) `reboot`",
+		strings.Repeat("long ", 20_000),
+		strings.Repeat("x", 50_000),
+		"\x00\x01\x02",
+		"",
+	}
+}
+
+func hostile(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
+	s := open(t, Accepting)
+	for i, text := range Hostile() {
+		m := Fault()
+		m.ID = fmt.Sprintf("%s-%d", m.ID, i)
+		m.Title, m.Project, m.Node = text, text, text
+		m.Incident.Title, m.Incident.Workflow, m.Incident.Reason = text, text, text
+		m.Run.Message, m.Run.By, m.Run.Node = text, text, text
+		m.Failures[0].Job, m.Failures[0].Error, m.Failures[0].Hint = text, text, text
+		m.Failures[0].Output = []string{text, "." + text}
+		m.Commands = []alerts.Command{{Does: text, Line: text}}
+		if _, err := s.Channel.Send(t.Context(), m); err != nil {
+			t.Errorf("Send with %.40q: %v", text, err)
+		}
+		if got := s.Received(); len(got) != i+1 {
+			t.Fatalf("%d messages arrived after %.40q, want %d", len(got), text, i+1)
+		}
+	}
+}
+
+func met(t *testing.T, s Subject) {
+	t.Helper()
+	if s.Met != nil && s.Met() == 0 {
+		t.Error("the receiving side never came to misbehave: the test shows nothing")
+	}
+}
+
+// quiet looks for secrets in an error and its hint.
+func quiet(t *testing.T, s Subject, err error) {
+	t.Helper()
+	for _, secret := range s.Secrets {
+		if secret == "" {
+			t.Error("an empty secret proves nothing")
+		}
+		if strings.Contains(fmt.Sprintf("%v %+v %#v %s", err, err, err, jobs.HintOf(err)), secret) {
+			t.Errorf("the error tells a secret: %v", err)
+		}
+	}
+}
+
+func ids(deliveries []Delivery) []string {
+	var out []string
+	for _, d := range deliveries {
+		out = append(out, d.ID)
+	}
+	return out
+}
+
+// start is when the faults of the messages below began.
+func start() time.Time { return time.Date(2026, 3, 14, 1, 30, 0, 0, time.UTC) }
+
+// Fault returns a message about a workflow that failed.
+func Fault() alerts.Message {
+	run := runner.Run{
+		ID:      "0195f1c0-0000-7000-8000-000000000001",
+		Request: runner.Request{Spec: runner.Spec{Workflow: "daily"}, Slot: start(), Trigger: runner.BySchedule, By: "cron"},
+		State:   runner.Failed, Reason: runner.ReasonError, Message: "backup failed", Node: "db-1",
+		StartedAt: start().Add(time.Second), FinishedAt: start().Add(95 * time.Second),
+	}
+	return alerts.Message{
+		ID: "0195f1c0-0000-7000-8000-00000000000a", Action: runner.NoticeOpen,
+		Project: "ghosteam-v5", Node: "db-1", At: start().Add(96 * time.Second),
+		Title: "daily failed: backup failed",
+		Incident: &runner.Incident{
+			ID: "0195f1c0-0000-7000-8000-0000000000ff", State: runner.IncidentOpen, Count: 1, OpenedAt: run.FinishedAt, LastAt: run.FinishedAt,
+			Fault: runner.Fault{
+				Fingerprint: "workflow/daily", Workflow: "daily", Severity: jobs.Critical, Reason: alerts.ReasonFailed,
+				Title: "daily failed: backup failed", Run: run.ID, At: run.FinishedAt,
+			},
+		},
+		Run: &run,
+		Failures: []alerts.Failure{{
+			Attempt: runner.Attempt{
+				Run: run.ID, Job: "backup", Kind: "pgbackup", Number: 3, State: runner.Failed, Reason: runner.ReasonError,
+				Error: "store offsite: no space left on device", Hint: "make room or set a smaller keep", ExitCode: 3,
+				StartedAt: start().Add(2 * time.Second), FinishedAt: start().Add(94 * time.Second),
+			},
+			Output: []string{"dumping table orders", "pg_dump: error: could not write"}, Cut: true,
+		}},
+		Commands: []alerts.Command{{Does: "what happened", Line: "upkeep show " + string(run.ID)}, {Does: "try again", Line: "upkeep retry " + string(run.ID)}},
+	}
+}
+
+// Recovery returns the message about the end of that fault.
+func Recovery() alerts.Message {
+	m := Fault()
+	m.Thread, m.ID = m.ID, "0195f1c0-0000-7000-8000-00000000000b"
+	m.Action = runner.NoticeResolve
+	m.At = start().Add(26 * time.Hour)
+	m.Title = "daily works again after 25 h 58 min"
+	m.Incident.State, m.Incident.ResolvedAt = runner.IncidentResolved, start().Add(26*time.Hour)
+	m.Run.State, m.Run.Reason, m.Run.Message = runner.Succeeded, "", ""
+	m.Failures = nil
+	return m
+}
+
+// Reminder returns a message that belongs to no incident.
+func Reminder() alerts.Message {
+	return alerts.Message{
+		ID: "0195f1c0-0000-7000-8000-00000000000c", Action: runner.NoticeRemind, Project: "ghosteam-v5", Node: "db-1",
+		At: start(), Title: "daily is paused since Monday", Text: "anna paused it: disk replacement",
+	}
+}
+
+// Trial returns the message of somebody who tries a channel.
+func Trial() alerts.Message {
+	m := Reminder()
+	m.ID, m.Action = "0195f1c0-0000-7000-8000-00000000000d", runner.NoticeTest
+	m.Title, m.Text = "a test of the channel ops", "If you can read this, it works."
+	return m
+}
