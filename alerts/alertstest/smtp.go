@@ -122,6 +122,7 @@ func NewSMTP(t testing.TB, script Script) *SMTP {
 	}()
 	t.Cleanup(func() {
 		close(s.closed)
+		_ = listener.Close() // Serve may not have begun, and then Close does not know it
 		_ = server.Close()
 		<-served
 	})
