@@ -99,11 +99,14 @@ var prunes = regexp.MustCompile(`^SCAN (?:runs|r|attempts|outputs)$|Seq Scan on 
 // fillOutputs makes the ledger hold runs with outputs, too.
 func fillOutputs(t *testing.T, l *ledger.Ledger) {
 	t.Helper()
-	err := l.Transact(t.Context(), func(exec func(string, ...any) error) error {
-		return exec("UPDATE runs SET bytes = 1000 WHERE workflow = 'w-3'")
-	})
-	if err != nil {
-		t.Fatal(err)
+	statements := []string{"UPDATE runs SET bytes = 1000 WHERE workflow = 'w-3'"}
+	if l.Dialect() == "postgres" {
+		statements = append(statements, "VACUUM (ANALYZE) runs")
+	}
+	for _, statement := range statements {
+		if _, err := l.Writer().Exec(statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
