@@ -139,6 +139,19 @@ func MigrateTo(ctx context.Context, db *sql.DB, name string, version int64) erro
 	return err
 }
 
+// OpenOf counts the workflows among names that have an open run, as Decide
+// looks for them.
+func (r *Reader) OpenOf(ctx context.Context, names []string) (int, error) {
+	open := map[runner.CalendarKey]openRun{}
+	err := addOpenRuns(ctx, r.reading(), names, open)
+	return len(open), err
+}
+
+// MayStart tells what keeps a queued run from starting.
+func (r *Reader) MayStart(ctx context.Context, run runner.Run) error {
+	return mayStart(ctx, r.reading(), run)
+}
+
 // Overwrite fills a file on file systems that cannot allocate.
 func Overwrite(ctx context.Context, file *os.File, bytes int64) error {
 	return overwrite(ctx, file, bytes)

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -192,6 +193,27 @@ func questions(t testing.TB, l *ledger.Ledger, n int) []question {
 			}
 			return len(ends)
 		}, 20},
+		{"open runs of 23 workflows", func(t testing.TB, l *ledger.Ledger) int {
+			open, err := l.OpenOf(t.Context(), append(fillNames(), "seed"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return open
+		}, 1},
+		{"the next run of a workflow, none", func(t testing.TB, l *ledger.Ledger) int {
+			if _, err := l.Next(t.Context(), "w-3"); !errors.Is(err, runner.ErrNotFound) {
+				t.Fatal(err)
+			}
+			return 0
+		}, 0},
+		{"what an old run waits for, nothing", func(t testing.TB, l *ledger.Ledger) int {
+			run := middle
+			run.Overlap = runner.OverlapQueue
+			if err := l.MayStart(t.Context(), run); err != nil {
+				t.Fatal(err)
+			}
+			return 0
+		}, 0},
 		{"past of a job", past("w-3"), 30},
 		{"past of a job that never succeeded", past("w-7"), 0},
 		{"pending", func(t testing.TB, l *ledger.Ledger) int {
