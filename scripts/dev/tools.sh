@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the pinned development tools into .bin/ (git-ignored).
 #
-#   tools.sh            all of tools.pins
+#   tools.sh            all of tools.pins that are not marked on-demand
 #   tools.sh NAME...    only these
 #
 # A tool is built once per pin and Go version; a stamp beside it remembers both. Several callers may
@@ -58,7 +58,7 @@ command -v go >/dev/null || die "go is not installed" "the Go version upkeep nee
 goversion=$(go env GOVERSION)
 mkdir -p "$state"
 if [[ $# -eq 0 ]]; then
-	mapfile -t names < <(awk '!/^#/ && NF { print $1 }' "$pins")
+	mapfile -t names < <(awk '!/^#/ && NF && $3 != "on-demand" { print $1 }' "$pins")
 	set -- "${names[@]}"
 fi
 for name in "$@"; do
