@@ -53,7 +53,8 @@
 //
 // # Stopping
 //
-// A cancel and the run's timeout end what runs, except for `when: always`
+// A cancel, the run's timeout and the close of its window (on_close: stop) end
+// what runs, except for `when: always`
 // jobs, and skip what has not begun. A shutdown ends all attempts as canceled
 // with reason shutdown and releases the run; the next claim begins these jobs
 // again. A job that ignores its context is waited for as long as its children
@@ -62,6 +63,15 @@
 // still be running, its output is cut off, its locks are freed and the run
 // goes on. After a shutdown, such a run is not released: its attempt is found
 // lost when the process is gone.
+//
+// A run of the calendar that comes to its turn outside its window is skipped.
+// The close of a window cancels the run, with reason window; with on_close:
+// warn it is noted in the run's message. Runs that people ask for or retry are
+// not bound.
+//
+// On a full disk a run waits until its steps can be recorded; its jobs go on,
+// and what they say can only be read when it is on record. OnNoSpace is called
+// as long as that lasts.
 //
 // A write that finds the claim stale ends everything without a word: nothing
 // is recorded and no event is told.
@@ -73,4 +83,17 @@
 // says never; then the job stays lost and the run fails. Before that, children
 // and folders that the dead process left on this host are removed, and the
 // output that the attempt had written is put on record.
+//
+// # Planned restarts
+//
+// A job that is about to end upkeep itself says so first (jobs.Env.PlanRestart),
+// and that is on record before it goes on. When the process ends after that,
+// the attempt is neither lost nor canceled: the next owner of the run builds
+// the job and asks it to judge what it finds (jobs.Survivor), under the same
+// number, in the same private folder, with the output going on. What the job
+// left at work is not ended before it was judged. A job that cannot judge fails
+// with reason crash. While a process drains or shuts down it does not wait for
+// such attempts: the run is given back when its other jobs have ended, and
+// begins nothing new meanwhile. A cancel and a timeout end them like any other;
+// the job's timeout counts anew for the judgement.
 package executor

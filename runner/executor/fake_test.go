@@ -65,6 +65,9 @@ func (m *memory) Claim(_ context.Context, id runner.RunID) (runner.Claim, runner
 		return runner.Claim{}, runner.Run{}, runner.ErrNotClaimable
 	}
 	m.claims++
+	if len(m.attempts) > 0 { // of an earlier claim
+		m.run.Epoch = max(m.run.Epoch, 1)
+	}
 	m.run.Epoch++
 	m.run.State, m.run.Owner, m.run.Node = runner.Running, "me", "here"
 	if m.run.StartedAt.IsZero() {
@@ -400,4 +403,8 @@ func (b *bench) plan(change func(*runner.Plan)) {
 	b.options.Compiler = c
 }
 
-func (b *bench) handle(ctx context.Context) { executor.New(b.options).Handle(ctx, runID) }
+func (b *bench) handle(ctx context.Context) { b.handleRun(ctx, runID) }
+
+func (b *bench) handleRun(ctx context.Context, id runner.RunID) {
+	executor.New(b.options).Handle(ctx, id)
+}

@@ -57,11 +57,7 @@ type run struct {
 func (r *run) execute() {
 	unwatch := r.watch()
 	defer unwatch()
-	var earlier []runner.Attempt
-	err := r.persist("read the attempts", func(ctx context.Context) (err error) {
-		earlier, err = r.Ledger.Attempts(ctx, r.record.ID)
-		return err //nolint:wrapcheck // persist says what was being done
-	})
+	earlier, err := r.earlier()
 	if err != nil {
 		r.leave(err)
 		return
@@ -100,6 +96,18 @@ func (r *run) execute() {
 		r.judge(p)
 	}
 	r.loop()
+}
+
+// earlier reads what earlier claims put on record; the first claim has none.
+func (r *run) earlier() (attempts []runner.Attempt, err error) {
+	if r.claim.Epoch == 1 {
+		return nil, nil
+	}
+	err = r.persist("read the attempts", func(ctx context.Context) (err error) {
+		attempts, err = r.Ledger.Attempts(ctx, r.record.ID)
+		return err //nolint:wrapcheck // persist says what was being done
+	})
+	return attempts, err
 }
 
 // began is when the run's timeout began to count: with the first claim, or
