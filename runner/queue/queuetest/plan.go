@@ -52,6 +52,8 @@ const (
 	// by the file that it leaves that all is well; or find that it left none.
 	doRestart = "restart"
 	doBreak   = "break"
+	// Run a program that lets somebody else end this process in good order.
+	doAsk = "ask"
 )
 
 // compiler makes plans of workflow texts.
@@ -78,7 +80,7 @@ func (c compiler) Compile(_ context.Context, spec runner.Spec, _ map[string]stri
 		plan.Jobs = append(plan.Jobs, runner.PlannedJob{
 			Name: t.Name, Kind: "suite", Needs: t.Needs, When: t.When, Locks: t.Locks,
 			Build: func(runner.HistoryReader) (jobs.Job, []string, error) {
-				if t.Do == doRestart || t.Do == doBreak {
+				if t.Do == doRestart || t.Do == doBreak || t.Do == doAsk {
 					job, err := restartScript(t.Do)
 					return job, nil, err
 				}
@@ -89,9 +91,11 @@ func (c compiler) Compile(_ context.Context, spec runner.Spec, _ map[string]stri
 	return plan, nil
 }
 
-// upgradedFile is what the program of doRestart leaves below the root, and
-// restartPIDFile holds its number.
+// upgradedFile is what the program of doRestart leaves below the root,
+// restartPIDFile holds its number, and askedFile tells that it wants to be
+// ended.
 const (
+	askedFile      = "asked"
 	upgradedFile   = "upgraded"
 	restartPIDFile = "restart-pid"
 )
@@ -104,11 +108,14 @@ func restartScript(do string) (jobs.Job, error) {
 	if !ok {
 		return nil, errors.New("the options of kind script are others")
 	}
-	leave := "touch " + upgradedFile
-	if do == doBreak {
+	leave, end := "touch "+upgradedFile, "kill -9 $PPID"
+	switch do {
+	case doBreak:
 		leave = "true"
+	case doAsk:
+		end = "touch " + askedFile + "; while test ! -e " + releaseFile + "; do sleep 0.05; done"
 	}
-	text := fmt.Sprintf("echo $$ > %s; echo unpacking; sleep 0.5; kill -9 $PPID; sleep 1; echo configuring; %s; sleep 1; echo configured", restartPIDFile, leave)
+	text := fmt.Sprintf("echo $$ > %s; echo unpacking; sleep 0.5; %s; sleep 1; echo configuring; %s; sleep 1; echo configured", restartPIDFile, end, leave)
 	options.Run = unit.Command{"/bin/sh", "-c", text}
 	options.Restarts = "upkeep"
 	options.Verify.Run = unit.Command{"/bin/sh", "-c", "! kill -0 $(cat " + restartPIDFile + ") && echo looking && test -e " + upgradedFile}

@@ -120,6 +120,7 @@ func Exercise(t *testing.T, s Subject) {
 		{"Secrets", testSecrets},
 		{"Locks", testLocks},
 		{"Restart", testRestart},
+		{"RestartInGoodOrder", testRestartInGoodOrder},
 	}
 	for _, part := range parts {
 		t.Run(part.name, func(t *testing.T) {

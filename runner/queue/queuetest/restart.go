@@ -3,8 +3,10 @@ package queuetest
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ghosteam/upkeep/runner"
 )
@@ -69,4 +71,50 @@ func testRestart(t *testing.T, s Subject) {
 			second.drain()
 		})
 	}
+}
+
+// testRestartInGoodOrder drains the process while a job waits for just that:
+// the job is not waited for and not ended, and the next process judges it.
+func testRestartInGoodOrder(t *testing.T, s Subject) {
+	st := newStage(t, s)
+	self := func(r *role) { r.Node = "self" }
+	id := st.submit(request("restart", 1, workflow{Parallel: 2, Jobs: []task{
+		{Name: "upgrade", Do: doAsk}, {Name: "beside", Millis: 1500}, {Name: "after", Needs: []string{"upgrade"}},
+	}}))[0]
+	first := st.start(self)
+	st.waitFor("the program", func() bool {
+		_, err := os.Stat(filepath.Join(st.dir, askedFile))
+		return err == nil
+	})
+	asked := time.Now()
+	first.drain()
+	if took := time.Since(asked); took > 3*time.Second {
+		t.Errorf("the drain took %s: the job was waited for", took)
+	}
+	attempts := st.attempts(id)
+	if run := st.run(id); run.State != runner.Queued || states(attempts["upgrade"]) != "running" || attempts["upgrade"][0].Planned == "" || states(attempts["beside"]) != "succeeded" {
+		t.Errorf("given back as %s with upgrade %+v, beside %s", run.State, attempts["upgrade"], states(attempts["beside"]))
+	}
+	text, err := os.ReadFile(filepath.Join(st.dir, restartPIDFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || !lives(pid) {
+		t.Errorf("the program %d was ended with upkeep, %v", pid, err)
+	}
+	second := st.start(self)
+	second.await("attempt "+string(id)+" upgrade 1 begins", 0)
+	st.release()
+	run := st.finals(id)[0]
+	attempts = st.attempts(id)
+	for job, of := range attempts {
+		if states(of) != "succeeded" || of[0].Number != 1 {
+			t.Errorf("job %s: %s", job, states(of))
+		}
+	}
+	if run.State != runner.Succeeded || len(attempts) != 3 {
+		t.Errorf("run %s (%s) with %d jobs", run.State, run.Message, len(attempts))
+	}
+	second.drain()
 }

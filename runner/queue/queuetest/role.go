@@ -94,6 +94,8 @@ func (r role) play(s Subject) error {
 	var tasks sync.WaitGroup
 	over, end := context.WithCancel(context.Background())
 	tasks.Go(func() { p.sweep(over, ctx) })
+	leave := context.AfterFunc(ctx, x.Drain)
+	defer leave()
 	if r.Lease > 0 {
 		tasks.Go(func() { p.beat(over) })
 	}
