@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -27,9 +28,8 @@ func lastLines(o runner.Output, n int) (lines []string, cut bool) {
 			text = rest
 		}
 	}
-	all := strings.Split(text, "\n")
-	for i := len(all) - 1; i >= 0; i-- {
-		line := showable(all[i])
+	for _, line := range slices.Backward(strings.Split(text, "\n")) {
+		line = showable(line)
 		if line == "" {
 			continue
 		}
@@ -39,9 +39,7 @@ func lastLines(o runner.Output, n int) (lines []string, cut bool) {
 		}
 		lines = append(lines, line)
 	}
-	for i, j := 0, len(lines)-1; i < j; i, j = i+1, j-1 {
-		lines[i], lines[j] = lines[j], lines[i]
-	}
+	slices.Reverse(lines)
 	return lines, cut
 }
 

@@ -98,11 +98,11 @@ func NewSMTP(t testing.TB, script Script) *SMTP {
 		script: script, met: map[Step]int{}, closed: make(chan struct{}),
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{authority.certificate(t, script.Certificate)}, MinVersion: tls.VersionTLS12}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it ends with the test
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Port = uint16(listener.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // of a TCP listener
+	s.Port = uint16(listener.Addr().(*net.TCPAddr).Port)
 	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) { return s.session(c) }))
 	server.Domain = "alertstest.example.org"
 	server.EnableSMTPUTF8 = true

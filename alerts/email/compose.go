@@ -16,7 +16,7 @@ import (
 )
 
 //go:embed body.txt.tmpl body.html.tmpl
-var templates embed.FS //nolint:gochecknoglobals // the compiler fills it
+var templates embed.FS
 
 const (
 	// longestSubject bounds a subject, in characters: mail programs show less.

@@ -26,7 +26,7 @@ import (
 // open returns a channel that submits to server, changed by change.
 func open(t *testing.T, server *alertstest.SMTP, change func(*email.Options)) *email.Channel {
 	t.Helper()
-	o := *email.Kind().Options().(*email.Options) //nolint:forcetypeassert // its own options
+	o := *email.Kind().Options().(*email.Options)
 	o.Server, o.Port, o.CAFile = server.Host, server.Port, unit.Path(server.CAFile)
 	o.From, o.To = "upkeep <upkeep@example.org>", unit.Names{"ops@example.org"}
 	o.Username, o.Password = server.User, secret.New(server.Password)
@@ -512,7 +512,7 @@ func TestOptions_Validate(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := email.Kind().Options().(*email.Options) //nolint:forcetypeassert // its own options
+			o := email.Kind().Options().(*email.Options)
 			o.Server, o.From, o.To = "mail.example.org", "upkeep@example.org", unit.Names{"ops@example.org"}
 			o.Username, o.Password = "upkeep", secret.New("secret-password")
 			test.change(o)

@@ -61,7 +61,7 @@ func isReply(err error) bool {
 // is wrong with the server, the connection or the login may be put right while
 // the mail waits.
 func forGood(err error) bool {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a join of our own, at the top
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, part := range joined.Unwrap() {
 			if !forGood(part) {
 				return false

@@ -42,7 +42,7 @@ func server(t *testing.T) mta {
 		}
 		return uint16(n)
 	}
-	o := *email.Kind().Options().(*email.Options) //nolint:forcetypeassert // its own options
+	o := *email.Kind().Options().(*email.Options)
 	o.Server, o.Port, o.CAFile = variable("HOST"), port("PORT"), unit.Path(variable("CA"))
 	o.Username, o.Password = variable("USER"), secret.New(variable("PASSWORD"))
 	_, domain, _ := strings.Cut(variable("TO"), "@")

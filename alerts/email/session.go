@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/mail"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,10 +158,8 @@ func (c *Channel) login(client *smtp.Client) error {
 		{"LOGIN", smtp.LoginAuth(user, password, c.o.Server, c.o.TLS == tlsNone)},
 		{"CRAM-MD5", smtp.CRAMMD5Auth(user, password)},
 	} {
-		for _, name := range offered {
-			if name == m.name {
-				return client.Auth(m.auth)
-			}
+		if slices.Contains(offered, m.name) {
+			return client.Auth(m.auth)
 		}
 	}
 	if len(offered) == 0 {
@@ -210,11 +209,10 @@ func (s *session) submit(from string, to []*mail.Address, text io.WriterTo) (str
 // ascii tells whether no address needs the extension SMTPUTF8, which not every
 // server on the way to the mailbox may have.
 func ascii(from string, to []*mail.Address) bool {
-	all := from
-	for _, recipient := range to {
-		all += recipient.Address
+	foreign := func(address string) bool {
+		return strings.ContainsFunc(address, func(c rune) bool { return c >= 0x80 })
 	}
-	return !strings.ContainsFunc(all, func(c rune) bool { return c >= 0x80 })
+	return !foreign(from) && !slices.ContainsFunc(to, func(a *mail.Address) bool { return foreign(a.Address) })
 }
 
 // end says goodbye, briefly: the mail is accepted, or refused, already.
