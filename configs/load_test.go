@@ -246,8 +246,8 @@ func TestLoad_OrdinaryFilesOnly(t *testing.T) {
 	if !errors.As(err, &problems) || problems[0].Rule != "no-file" || problems[0].Hint == "" {
 		t.Errorf("a missing file: %v", err)
 	}
-	large := write(t, strings.Repeat("#", 2<<20))
-	if _, err = configs.Load(large, testCatalog(nil)); err == nil || !strings.Contains(err.Error(), "at most 1048576") {
+	large := write(t, strings.Repeat("#", 9<<20))
+	if _, err = configs.Load(large, testCatalog(nil)); err == nil || !strings.Contains(err.Error(), "at most 8388608") {
 		t.Errorf("a large file: %v", err)
 	}
 }

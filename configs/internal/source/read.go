@@ -14,7 +14,7 @@ import (
 )
 
 // MaxBytes is the size of the largest file that Read accepts.
-const MaxBytes = 1 << 20
+const MaxBytes = 8 << 20
 
 // Read parses text, the contents of the file called name. The node is nil when
 // the file cannot be understood at all, and Null when it is empty.

@@ -106,7 +106,7 @@ func TestRead_Refuses(t *testing.T) {
 		"colon":          {"a: b: c\n", `t.yaml:1:5: a ": " cannot stand here`},
 		"atSign":         {"a: @x\n", `t.yaml:1:4: a value cannot begin with '@'`},
 		"unknownAnchor":  {"a: *x\n", "t.yaml:1:4: unknown anchor 'x' referenced"},
-		"large":          {strings.Repeat("#", source.MaxBytes+1), "t.yaml: the file has 1048577 bytes"},
+		"large":          {strings.Repeat("#", source.MaxBytes+1), "t.yaml: the file has 8388609 bytes"},
 		"longKey":        {"? " + strings.Repeat("k", 600) + "\n: 1\n", "the key is longer than 512 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,7 +3,7 @@
 // contestants of a round take turns, so that other work on the machine hits
 // them alike. It prints Markdown.
 //
-//	go run ./scripts/dev/bench [-upkeep bin/upkeep] [-rounds 40]
+//	go run ./scripts/dev/bench [-upkeep bin/upkeep] [-rounds 40] [-only service]
 package main
 
 import (
@@ -34,8 +34,16 @@ workflows:
 func main() {
 	upkeep := flag.String("upkeep", "bin/upkeep", "the binary to measure")
 	rounds := flag.Int("rounds", 40, "how often each contestant runs")
+	only := flag.String("only", "", "only this part: processes or service")
 	flag.Parse()
-	if err := bench(*upkeep, *rounds); err != nil {
+	var err error
+	if *only != "service" {
+		err = bench(*upkeep, *rounds)
+	}
+	if err == nil && *only != "processes" {
+		err = benchService(*upkeep)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
