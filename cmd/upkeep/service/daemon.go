@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -46,7 +47,7 @@ type Daemon struct {
 // RunDaemon is `upkeep serve`: it returns nil after a drain, and otherwise why
 // it could not start or go on. ctx ends it at once.
 func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
-	o.Pending = true
+	o.Pending, o.Observer = true, observers{ends{o.Log}, o.Observer}
 	d := &Daemon{
 		o: o, staleSince: map[string]time.Time{}, supervisor: &supervisor{log: o.Log}, reloads: &reloads{at: time.Now().UTC()},
 	}
@@ -88,7 +89,24 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		hold:   func(why hold) { d.queue.Hold(); d.ticker.Hold(string(why)) },
 		resume: func() { d.queue.Resume(); d.ticker.Resume() },
 	}
-	return d.space.look(ctx, false)
+	d.refusal = d.gate.refusal
+	if err := d.settle(ctx); err != nil {
+		return errors.Join(err, ballast.Close())
+	}
+	return nil
+}
+
+// settle ends the incidents of a daemon before that are no longer true: this
+// one has read its configuration, and has room unless it finds otherwise.
+func (d *Daemon) settle(ctx context.Context) error {
+	if _, err := d.ledger.Clear(ctx, alerts.FingerprintReload, time.Now().UTC()); err != nil {
+		return err
+	}
+	if err := d.space.look(ctx, false); err != nil || d.space.full {
+		return err
+	}
+	_, err := d.ledger.Clear(ctx, alerts.FingerprintDisk, time.Now().UTC())
+	return err
 }
 
 // run keeps the daemon going until it has drained.
@@ -113,9 +131,13 @@ func (d *Daemon) run(ctx context.Context) error {
 	mails.run(func() error { d.supervisor.watch(mail, d.ticker.Alive); return nil })
 	d.happened(ctx, "restart", "upkeep", "upkeep "+d.o.Version+" started")
 	d.supervisor.ready()
+	// Reading a large configuration leaves much behind that is never needed
+	// again, and an idle service has no reason to collect it soon.
+	debug.FreeOSMemory()
 	d.o.Log.InfoContext(ctx, "upkeep serves", "node", d.Config().Node, "workflows", len(d.Config().Workflows), "socket", SocketPath(d.Config()), "version", d.o.Version)
 
 	failed := d.obey(ctx, &clocks, &works, &mails)
+	d.gate.shut(holdEnd)
 	stopClock(runner.ErrShutdown)
 	err = errors.Join(failed, clocks.wait())
 	stopWork(runner.ErrShutdown)
@@ -187,7 +209,7 @@ func (p *parts) wait() error {
 func (d *Daemon) drain(ctx context.Context, works *parts) error {
 	timeout := d.Config().DrainTimeout
 	telling, told := context.WithCancel(context.WithoutCancel(ctx))
-	go d.supervisor.stopping(telling, timeout)
+	go d.supervisor.stopping(telling, timeout+d.Config().KillGrace)
 	defer told()
 	ended := make(chan error, 1)
 	go func() { ended <- works.wait() }()
