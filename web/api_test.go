@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -64,9 +65,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRequest(t, test.method, test.target, test.body)
-			for k, v := range test.header {
-				r.Header[k] = v
-			}
+			maps.Copy(r.Header, test.header)
 			status, header, body := d.raw(t, r)
 			var p api.Problem
 			if err := json.Unmarshal([]byte(body), &p); err != nil {

@@ -188,7 +188,7 @@ func (s *Server) serveSpec(contentType string, form func(document) []byte) http.
 	return func(w http.ResponseWriter, r *http.Request) {
 		d, err := s.spec()
 		if err != nil {
-			writeProblem(w, r.Context(), s.explain(r.Context(), "get-openapi", err))
+			writeProblem(r.Context(), w, s.explain(r.Context(), "get-openapi", err))
 			return
 		}
 		w.Header().Set("Content-Type", contentType)

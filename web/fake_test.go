@@ -81,12 +81,6 @@ func (f *fake) note(format string, args ...any) error {
 	return f.fail
 }
 
-func (f *fake) failure() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.fail
-}
-
 func (f *fake) called() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -44,7 +44,7 @@ func (s *Server) followRun(ctx context.Context, in *ByID) (*huma.StreamResponse,
 		header.Set("X-Accel-Buffering", "no") // of a proxy in between
 		f := &follower{s: s, run: id, w: w, sub: s.o.Hub.subscribe(id)}
 		defer f.sub.close()
-		f.follow(hc.Context())
+		f.follow(ctx)
 	}}, nil
 }
 
@@ -54,7 +54,7 @@ type follower struct {
 	run  runner.RunID
 	w    http.ResponseWriter
 	sub  *subscription
-	seen []byte // the last snapshot
+	seen []byte // the last snapshot; nil when one has to come first
 }
 
 // follow writes until the run has ended, the reader has gone or the server
@@ -74,7 +74,7 @@ func (f *follower) follow(ctx context.Context) {
 		case <-f.sub.wake:
 			over = f.pass(ctx)
 		case <-poll.C:
-			if _, _, here := f.s.o.Hub.known(f.run); !here || polls%slowPolls == 0 {
+			if _, _, here := f.s.o.Hub.known(f.run); !here || f.seen == nil || polls%slowPolls == 0 {
 				over = f.snapshot(ctx, false)
 			}
 			polls++
@@ -86,11 +86,20 @@ func (f *follower) follow(ctx context.Context) {
 
 // pass writes what the hub has; it returns true when the stream is over.
 func (f *follower) pass(ctx context.Context) bool {
-	pending, lost := f.sub.take()
-	if lost {
+	if f.seen == nil {
 		return f.snapshot(ctx, true)
 	}
-	for _, m := range pending {
+	pending, lost := f.sub.take()
+	if lost {
+		f.seen = nil
+		return f.snapshot(ctx, true)
+	}
+	return f.sendAll(pending)
+}
+
+// sendAll writes messages; it returns true when the stream is over.
+func (f *follower) sendAll(messages []message) bool {
+	for _, m := range messages {
 		if !f.send(m) || m.kind == api.EventRunEnded {
 			return true
 		}
@@ -109,6 +118,14 @@ func (f *follower) snapshot(ctx context.Context, always bool) bool {
 			f.s.log.LogAttrs(ctx, slog.LevelWarn, "a run that is followed could not be read", slog.String("run", string(f.run)), slog.Any("error", err))
 		}
 		return false
+	}
+	if f.seen != nil {
+		// What was told before the look comes before it.
+		pending, lost := f.sub.take()
+		if f.sendAll(pending) {
+			return true
+		}
+		always = always || lost
 	}
 	if always || !bytes.Equal(data, f.seen) {
 		f.seen = data

@@ -323,7 +323,7 @@ func TestStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // only read
 	if got := response.Header.Get("Content-Type"); got != "text/event-stream" {
 		t.Errorf("content type %q", got)
 	}
@@ -338,11 +338,15 @@ func TestStream(t *testing.T) {
 	if name, data := next(), next(); name != "event: snapshot" || !strings.HasPrefix(data, `data: {"kind":"snapshot","run":{"id":"019ab000`) || !strings.Contains(data, `first\n\nevent: forged`) {
 		t.Errorf("%s\n%s", name, data)
 	}
-	for next() != ": alive" {
+	until := func(line string) {
+		t.Helper()
+		for got := next(); got != line; got = next() {
+			continue
+		}
 	}
+	until(": alive")
 	go d.stop()
-	for next() != "event: shutdown" {
-	}
+	until("event: shutdown")
 	rest := ""
 	for lines.Scan() {
 		rest += lines.Text() + "\n"

@@ -120,7 +120,7 @@ func (s *Server) caught(ctx context.Context, rec *recorder, r *http.Request, thr
 		// Half an answer must not look like a whole one.
 		panic(http.ErrAbortHandler)
 	}
-	writeProblem(rec, ctx, api.NewProblem(api.CodeInternal, "", "upkeep met an error that it did not expect; its log says more under the request's ID"))
+	writeProblem(ctx, rec, api.NewProblem(api.CodeInternal, "", "upkeep met an error that it did not expect; its log says more under the request's ID"))
 }
 
 // public are the addresses that anybody may ask who reaches the server.
@@ -136,10 +136,10 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	case public(r.URL.Path):
 		return ctx, true
 	case !known:
-		writeProblem(w, ctx, api.NewProblem(api.CodeUnauthenticated, "", "nobody can tell who asks"))
+		writeProblem(ctx, w, api.NewProblem(api.CodeUnauthenticated, "", "nobody can tell who asks"))
 		return ctx, false
 	case !who.Trusted:
-		writeProblem(w, ctx, api.NewProblem(api.CodeForbidden, "ask as root or as the user of the daemon", "user "+who.Name+" may not use this socket"))
+		writeProblem(ctx, w, api.NewProblem(api.CodeForbidden, "ask as root or as the user of the daemon", "user "+who.Name+" may not use this socket"))
 		return ctx, false
 	}
 	via := r.Header.Get(ByHeader)
@@ -147,7 +147,7 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		via = "api"
 	}
 	if len(via) > longestVia || strings.ContainsFunc(via, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		writeProblem(w, ctx, api.NewProblem(api.CodeInvalid, fmt.Sprintf("at most %d printable bytes", longestVia), "the header "+ByHeader+" makes no sense"))
+		writeProblem(ctx, w, api.NewProblem(api.CodeInvalid, fmt.Sprintf("at most %d printable bytes", longestVia), "the header "+ByHeader+" makes no sense"))
 		return ctx, false
 	}
 	return context.WithValue(ctx, byKey{}, fmt.Sprintf("%s@%s (%s)", who.Name, s.host, via)), true
@@ -168,11 +168,11 @@ func (s *Server) readBody(rec *recorder, r *http.Request) bool {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		return true
 	case is[*http.MaxBytesError](err):
-		writeProblem(rec, r.Context(), api.NewProblem(api.CodeTooLarge, "", fmt.Sprintf("the body is %d bytes long or more", mostBody)))
+		writeProblem(r.Context(), rec, api.NewProblem(api.CodeTooLarge, "", fmt.Sprintf("the body is %d bytes long or more", mostBody)))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		writeProblem(rec, r.Context(), api.NewProblem(api.CodeUnavailable, "", fmt.Sprintf("the body did not arrive within %s", readBodyWithin)))
+		writeProblem(r.Context(), rec, api.NewProblem(api.CodeUnavailable, "", fmt.Sprintf("the body did not arrive within %s", readBodyWithin)))
 	default:
-		writeProblem(rec, r.Context(), api.NewProblem(api.CodeInvalid, "", "the body could not be read"))
+		writeProblem(r.Context(), rec, api.NewProblem(api.CodeInvalid, "", "the body could not be read"))
 	}
 	return false
 }
@@ -194,14 +194,14 @@ func route(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	if probe.status == http.StatusMethodNotAllowed {
 		allow := probe.header.Get("Allow")
 		w.Header().Set("Allow", allow)
-		writeProblem(w, r.Context(), api.NewProblem(api.CodeNoMethod, "use "+allow, "this address does not answer "+r.Method))
+		writeProblem(r.Context(), w, api.NewProblem(api.CodeNoMethod, "use "+allow, "this address does not answer "+r.Method))
 		return
 	}
-	writeProblem(w, r.Context(), api.NewProblem(api.CodeNotFound, "", "there is nothing at this address"))
+	writeProblem(r.Context(), w, api.NewProblem(api.CodeNotFound, "", "there is nothing at this address"))
 }
 
 // writeProblem answers with a problem outside of huma.
-func writeProblem(w http.ResponseWriter, ctx context.Context, p *api.Problem) {
+func writeProblem(ctx context.Context, w http.ResponseWriter, p *api.Problem) {
 	p.RequestID = requestID(ctx)
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/ghosteam/upkeep/web"
 )
 
-//go:generate go test -run ^TestOpenAPI$ -update .
+//go:generate go test -run ^Test(OpenAPI|Reference)$ -update .
 
 var update = flag.Bool("update", false, "write docs/openapi.yaml and docs/api.md anew")
 

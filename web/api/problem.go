@@ -74,8 +74,9 @@ func outcomeOf(c Code) outcome {
 		return outcome{http.StatusUnsupportedMediaType, 2, nil}
 	case CodeRange:
 		return outcome{http.StatusRequestedRangeNotSatisfiable, 2, nil}
+	default:
+		return outcome{http.StatusInternalServerError, 1, nil}
 	}
-	return outcome{http.StatusInternalServerError, 1, nil}
 }
 
 // Codes lists all codes.
@@ -198,6 +199,7 @@ func (p *Problem) Unwrap() error {
 		return e
 	case CodeRefused:
 		return &jobs.RefusedError{Rail: string(p.Code), Why: p.Detail}
+	default:
+		return outcomeOf(p.Code).err
 	}
-	return outcomeOf(p.Code).err
 }

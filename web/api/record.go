@@ -49,7 +49,7 @@ func (v RunRecord) Runner() runner.Run {
 		ID: v.ID,
 		Request: runner.Request{
 			Spec: runner.Spec{Workflow: v.Workflow, Text: v.Spec.Text, Digest: v.Spec.Digest},
-			Slot: v.Slot.UTC(), Host: v.Host, Trigger: v.Trigger, Jobs: v.Only, DryRun: v.DryRun, By: v.By,
+			Slot: v.Slot.UTC(), Host: v.Host, Trigger: v.Trigger, DryRun: v.DryRun, By: v.By,
 			Overlap: v.Overlap, Approval: v.Approval, Alert: v.Alert, Slots: v.Slots, LastSlot: moment(v.LastSlot),
 		},
 		State: v.State, Reason: v.Reason, Message: v.Message, ApprovedBy: v.ApprovedBy,
@@ -58,6 +58,9 @@ func (v RunRecord) Runner() runner.Run {
 	}
 	if len(v.Params) > 0 {
 		r.Params = v.Params
+	}
+	if len(v.Only) > 0 {
+		r.Jobs = v.Only
 	}
 	return r
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -142,7 +143,7 @@ func (c *Client) do(ctx context.Context, k call, out any) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // only read
 	body, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer+1))
 	switch {
 	case err != nil:
@@ -175,9 +176,7 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask the daemon at %s: %w", c.place(), err)
 	}
-	for name, values := range k.header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, k.header)
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
@@ -191,7 +190,7 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 	if response.StatusCode >= http.StatusOK && response.StatusCode < http.StatusMultipleChoices {
 		return response, nil
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // only read
 	return nil, c.refusal(response)
 }
 

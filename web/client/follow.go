@@ -73,7 +73,7 @@ func (c *Client) stream(ctx context.Context, id runner.RunID, hear func(*api.Eve
 	if err != nil {
 		return false, err
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // only read
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(make([]byte, 64<<10), longestEvent)
 	for dead.Reset(silentAfter); lines.Scan(); dead.Reset(silentAfter) {

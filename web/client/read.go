@@ -173,7 +173,7 @@ func (c *Client) output(ctx context.Context, k call) ([]byte, http.Header, error
 	if err != nil {
 		return nil, nil, err
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // only read
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return nil, nil, c.lost(ctx, err)

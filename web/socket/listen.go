@@ -41,17 +41,20 @@ func (l *Listener) Path() string { return l.path }
 func Listen(ctx context.Context, path string) (*Listener, error) {
 	l, err := listen(ctx, path)
 	if err != nil {
+		if l != nil {
+			err = errors.Join(err, l.Close())
+		}
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
 	return l, nil
 }
 
-func listen(ctx context.Context, path string) (*Listener, error) {
+func listen(ctx context.Context, path string) (l *Listener, err error) {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
-	defer folder.Close()
+	defer folder.Close() //nolint:errcheck // only read
 	// Two processes must not both find the socket stale. The lock is on the
 	// folder's inode, so nothing is left behind.
 	if err := lock(ctx, folder); err != nil {
@@ -66,13 +69,12 @@ func listen(ctx context.Context, path string) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(private)
+	defer func() { err = errors.Join(err, os.RemoveAll(private)) }()
 	bound, err := bind(ctx, private)
 	if err != nil {
 		return nil, err
 	}
-	l, err := publish(bound, filepath.Join(private, privateName), path)
-	if err != nil {
+	if l, err = publish(bound, filepath.Join(private, privateName), path); err != nil {
 		return nil, errors.Join(err, bound.Close())
 	}
 	return l, nil
@@ -126,7 +128,7 @@ func bind(ctx context.Context, private string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer folder.Close()
+	defer folder.Close() //nolint:errcheck // only read
 	short := fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), privateName)
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "unix", short)

@@ -32,7 +32,7 @@ func echo(t *testing.T, l net.Listener) {
 				return
 			}
 			conns.Go(func() {
-				defer conn.Close()
+				defer conn.Close() //nolint:errcheck // the other side sees it
 				_, _ = io.Copy(conn, conn) // the client sees what is missing
 			})
 		}
@@ -53,7 +53,7 @@ func talk(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // the other side sees it
 	if _, err := conn.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestListen_Canceled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close()
+	defer held.Close() //nolint:errcheck // only locked
 	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,139 @@
+package web_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/ghosteam/upkeep/web"
+)
+
+// specification is the document that the server answers.
+func specification(t *testing.T, handler http.Handler) map[string]any {
+	t.Helper()
+	_, _, body := ask(t, handler, http.MethodGet, "/api/v1/openapi.json", "")
+	var spec map[string]any
+	if err := json.Unmarshal([]byte(body), &spec); err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+func ask(t *testing.T, handler http.Handler, method, target, body string) (int, http.Header, string) {
+	t.Helper()
+	r := newRequest(t, method, target, body)
+	r = r.WithContext(web.Identify(r.Context(), web.Identity{Name: "anna", Trusted: true}))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w.Code, w.Header(), w.Body.String()
+}
+
+// at walks down a decoded document.
+func at(v any, keys ...string) any {
+	for _, k := range keys {
+		m, _ := v.(map[string]any)
+		v = m[k]
+	}
+	return v
+}
+
+// TestConform shows that what is answered is what the document says, and that
+// the document leaves no operation out.
+func TestConform(t *testing.T) {
+	t.Parallel()
+	f := stocked()
+	close(f.idle)
+	handler := web.New(f.options()).Handler()
+	spec := specification(t, handler)
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("openapi.json", spec); err != nil {
+		t.Fatal(err)
+	}
+	const id, until = "019ab004", `{"reason":"tests","until":"2100-01-01T00:00:00Z"}`
+	calls := []struct{ method, path, target, body string }{
+		{"get", "/api/v1/runs", "/api/v1/runs?spec=true", ""},
+		{"get", "/api/v1/runs/{id}", "/api/v1/runs/" + id, ""},
+		{"get", "/api/v1/runs/{id}", "/api/v1/runs/nothing", ""},
+		{"get", "/api/v1/runs/{id}", "/api/v1/runs/019ab", ""},
+		{"get", "/api/v1/runs/{id}/attempts", "/api/v1/runs/" + id + "/attempts", ""},
+		{"get", "/api/v1/attempts", "/api/v1/attempts?run=" + id, ""},
+		{"get", "/api/v1/attempts", "/api/v1/attempts", ""},
+		{"get", "/api/v1/latest", "/api/v1/latest?workflow=daily,manual", ""},
+		{"get", "/api/v1/workflows/{workflow}/jobs/{job}/past", "/api/v1/workflows/daily/jobs/backup/past", ""},
+		{"post", "/api/v1/runs", "/api/v1/runs", `{"workflow":"daily"}`},
+		{"post", "/api/v1/runs", "/api/v1/runs", `{"workflow":7}`},
+		{"post", "/api/v1/runs/{id}/cancel", "/api/v1/runs/" + id + "/cancel", ""},
+		{"post", "/api/v1/runs/{id}/retry", "/api/v1/runs/" + id + "/retry", `{"from":"backup"}`},
+		{"post", "/api/v1/runs/{id}/retry", "/api/v1/runs/" + id + "/retry", ""},
+		{"post", "/api/v1/runs/{id}/approve", "/api/v1/runs/" + id + "/approve", ""},
+		{"get", "/api/v1/workflows", "/api/v1/workflows", ""},
+		{"post", "/api/v1/workflows/{workflow}/pause", "/api/v1/workflows/daily/pause", until},
+		{"get", "/api/v1/pauses", "/api/v1/pauses", ""},
+		{"delete", "/api/v1/workflows/{workflow}/pause", "/api/v1/workflows/daily/pause", ""},
+		{"get", "/api/v1/plan", "/api/v1/plan", ""},
+		{"get", "/api/v1/workflows/{workflow}/why", "/api/v1/workflows/daily/why?date=2026-11-01", ""},
+		{"get", "/api/v1/incidents", "/api/v1/incidents", ""},
+		{"get", "/api/v1/incidents/{id}", "/api/v1/incidents/01a1", ""},
+		{"get", "/api/v1/notices", "/api/v1/notices", ""},
+		{"post", "/api/v1/notices/{id}/retry", "/api/v1/notices/01b2/retry", ""},
+		{"post", "/api/v1/notices/{id}/drop", "/api/v1/notices/01b2/drop", ""},
+		{"post", "/api/v1/notices/{id}/drop", "/api/v1/notices/01b2/drop", `{"reason":"old"}`},
+		{"post", "/api/v1/channels/{name}/test", "/api/v1/channels/ops/test", ""},
+		{"get", "/api/v1/nodes", "/api/v1/nodes", ""},
+		{"get", "/api/v1/status", "/api/v1/status", ""},
+		{"get", "/api/v1/health", "/api/v1/health", ""},
+		{"post", "/api/v1/drain", "/api/v1/drain", ""},
+		{"post", "/api/v1/drain", "/api/v1/drain", `{"mode":"until_idle"}`},
+		{"delete", "/api/v1/drain", "/api/v1/drain", ""},
+		{"post", "/api/v1/reload", "/api/v1/reload", ""},
+	}
+	asked := map[string]bool{
+		// These two do not answer JSON.
+		"get /api/v1/runs/{id}/events": true, "get /api/v1/runs/{id}/attempts/{job}/{number}/output": true,
+	}
+	for _, c := range calls {
+		asked[c.method+" "+c.path] = true
+		status, header, body := ask(t, handler, strings.ToUpper(c.method), c.target, c.body)
+		conform(t, compiler, spec, status, header, body, c.method, c.path)
+	}
+	for path, item := range spec["paths"].(map[string]any) {
+		for method := range item.(map[string]any) {
+			if !asked[method+" "+path] {
+				t.Errorf("%s %s was not asked", method, path)
+			}
+		}
+	}
+}
+
+func conform(t *testing.T, compiler *jsonschema.Compiler, spec map[string]any, code int, header http.Header, body, method, path string) {
+	t.Helper()
+	status, media := strconv.Itoa(code), header.Get("Content-Type")
+	if code >= http.StatusInternalServerError {
+		t.Errorf("%s %s: %s %s", method, path, status, body)
+	}
+	where := status
+	if at(spec, "paths", path, method, "responses", status) == nil {
+		where = "default"
+	}
+	if at(spec, "paths", path, method, "responses", where, "content", media) == nil {
+		t.Errorf("%s %s: the document knows no %s as %s", method, path, status, media)
+		return
+	}
+	escape := strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D")
+	schema, err := compiler.Compile("openapi.json#/paths/" + escape.Replace(path) + "/" + method + "/responses/" + where + "/content/" + escape.Replace(media) + "/schema")
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(body))
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", method, path, err, body)
+	}
+	if err := schema.Validate(value); err != nil {
+		t.Errorf("%s %s: %v\n%s", method, path, err, body)
+	}
+}
