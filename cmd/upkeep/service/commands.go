@@ -23,6 +23,9 @@ var _ web.Commands = commands{}
 // Run implements web.Commands.
 func (c commands) Run(ctx context.Context, by string, r api.RunRequest) (runner.Submission, error) {
 	request, err := Request(c.e.Config(), by, r, time.Now())
+	if err == nil {
+		err = c.e.refusal()
+	}
 	if err != nil {
 		return runner.Submission{}, err
 	}
@@ -111,6 +114,9 @@ func (c commands) Retry(ctx context.Context, by string, id runner.RunID, from st
 		return err
 	}
 	defer leave()
+	if err := c.e.refusal(); err != nil {
+		return err
+	}
 	run, err := c.e.ledger.Run(ctx, string(id))
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -52,7 +51,11 @@ func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
 		o: o, staleSince: map[string]time.Time{}, supervisor: &supervisor{log: o.Log}, reloads: &reloads{at: time.Now().UTC()},
 	}
 	d.supervisor.status("opening the ledger")
-	if d.Engine, err = Open(ctx, o.Options); err != nil {
+	d.Engine, err = Open(ctx, o.Options)
+	if errors.Is(err, runner.ErrNoSpace) {
+		d.Engine, err = openWithoutBallast(ctx, o.Options)
+	}
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -75,10 +78,11 @@ func (d *Daemon) assemble(ctx context.Context) error {
 	d.dispatcher = d.messenger()
 	d.ticker, err = ticker.New(ticker.Options{
 		Ledger: d.ledger, Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
-		Stale: d.stale, Paused: d.remind, Log: d.o.Log,
+		Stale: d.stale, Paused: d.remind, Failed: d.tickFailed, Log: d.o.Log,
 		Chores: []ticker.Chore{
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
+			{Name: "memory", Every: time.Hour, First: settleFor, Do: giveBack},
 			{Name: "status", Every: statusEvery, Do: d.tellStatus},
 		},
 	})
@@ -131,9 +135,6 @@ func (d *Daemon) run(ctx context.Context) error {
 	mails.run(func() error { d.supervisor.watch(mail, d.ticker.Alive); return nil })
 	d.happened(ctx, "restart", "upkeep", "upkeep "+d.o.Version+" started")
 	d.supervisor.ready()
-	// Reading a large configuration leaves much behind that is never needed
-	// again, and an idle service has no reason to collect it soon.
-	debug.FreeOSMemory()
 	d.o.Log.InfoContext(ctx, "upkeep serves", "node", d.Config().Node, "workflows", len(d.Config().Workflows), "socket", SocketPath(d.Config()), "version", d.o.Version)
 
 	failed := d.obey(ctx, &clocks, &works, &mails)
@@ -231,6 +232,28 @@ func (d *Daemon) drain(ctx context.Context, works *parts) error {
 		}
 		d.Stop()
 		return <-ended
+	}
+}
+
+// openWithoutBallast opens the ledger on a disk that filled up while nothing
+// ran: what the ballast holds is room enough to record and tell that.
+func openWithoutBallast(ctx context.Context, o Options) (*Engine, error) {
+	ballast, err := ledger.OpenBallast(StateDir(o.Config), int64(o.Config.Ballast))
+	if err != nil {
+		return nil, fmt.Errorf("open the ballast of a full disk: %w", err)
+	}
+	o.Log.ErrorContext(ctx, "the disk of the ledger is full: the ballast is released to open the ledger")
+	if err := errors.Join(ballast.Release(), ballast.Close()); err != nil {
+		return nil, fmt.Errorf("release the ballast: %w", err)
+	}
+	return Open(ctx, o)
+}
+
+// tickFailed looks at the disk when the clock could not record what is due for
+// lack of room.
+func (d *Daemon) tickFailed(err error) {
+	if errors.Is(err, runner.ErrNoSpace) {
+		ring(d.full)
 	}
 }
 

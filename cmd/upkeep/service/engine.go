@@ -46,6 +46,8 @@ type Engine struct {
 	hub      *web.Hub
 	began    time.Time
 	accepted *accepted
+	// refusal says why nothing new may start; nil when it may.
+	refusal func() error
 	// owed rings when notices were put on record.
 	owed chan struct{}
 	// full rings when a write found no space.
@@ -63,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), owed: make(chan struct{}, 1), full: make(chan struct{}, 1)}
+	e := &Engine{o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), refusal: func() error { return nil }, owed: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	e.config.Store(o.Config)
 	lo := LedgerOptions(o.Config, o.Version, o.Log)
 	lo.Exclusive, lo.Command = true, o.Command

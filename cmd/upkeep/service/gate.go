@@ -3,6 +3,8 @@ package service
 import (
 	"slices"
 	"sync"
+
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // hold is why nothing new may start.
@@ -11,7 +13,20 @@ type hold string
 const (
 	holdDrain hold = "drain" // somebody wants to restart or upgrade upkeep
 	holdSpace hold = "space" // the disk is full
+	holdEnd   hold = "end"   // this process ends
 )
+
+// refusal is what somebody hears who asks for a run meanwhile.
+func (h hold) refusal() error {
+	switch h {
+	case holdDrain:
+		return api.NewProblem(api.CodeUnavailable, "end the drain with `upkeep drain --end`", "upkeep is drained: nothing new starts")
+	case holdSpace:
+		return api.NewProblem(api.CodeNoSpace, "make room, such as with `upkeep prune-history`; it goes on by itself", "the disk of the ledger is full: nothing new starts")
+	default:
+		return api.NewProblem(api.CodeUnavailable, "try again when it is back", "upkeep is about to end: nothing new starts")
+	}
+}
 
 // gate keeps new runs from starting while there is a reason for it. It is safe
 // for use by several goroutines.
@@ -58,6 +73,17 @@ func (g *gate) has(why hold) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Contains(g.reasons, why)
+}
+
+// refusal returns what somebody hears who asks for a run, or nil when runs
+// start.
+func (g *gate) refusal() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.reasons) == 0 {
+		return nil
+	}
+	return g.reasons[len(g.reasons)-1].refusal()
 }
 
 // why returns the reasons in the order in which they came.

@@ -81,11 +81,15 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 	if fixed := fixedChanges(old, cfg); len(fixed) > 0 {
 		return &errFixed{keys: fixed}
 	}
-	if err := d.ticker.Replace(ctx, calendars(cfg)); err != nil {
-		return fmt.Errorf("take over the schedules: %w", err)
-	}
+	// The clock comes last: what it starts by the new schedules needs the rest
+	// of the new configuration.
 	d.config.Store(cfg)
 	d.ledger.SetAlarm(cfg.Alarm())
+	if err := d.ticker.Replace(ctx, calendars(cfg)); err != nil {
+		d.config.Store(old)
+		d.ledger.SetAlarm(old.Alarm())
+		return fmt.Errorf("take over the schedules: %w", err)
+	}
 	d.reloads.succeed()
 	d.dispatcher.Wake()
 	changes := cfg.Changes(old)

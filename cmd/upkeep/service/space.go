@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -23,12 +24,17 @@ const spaceEvery = 30 * time.Second
 type space struct {
 	d       *Daemon
 	ballast *ledger.Ballast
-	full    bool
+
+	// mu lets one look end before the next begins.
+	mu   sync.Mutex
+	full bool
 }
 
 // look compares the disk with what is known and acts on a change. found tells
 // that a write met a full disk just now.
 func (s *space) look(ctx context.Context, found bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	free, low, err := s.ballast.Low(ctx)
 	if err != nil {
 		return fmt.Errorf("look at the free space beside the ledger: %w", err)

@@ -52,7 +52,7 @@ func (f facts) Status(ctx context.Context) api.Status {
 
 // describe adds what only the daemon knows.
 func (d *Daemon) describe(ctx context.Context, s *api.Status) {
-	s.Draining = d.gate.has(holdDrain)
+	s.Draining = d.gate.has(holdDrain) || d.gate.has(holdEnd)
 	s.Config = d.reloads.status(d.Config())
 	t := d.ticker.Status()
 	s.Ticker = api.TickerStatus{LastAt: api.Instant(t.Ticked), LagSeconds: t.Lag.Seconds()}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	// pruneFirst is how long after the start that is done first: what is due
 	// then has more right to the disk.
 	pruneFirst = 2 * time.Minute
+	// settleFor is how long after the start its garbage is given back.
+	settleFor = 3 * time.Second
 	// statusEvery is how often the service supervisor gets a new status line.
 	statusEvery = 30 * time.Second
 	// remindEvery is how often somebody is reminded of a pause.
@@ -107,6 +110,14 @@ func (d *Daemon) pruneHistory(ctx context.Context) error {
 		d.o.Log.InfoContext(ctx, "the history is pruned", "runs", pruned.Total(), "freed", humanize.IBytes(uint64(max(pruned.Bytes, 0))))
 	}
 	return err
+}
+
+// giveBack returns memory to the system that was only needed for a while, as
+// for reading a large configuration: an idle service has no other reason to
+// collect it.
+func giveBack(context.Context) error {
+	debug.FreeOSMemory()
+	return nil
 }
 
 // tellStatus gives the supervisor one line about how things are.
