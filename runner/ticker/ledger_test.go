@@ -170,7 +170,4 @@ func TestTicker_ManyOnTheLedger(t *testing.T) {
 	begun = time.Now()
 	s.sweep(t, 0)
 	t.Logf("10,000 calendars new and ready in %s; 1,000 slots on record in %s; an idle sweep with 1,000 pending runs %s", ready, due, time.Since(begun))
-	if ready > 20*time.Second || due > 20*time.Second {
-		t.Errorf("ready in %s, 1,000 slots in %s", ready, due)
-	}
 }

@@ -13,7 +13,7 @@ import (
 // to have begun. A ledger that is away does not matter: what is owed is
 // recorded when it is back.
 func (t *Ticker) Replace(ctx context.Context, workflows []Workflow) error {
-	if err := checkWorkflows(workflows); err != nil {
+	if err := checkWorkflows(workflows, t.options.Node); err != nil {
 		return err
 	}
 	return t.order(ctx, func(context.Context) error {

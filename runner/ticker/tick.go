@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// batch is about how many requests and cursors one transaction writes.
-	batch = 2000
+	// batch is about how many requests and cursors one transaction writes;
+	// after a write that took too long it is fewer, down to leastBatch.
+	batch, leastBatch = 2000, 50
 	// spoiled is how many calendars of one round may each be refused by the
 	// ledger before it is held to be the ledger's fault.
 	spoiled = 8
@@ -49,7 +50,7 @@ func (t *Ticker) tick(ctx context.Context) error {
 	var failed []error
 	for len(due) > 0 && ctx.Err() == nil {
 		var chunk []settled
-		for size := 0; size < batch && len(due) > 0; due = due[1:] {
+		for size := 0; size < t.batch && len(due) > 0; due = due[1:] {
 			s := m.settle(due[0])
 			chunk = append(chunk, s)
 			size += 1 + len(s.decided.Requests)
@@ -102,8 +103,13 @@ func (t *Ticker) submit(ctx context.Context, now time.Time, chunk []settled) err
 		return err
 	})
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			// What is too much at once would otherwise be begun for ever.
+			t.batch = max(t.batch/4, leastBatch)
+		}
 		return err
 	}
+	t.batch = min(2*t.batch, batch)
 	if len(answers) != slots {
 		return fmt.Errorf("record what is due: the ledger answered %d of %d requests", len(answers), slots)
 	}

@@ -61,10 +61,11 @@ type Options struct {
 	// Sweep is how often everything is looked at again; 0 means 30 s.
 	Sweep time.Duration
 	// Patience bounds each call of the ledger, the queue, Stale and Paused; 0
-	// means 20 s.
+	// means a minute.
 	Patience time.Duration
 	// Stall is how long the loop may go without a sign of life before Alive is
-	// false; 0 means three sweeps, and a minute more than Patience at least.
+	// false; 0 means three sweeps, and a minute more than Patience at least,
+	// so two minutes by default.
 	Stall time.Duration
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
@@ -88,7 +89,7 @@ func (o *Options) fill() error {
 		o.Sweep = 30 * time.Second
 	}
 	if o.Patience <= 0 {
-		o.Patience = 20 * time.Second
+		o.Patience = time.Minute
 	}
 	if o.Stall <= 0 {
 		o.Stall = max(3*o.Sweep, o.Patience+time.Minute)
@@ -104,7 +105,7 @@ func (o *Options) fill() error {
 			return fmt.Errorf("chore %q needs a name, something to do and a positive interval", c.Name)
 		}
 	}
-	return checkWorkflows(o.Workflows)
+	return checkWorkflows(o.Workflows, o.Node)
 }
 
 // Ticker makes what is due known. Its methods may be called from several
@@ -131,6 +132,8 @@ type Ticker struct {
 	uncertain  bool // a write may have happened that was not answered
 	trouble    trouble
 	failures   int
+	batch      int       // about how many requests to write at once
+	logged     time.Time // when a failure was logged last
 	lastWall   time.Time
 	lastSteady time.Time
 
@@ -155,7 +158,7 @@ func New(o Options) (*Ticker, error) {
 		return nil, err
 	}
 	t := &Ticker{
-		options: o, log: o.Log, agenda: newAgenda(),
+		options: o, log: o.Log, agenda: newAgenda(), batch: batch,
 		looks: make(chan struct{}, 1), sweeps: make(chan struct{}, 1),
 		orders: make(chan order), done: make(chan struct{}),
 	}
@@ -255,7 +258,10 @@ func (t *Ticker) note(ctx context.Context, err error) time.Duration {
 		return 0
 	}
 	t.failures++
-	t.log.WarnContext(ctx, "a round of the ticker failed and is repeated", "error", err, "failures", t.failures)
+	if now := time.Now(); t.failures == 1 || now.Sub(t.logged) >= longestWait {
+		t.logged = now
+		t.log.WarnContext(ctx, "a round of the ticker failed and is repeated", "error", err, "failures", t.failures)
+	}
 	if t.options.Failed != nil {
 		t.options.Failed(err)
 	}

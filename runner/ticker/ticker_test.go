@@ -3,6 +3,7 @@ package ticker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -423,12 +424,16 @@ func TestTicker_SweepDeliversWhatWasNot(t *testing.T) {
 		o := options(l, workflow("a", every(t, 10*time.Second)))
 		start(t, o)
 		pass(11 * time.Second)
-		if refused < 2 || len(l.pending) != 1235 {
-			t.Fatalf("%d deliveries were refused, %d are pending", refused, len(l.pending))
+		pending := func() (n int) {
+			l.set(func() { n = len(l.pending) })
+			return n
+		}
+		if n := pending(); refused < 2 || n != 1235 {
+			t.Fatalf("%d deliveries were refused, %d are pending", refused, n)
 		}
 		pass(90 * time.Second)
-		if len(l.pending) != 0 {
-			t.Errorf("%d are still pending", len(l.pending))
+		if n := pending(); n != 0 {
+			t.Errorf("%d are still pending", n)
 		}
 	})
 }
@@ -557,7 +562,7 @@ func TestTicker_AliveMeansThatTheLoopGoesRound(t *testing.T) {
 		}
 		// A database call that ignores its context.
 		l.set(func() { l.before = func() error { <-hang; return nil } })
-		pass(2 * time.Minute)
+		pass(3*time.Minute + time.Second)
 		if tick.Alive() {
 			t.Error("alive while a write hangs")
 		}
@@ -611,6 +616,54 @@ func (h *hanging) Decide(ctx context.Context, decided ...runner.Decided) ([]runn
 	return h.fakeLedger.Decide(ctx, decided...)
 }
 
+// TestTicker_SlowLedger lets a full batch take longer than a call may: smaller
+// ones must get through.
+func TestTicker_SlowLedger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &slow{fakeLedger: newLedger(), perRequest: 200 * time.Millisecond}
+		var workflows []ticker.Workflow
+		for i := range 900 {
+			w := workflow(fmt.Sprint("w", i), every(t, time.Hour))
+			w.Policy.CatchUp.Run = schedule.CatchUpAll
+			workflows = append(workflows, w)
+		}
+		o := options(l.fakeLedger, workflows...)
+		o.Ledger = l
+		tick := start(t, o)
+		pass(time.Hour + 30*time.Minute)
+		if err := tick.Status().Err; err != nil || l.gaveUp.Load() == 0 {
+			t.Errorf("%d calls were given up; status %v", l.gaveUp.Load(), err)
+		}
+		for _, w := range workflows {
+			if rows := l.of(w.Name); len(rows) != 1 || rows[0].State != runner.Queued {
+				t.Fatalf("%s: %v", w.Name, lines(rows))
+			}
+		}
+	})
+}
+
+// slow takes its time, unless the caller gives up.
+type slow struct {
+	*fakeLedger
+	perRequest time.Duration
+	gaveUp     atomic.Int32
+}
+
+func (s *slow) Decide(ctx context.Context, decided ...runner.Decided) ([]runner.Submission, error) {
+	requests := 0
+	for _, d := range decided {
+		requests += len(d.Requests)
+	}
+	select {
+	case <-time.After(time.Duration(requests) * s.perRequest):
+		return s.fakeLedger.Decide(ctx, decided...)
+	case <-ctx.Done():
+		s.gaveUp.Add(1)
+		return nil, ctx.Err()
+	}
+}
+
 func TestNew_Refuses(t *testing.T) {
 	t.Parallel()
 	l := newLedger()
@@ -623,6 +676,7 @@ func TestNew_Refuses(t *testing.T) {
 		"NoQueue":   {func(o *ticker.Options) { o.Queue = nil }, "no queue"},
 		"NoNode":    {func(o *ticker.Options) { o.Node = "" }, "no node"},
 		"Twice":     {func(o *ticker.Options) { o.Workflows = append(o.Workflows, o.Workflows[0]) }, "workflow a is there twice"},
+		"OtherHost": {func(o *ticker.Options) { o.Workflows = []ticker.Workflow{{Name: "a", Host: "there"}} }, "host there"},
 		"NoName":    {func(o *ticker.Options) { o.Workflows = []ticker.Workflow{{}} }, "no name"},
 		"Jitter":    {func(o *ticker.Options) { o.Workflows = []ticker.Workflow{{Name: "a", Jitter: -1}} }, "negative"},
 		"Freshness": {func(o *ticker.Options) { o.Workflows = []ticker.Workflow{{Name: "a", FreshWithin: -1}} }, "negative"},

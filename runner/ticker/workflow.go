@@ -71,7 +71,7 @@ type Chore struct {
 	Do func(ctx context.Context) error
 }
 
-func checkWorkflows(list []Workflow) error {
+func checkWorkflows(list []Workflow, node string) error {
 	known := make(map[string]bool, len(list))
 	for _, w := range list {
 		switch {
@@ -79,6 +79,8 @@ func checkWorkflows(list []Workflow) error {
 			return fmt.Errorf("a workflow has no name")
 		case known[w.Name]:
 			return fmt.Errorf("workflow %s is there twice", w.Name)
+		case w.Host != "" && w.Host != node:
+			return fmt.Errorf("workflow %s is for the host %s, this is %s", w.Name, w.Host, node)
 		case w.Jitter < 0:
 			return fmt.Errorf("workflow %s: its jitter %s is negative", w.Name, w.Jitter)
 		case w.FreshWithin < 0:
