@@ -94,23 +94,21 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		resume: func() { d.queue.Resume(); d.ticker.Resume() },
 	}
 	d.refusal = d.gate.refusal
-	if err := d.settle(ctx); err != nil {
-		return errors.Join(err, ballast.Close())
-	}
+	d.settle(ctx)
 	return nil
 }
 
 // settle ends the incidents of a daemon before that are no longer true: this
 // one has read its configuration, and has room unless it finds otherwise.
-func (d *Daemon) settle(ctx context.Context) error {
-	if _, err := d.ledger.Clear(ctx, alerts.FingerprintReload, time.Now().UTC()); err != nil {
-		return err
+func (d *Daemon) settle(ctx context.Context) {
+	d.space.owed = d.space.clear
+	err := d.space.look(ctx, false)
+	if _, unsettled := d.ledger.Clear(ctx, alerts.FingerprintReload, time.Now().UTC()); unsettled != nil {
+		err = errors.Join(err, unsettled)
 	}
-	if err := d.space.look(ctx, false); err != nil || d.space.full {
-		return err
+	if err != nil {
+		d.o.Log.WarnContext(ctx, "settle the incidents of the process before", "error", err)
 	}
-	_, err := d.ledger.Clear(ctx, alerts.FingerprintDisk, time.Now().UTC())
-	return err
 }
 
 // run keeps the daemon going until it has drained.

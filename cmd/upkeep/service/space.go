@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -28,10 +29,13 @@ type space struct {
 	// mu lets one look end before the next begins.
 	mu   sync.Mutex
 	full bool
+	// owed puts on record what changed last; nil when it is.
+	owed func(ctx context.Context) error
 }
 
 // look compares the disk with what is known and acts on a change. found tells
-// that a write met a full disk just now.
+// that a write met a full disk just now. What could not be put on record about
+// a change is tried again at the next look.
 func (s *space) look(ctx context.Context, found bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,35 +45,51 @@ func (s *space) look(ctx context.Context, found bool) error {
 	}
 	switch {
 	case !s.full && (low || found):
-		return s.fill(ctx, free)
+		err = s.fill(ctx, free)
 	case s.full && !low:
-		return s.recover(ctx, free)
+		s.recover(ctx, free)
 	}
-	return nil
+	if s.owed == nil {
+		return err
+	}
+	if told := s.owed(ctx); told != nil {
+		return errors.Join(err, told)
+	}
+	s.owed = nil
+	return err
 }
 
-// fill holds everything, gives the ledger room and tells.
+// fill holds everything and gives the ledger room.
 func (s *space) fill(ctx context.Context, free int64) error {
-	s.full = true
+	s.full, s.owed = true, s.raise
 	s.d.gate.shut(holdSpace)
 	s.d.o.Log.ErrorContext(ctx, "the disk of the ledger is full: the ballast is released, no new run starts until there is room", "free", humanize.IBytes(uint64(max(free, 0))))
 	if err := s.ballast.Release(); err != nil {
 		return fmt.Errorf("release the ballast: %w", err)
 	}
-	_, err := s.d.ledger.Raise(ctx, s.d.Config().Alarm().DiskFull(StateDir(s.d.Config()), time.Now().UTC()))
-	return err
+	return nil
 }
 
 // recover puts the ballast back and lets things start again. A disk that has
 // room, but not for the ballast, stays held: it would be full again at once.
-func (s *space) recover(ctx context.Context, free int64) error {
+func (s *space) recover(ctx context.Context, free int64) {
 	if err := s.ballast.Restore(ctx); err != nil {
 		s.d.o.Log.InfoContext(ctx, "there is some room again, but not enough for the ballast", "cause", err)
-		return nil
+		return
 	}
-	s.full = false
+	s.full, s.owed = false, s.clear
 	s.d.o.Log.InfoContext(ctx, "there is room on the disk of the ledger again: runs start", "free", humanize.IBytes(uint64(max(free, 0))))
 	s.d.gate.open(holdSpace)
+}
+
+// raise tells that the disk is full.
+func (s *space) raise(ctx context.Context) error {
+	_, err := s.d.ledger.Raise(ctx, s.d.Config().Alarm().DiskFull(StateDir(s.d.Config()), time.Now().UTC()))
+	return err
+}
+
+// clear tells that there is room again.
+func (s *space) clear(ctx context.Context) error {
 	_, err := s.d.ledger.Clear(ctx, alerts.FingerprintDisk, time.Now().UTC())
 	return err
 }
