@@ -34,6 +34,7 @@ func TestDispatcher_SendsOnceAndSleeps(t *testing.T) {
 		takes := b.takes
 		b.mu.Unlock()
 		time.Sleep(24 * time.Hour)
+		synctest.Wait()
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if looked := b.takes - takes; looked > 2*24*12+2 {
@@ -53,6 +54,7 @@ func TestDispatcher_Backoff(t *testing.T) {
 		b.owe(reminder("n1", "ops"))
 		b.d.Wake()
 		time.Sleep(30 * time.Hour)
+		synctest.Wait()
 		n := b.get(t, "n1")
 		if n.State != runner.NoticeDead || n.Error != "no answer, token <redacted>" {
 			t.Errorf("after 30 h: %+v", n)
@@ -107,6 +109,7 @@ func TestDispatcher_Errors(t *testing.T) {
 				b.owe(reminder("n1", "ops"))
 				b.d.Wake()
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if n := b.get(t, "n1"); n.State != test.state || n.Attempts != test.attempts {
 					t.Errorf("after an hour: %+v", n)
 				}
@@ -204,6 +207,7 @@ func TestDispatcher_LedgerAway(t *testing.T) {
 		b.owe(reminder("n1", "ops"))
 		b.d.Wake()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if n := b.get(t, "n1"); n.State != runner.NoticeSent || ops.count() != 1 {
 			t.Errorf("sent %d times: %+v", ops.count(), n)
 		}
@@ -225,6 +229,7 @@ func TestDispatcher_ChannelGone(t *testing.T) {
 		b.owe(reminder("n2", "gone"))
 		b.d.Wake()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if n := b.get(t, "n1"); n.State != runner.NoticePending || n.Attempts < 2 {
 			t.Errorf("after an hour: %+v", n)
 		}
@@ -237,6 +242,7 @@ func TestDispatcher_ChannelGone(t *testing.T) {
 		b.channels["gone"], b.names = back, []string{"gone"}
 		b.mu.Unlock()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if back.count() != 2 {
 			t.Errorf("%d messages after the channel came back", back.count())
 		}
@@ -247,6 +253,7 @@ func TestDispatcher_ChannelGone(t *testing.T) {
 		b.owe(reminder("n3", "gone"))
 		b.d.Wake()
 		time.Sleep(25 * time.Hour)
+		synctest.Wait()
 		if n := b.get(t, "n3"); n.State != runner.NoticeDead {
 			t.Errorf("after 25 h: %+v", n)
 		}
@@ -279,6 +286,7 @@ func TestDispatcher_Message(t *testing.T) {
 		b.owe(runner.Notice{ID: "n1", Incident: "i1", Channel: "ops", Action: runner.NoticeOpen, CreatedAt: now})
 		b.d.Wake()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		m := ops.got[0]
 		var failed []string
 		for _, f := range m.Failures {

@@ -18,7 +18,7 @@
 //
 // # The life of a notice
 //
-//	pending ──Take──▶ sending ──accepted────────────────────▶ sent
+//	pending ──Take──▶ sending ──accepted, by some at least──▶ sent
 //	   ▲                 │ temporary: 5 s doubling to 15 m, full
 //	   └──────Retry──────┤ jitter, not before what the channel asks
 //	                     └─permanent, or older than 24 h────▶ dead

@@ -80,7 +80,7 @@ func lead(m alerts.Message) string {
 		return fmt.Sprintf("It was down for %s. The mail about its beginning could not be sent in time; this one stands for both.", long(m.Down()))
 	case m.Action == runner.NoticeResolve:
 		return fmt.Sprintf("It was down for %s.", long(m.Down()))
-	case m.Action == runner.NoticeTest:
+	case m.Action == runner.NoticeTest && m.Text == "":
 		return "Somebody tries whether this channel works. Nothing is wrong."
 	case m.Action == runner.NoticeOpen && m.Incident != nil && m.Incident.Count > 1:
 		return fmt.Sprintf("It happened %d times before this mail could be sent.", m.Incident.Count)
