@@ -59,6 +59,10 @@ func TestRefusals(t *testing.T) {
 		"endless drain":      {method: "POST", target: "/api/v1/drain", body: `{"max_seconds":1e9}`, status: 422, code: api.CodeInvalid},
 		"forged name":        {method: "POST", target: "/api/v1/reload", header: http.Header{web.ByHeader: {strings.Repeat("x", 101)}}, status: 422, code: api.CodeInvalid},
 		"name with controls": {method: "POST", target: "/api/v1/reload", header: http.Header{web.ByHeader: {"a\tb"}}, status: 422, code: api.CodeInvalid},
+		"NUL":                {method: "GET", target: "/api/v1/runs/a%00b", status: 422, code: api.CodeInvalid},
+		"NUL in a parameter": {method: "GET", target: "/api/v1/runs?workflow=%00", status: 422, code: api.CodeInvalid},
+		"not UTF-8":          {method: "GET", target: "/api/v1/runs?workflow=%ff", status: 422, code: api.CodeInvalid},
+		"broken escape":      {method: "GET", target: "/api/v1/runs?workflow=%zz", status: 422, code: api.CodeInvalid},
 		"attempt 0":          {method: "GET", target: "/api/v1/runs/123456/attempts/a/0/output", status: 422, code: api.CodeInvalid, says: "path.number"},
 	}
 	for name, test := range tests {

@@ -9,12 +9,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -99,7 +101,7 @@ func (s *Server) guard(next *http.ServeMux) http.Handler {
 		if ctx, admitted = s.admit(ctx, rec, r); !admitted {
 			return
 		}
-		if r = r.WithContext(ctx); s.readBody(rec, r) {
+		if r = r.WithContext(ctx); sane(rec, r) && s.readBody(rec, r) {
 			route(next, rec, r)
 		}
 	})
@@ -151,6 +153,19 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return ctx, false
 	}
 	return context.WithValue(ctx, byKey{}, fmt.Sprintf("%s@%s (%s)", who.Name, s.host, via)), true
+}
+
+// sane refuses addresses that no database would look up. It answers itself and
+// returns false then.
+func sane(w http.ResponseWriter, r *http.Request) bool {
+	query, err := url.QueryUnescape(r.URL.RawQuery)
+	for _, text := range []string{r.URL.Path, query} {
+		if err != nil || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			writeProblem(r.Context(), w, api.NewProblem(api.CodeInvalid, "", "the address is not UTF-8, or holds NUL"))
+			return false
+		}
+	}
+	return true
 }
 
 // readBody reads the request's body within bounds of length and time, so that

@@ -32,7 +32,7 @@ func echo(t *testing.T, l net.Listener) {
 				return
 			}
 			conns.Go(func() {
-				defer conn.Close() //nolint:errcheck // the other side sees it
+				defer conn.Close()         //nolint:errcheck // the other side sees it
 				_, _ = io.Copy(conn, conn) // the client sees what is missing
 			})
 		}
