@@ -51,12 +51,14 @@
 //
 //	running             the owner works on it, or is dead and the next Claim
 //	                    makes it lost
+//	running, planned    the owner works on it, or is gone and the next one judges
+//	                    what it left, as the same attempt
 //	succeeded, warned   done, never repeated
 //	skipped             ended
 //	failed              ended, or a retry follows: as many as the policy
 //	                    allows, unless the reason is permanent, refused,
 //	                    findings or condition
-//	canceled/user       ended
+//	canceled/user       ended; canceled/window too
 //	canceled/shutdown   begun again by the next claim
 //	lost                begun again, at most three times, unless on_crash is
 //	                    never

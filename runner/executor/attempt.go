@@ -148,11 +148,8 @@ func (a *attempt) inWorkDir(ctx context.Context) outcome {
 		}
 		return outcome{err: fmt.Errorf("make the attempt's private folder: %w", err)}
 	}
-	remove := func() {
-		if a.handedOver.Load() {
-			return
-		}
-		if a.run.spares.give(dir) {
+	remove := func(inTime bool) {
+		if a.handedOver.Load() || inTime && a.run.spares.give(dir) {
 			return
 		}
 		if err := os.RemoveAll(dir); err != nil {
@@ -184,8 +181,8 @@ func (a *attempt) workDir() (string, error) {
 // supervise runs the job and waits for it, but not for ever once its context
 // has ended: a goroutine cannot be killed, so a job that ignores its context is
 // left behind, its output is cut off and the run goes on. after is called when
-// the job has really returned.
-func (a *attempt) supervise(ctx context.Context, env *jobs.Env, after func()) outcome {
+// the job has really returned, and told whether that was in time.
+func (a *attempt) supervise(ctx context.Context, env *jobs.Env, after func(inTime bool)) outcome {
 	done := make(chan outcome, 1)
 	go func() {
 		var o outcome
@@ -197,7 +194,7 @@ func (a *attempt) supervise(ctx context.Context, env *jobs.Env, after func()) ou
 	}()
 	select {
 	case o := <-done:
-		after()
+		after(true)
 		return o
 	case <-ctx.Done():
 	}
@@ -206,14 +203,14 @@ func (a *attempt) supervise(ctx context.Context, env *jobs.Env, after func()) ou
 	defer timer.Stop()
 	select {
 	case o := <-done:
-		after()
+		after(true)
 		return o
 	case <-timer.C:
 	}
 	a.log.Error("the job ignores the end of its context and is given up", "waited", patience)
 	go func() {
 		o := <-done
-		after()
+		after(false)
 		a.log.Warn("a job that was given up has returned", "error", o.err)
 	}()
 	return outcome{abandoned: patience}

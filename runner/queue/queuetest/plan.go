@@ -209,7 +209,7 @@ func writeFile(path, text string) error {
 // its result, in its log and in its error, and gives it to a child by its
 // environment.
 func (a action) leak(ctx context.Context, env *jobs.Env, result *jobs.Result) error {
-	show := exec.CommandContext(ctx, "sh", "-c", `printf 'from a child: %s\n' "$SECRET"; sleep 0.3`)
+	show := exec.CommandContext(ctx, "sh", "-c", `printf 'from a child: %s\n' "$SECRET"; sleep 1`)
 	show.Env = append(env.Environ(), "SECRET="+secretText)
 	show.Stdout, show.Stderr = env.Out, env.Out
 	if err := show.Run(); err != nil {
