@@ -104,5 +104,5 @@ func (t *Ticker) Sweep(ctx context.Context) error { return t.order(ctx, t.sweep)
 // rule puts a workflow in force.
 func (t *Ticker) rule(w Workflow) rule {
 	delay := schedule.Jitter(w.Jitter, w.Name, t.options.Node).Truncate(time.Second)
-	return rule{Workflow: w, words: ruleOf(w.Schedule), delay: delay}
+	return rule{Workflow: w, words: RuleOf(w.Schedule), delay: delay}
 }

@@ -45,8 +45,9 @@ func (w Workflow) key() runner.CalendarKey {
 // idle tells that the ticker has nothing to do for w.
 func (w Workflow) idle() bool { return w.Schedule.IsZero() && w.FreshWithin <= 0 }
 
-// ruleOf returns words that change when the slots of s do.
-func ruleOf(s schedule.Schedule) string {
+// RuleOf returns words that change when the slots of s do: what cursors call
+// the schedule.
+func RuleOf(s schedule.Schedule) string {
 	if s.IsZero() {
 		return noRule
 	}
