@@ -36,7 +36,7 @@ func newAlertTest(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:               "test CHANNEL",
 		Short:             "Send a test message to a channel at once",
-		Long:              "Send a test message to a channel at once, past the outbox, and show what it answered.",
+		Long:              "Send a test message to a channel at once, past the outbox, and show what it answered. A\nservice that runs does it, with the configuration and the secrets that it has.",
 		Example:           "  upkeep alert test ops",
 		ValidArgsFunction: a.completeChannels,
 		RunE: func(cmd *cobra.Command, given []string) error {
@@ -46,12 +46,19 @@ func newAlertTest(a *app) *cobra.Command {
 }
 
 func (a *app) testChannel(ctx context.Context, name string) error {
-	cfg, err := a.config()
+	cfg, c, err := a.configOrHolder(ctx)
 	if err != nil {
 		return err
 	}
-	receipt, err := service.TestChannel(ctx, cfg, name, whoAmI())
+	var receipt string
+	if c != nil {
+		receipt, err = c.TestChannel(ctx, name)
+	} else {
+		receipt, err = service.TestChannel(ctx, cfg, name, whoAmI())
+	}
 	switch {
+	case is[*api.Problem](err):
+		return err
 	case is[*configs.UnknownError](err):
 		return hintIfNone(&notFoundError{err: err}, "the configuration names no channels")
 	case err != nil:

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/api"
@@ -111,11 +110,7 @@ func (a *app) listHistory(ctx context.Context, f historyFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := a.loadForReading()
-	if err != nil {
-		return err
-	}
-	reader, err := a.openHistory(ctx, cfg)
+	reader, err := a.openReader(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,7 +134,7 @@ func (a *app) listHistory(ctx context.Context, f historyFlags) error {
 	if err != nil {
 		return err
 	}
-	if l.empty, err = f.nothing(ctx, cfg, reader); err != nil {
+	if l.empty, err = f.nothing(ctx, reader); err != nil {
 		return err
 	}
 	return a.list(l)
@@ -154,7 +149,7 @@ func idsOf(runs []runner.Run) []runner.RunID {
 }
 
 // nothing says why a list is empty.
-func (f historyFlags) nothing(ctx context.Context, cfg *configs.Config, reader runner.Reader) (string, error) {
+func (f historyFlags) nothing(ctx context.Context, reader history) (string, error) {
 	newest, err := reader.Runs(ctx, runner.Filter{Limit: 1})
 	switch {
 	case err != nil:
@@ -164,7 +159,7 @@ func (f historyFlags) nothing(ctx context.Context, cfg *configs.Config, reader r
 	case f.workflow == "":
 		return "no run fits", nil
 	}
-	if _, err := cfg.Workflow(f.workflow); err != nil {
+	if _, err := reader.config.Workflow(f.workflow); err != nil && len(reader.config.Workflows) > 0 {
 		return "no run fits, and " + err.Error(), nil
 	}
 	return "no run fits", nil

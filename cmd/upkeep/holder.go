@@ -121,7 +121,11 @@ func (a *app) readingOrHolder(ctx context.Context) (*configs.Config, *remote, er
 		return a.configOrHolder(ctx)
 	}
 	c, err := a.holder(ctx, cfg)
-	if errors.Is(err, client.ErrPermission) {
+	switch {
+	case errors.Is(err, client.ErrPermission):
+		return cfg, nil, nil
+	case errors.Is(err, runner.ErrUnavailable):
+		fmt.Fprintf(a.std.Err, "warning: %v; this is what the configuration on disk and the ledger say\n", err)
 		return cfg, nil, nil
 	}
 	return cfg, c, err

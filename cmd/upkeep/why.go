@@ -3,13 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
-	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner/explain"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 func newWhy(a *app) *cobra.Command {
@@ -38,7 +39,7 @@ sunday, "2026-03-29 02:30", or an instant such as 2026-03-29T00:30:00Z.`,
 func (a *app) why(ctx context.Context, workflow, date string) error {
 	cfg, err := a.loadForReading()
 	if err != nil {
-		return err
+		return a.askWhy(ctx, workflow, date)
 	}
 	reader, err := a.openHistory(ctx, cfg)
 	if err != nil {
@@ -50,7 +51,7 @@ func (a *app) why(ctx context.Context, workflow, date string) error {
 		return err
 	}
 	if a.format != formatTable {
-		return a.list(listWhy(cfg, workflow, answer))
+		return a.list(listWhy(service.WhyOf(cfg, workflow, answer)))
 	}
 	a.tellWhy(answer)
 	return nil
@@ -68,19 +69,36 @@ func (a *app) tellWhy(answer explain.Answer) {
 	for _, note := range answer.Notes {
 		fmt.Fprintln(a.std.Out, oneLine(note, 0))
 	}
-	for _, run := range answer.Asked {
-		fmt.Fprintf(a.std.Out, "%s  somebody asked for a run: %s, %s%s\n", stamp(run.QueuedAt), run.ID, run.State, by(run.By))
-	}
-	if answer.Unlisted > 0 {
-		fmt.Fprintf(a.std.Out, "and %s more; ask for a shorter time\n", count(int(answer.Unlisted), "slot"))
-	}
 }
 
-func listWhy(cfg *configs.Config, workflow string, answer explain.Answer) listing {
-	view := service.WhyOf(cfg, workflow, answer)
+// askWhy asks the service when the configuration on disk cannot answer.
+func (a *app) askWhy(ctx context.Context, workflow, date string) error {
+	_, c, err := a.configOrHolder(ctx)
+	if err != nil {
+		return err
+	}
+	view, err := c.Why(ctx, workflow, date)
+	if err != nil {
+		return err
+	}
+	if a.format != formatTable {
+		return a.list(listWhy(view))
+	}
+	answer := explain.Answer{}
+	for _, s := range view.Slots {
+		answer.Slots = append(answer.Slots, explain.SlotAnswer{Local: s.Local, Sentence: s.Text, Next: s.Hint})
+	}
+	if view.Summary != "" {
+		answer.Notes = []string{view.Summary}
+	}
+	a.tellWhy(answer)
+	return nil
+}
+
+func listWhy(view api.Why) listing {
 	l := listing{columns: []string{"slot", "local", "verdict", "run", "sentence", "next"}, data: view}
-	for i, s := range answer.Slots {
-		l.rows = append(l.rows, []string{s.Slot.Format(time.RFC3339), s.Local, string(s.Verdict), string(view.Slots[i].Run), s.Sentence, s.Next})
+	for _, s := range view.Slots {
+		l.rows = append(l.rows, []string{s.Slot.Format(time.RFC3339), s.Local, strings.Join(s.Details, " "), string(s.Run), s.Text, s.Hint})
 	}
 	return l
 }

@@ -66,6 +66,8 @@ func (a *app) log() *slog.Logger { return slog.New(&noteHandler{w: a.std.Err}) }
 type history struct {
 	runner.Reader
 
+	// config is that by which the ledger was found.
+	config *configs.Config
 	slots  runner.SlotReader
 	alerts runner.AlertReader
 	nodes  func(ctx context.Context) ([]ledger.Node, error)
@@ -97,27 +99,43 @@ func (h history) orphaned(ctx context.Context, run runner.Run) (bool, error) {
 }
 
 // openReader opens the ledger for reading. A ledger that does not exist yet
-// reads as empty.
+// reads as empty. A configuration with errors keeps nobody from what happened:
+// it is enough that it says where the ledger is.
 func (a *app) openReader(ctx context.Context) (history, error) {
 	cfg, err := a.loadForReading()
-	if err != nil {
+	if !is[configs.Problems](err) {
+		if err != nil {
+			return history{}, err
+		}
+		return a.openHistory(ctx, cfg)
+	}
+	path, unnamed := a.configFile()
+	if unnamed != nil {
+		return history{}, unnamed
+	}
+	place, unknown := configs.Locate(path, a.catalog())
+	if unknown != nil {
 		return history{}, err
 	}
-	return a.openHistory(ctx, cfg)
+	reader, unread := a.openHistory(ctx, place)
+	if unread == nil {
+		fmt.Fprintf(a.std.Err, "warning: %s has errors; `upkeep validate` shows them\n", path)
+	}
+	return reader, unread
 }
 
 func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, error) {
 	reader, err := ledger.OpenReader(ctx, service.LedgerOptions(cfg, version, a.log()))
 	if errors.Is(err, ledger.ErrMissing) {
 		return history{
-			Reader: emptyLedger{}, slots: emptyLedger{}, alerts: emptyLedger{}, close: func() error { return nil }, log: a.log(),
+			Reader: emptyLedger{}, config: cfg, slots: emptyLedger{}, alerts: emptyLedger{}, close: func() error { return nil }, log: a.log(),
 			nodes: func(context.Context) ([]ledger.Node, error) { return nil, nil },
 		}, nil
 	}
 	if err != nil {
 		return history{}, err
 	}
-	return history{Reader: reader, slots: reader, alerts: reader, nodes: reader.Nodes, close: reader.Close, log: a.log()}, nil
+	return history{Reader: reader, config: cfg, slots: reader, alerts: reader, nodes: reader.Nodes, close: reader.Close, log: a.log()}, nil
 }
 
 // whoAmI names the person at the keyboard for the record.

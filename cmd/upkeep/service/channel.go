@@ -31,7 +31,7 @@ func TestChannel(ctx context.Context, cfg *configs.Config, name, by string) (rec
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, testTime, fmt.Errorf("no answer within %s", testTime))
 	defer cancel()
-	receipt, err = channel.Send(ctx, alerts.NewMessage(originOf(cfg), runner.Notice{
+	receipt, err = alerts.Deliver(ctx, channel, alerts.NewMessage(originOf(cfg), runner.Notice{
 		ID: id.String(), Action: runner.NoticeTest, CreatedAt: time.Now(),
 		Subject: "test of the channel " + name,
 		Text:    fmt.Sprintf("%s tries the channel %s of upkeep on %s. Nothing is wrong; this is what an alert looks like when it arrives.\n", by, name, cfg.Node),

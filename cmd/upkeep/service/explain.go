@@ -10,6 +10,7 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/explain"
 	"github.com/ghosteam/upkeep/runner/schedule"
+	"github.com/ghosteam/upkeep/runner/ticker"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -30,7 +31,7 @@ func Explain(ctx context.Context, cfg *configs.Config, slots runner.SlotReader, 
 	q := explain.Question{
 		Workflow: explain.Workflow{
 			Name: w.Name, Schedule: w.Schedule, Zone: w.Zone, Policy: w.Policy, Window: w.Window,
-			Delay: schedule.Jitter(w.Jitter, w.Name, cfg.Node),
+			Delay: schedule.Jitter(w.Jitter, w.Name, cfg.Node), Rule: ticker.RuleOf(w.Schedule),
 		},
 		From: from, Until: until, Now: now, Node: cfg.Node, Keep: w.History.Keep, KeepRuns: w.History.Runs,
 	}
