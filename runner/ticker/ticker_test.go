@@ -424,15 +424,15 @@ func TestTicker_SweepDeliversWhatWasNot(t *testing.T) {
 		o := options(l, workflow("a", every(t, 10*time.Second)))
 		start(t, o)
 		pass(11 * time.Second)
-		pending := func() (n int) {
-			l.set(func() { n = len(l.pending) })
-			return n
+		pending := func() (n, failed int) {
+			l.set(func() { n, failed = len(l.pending), refused })
+			return n, failed
 		}
-		if n := pending(); refused < 2 || n != 1235 {
-			t.Fatalf("%d deliveries were refused, %d are pending", refused, n)
+		if n, failed := pending(); failed < 2 || n != 1235 {
+			t.Fatalf("%d deliveries were refused, %d are pending", failed, n)
 		}
 		pass(90 * time.Second)
-		if n := pending(); n != 0 {
+		if n, _ := pending(); n != 0 {
 			t.Errorf("%d are still pending", n)
 		}
 	})
