@@ -80,6 +80,7 @@ var ownID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // the body within bounds, and finds out who asks.
 func (s *Server) guard(next *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.ready()
 		id := r.Header.Get(RequestIDHeader)
 		if !ownID.MatchString(id) {
 			id = uuid.NewString()

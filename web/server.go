@@ -50,6 +50,7 @@ type Server struct {
 	mux    *http.ServeMux
 	once   *onceKeys
 	spec   func() (document, error)
+	ready  func() // adds the addresses, once
 	http   *http.Server
 	ending chan struct{} // closed when streams have to end
 	end    func()
@@ -72,6 +73,19 @@ func New(o Options) *Server {
 	}
 	s := &Server{o: o, host: host, log: o.Log, mux: http.NewServeMux(), once: newOnceKeys(), ending: make(chan struct{})}
 	s.end = sync.OnceFunc(func() { close(s.ending) })
+	s.ready = sync.OnceFunc(s.register)
+	s.spec = sync.OnceValues(func() (document, error) {
+		s.ready()
+		return describe(s.api)
+	})
+	s.http = newHTTPServer(s)
+	return s
+}
+
+// register adds all addresses. It takes longer than a whole short run, and most
+// commands in the foreground are never asked anything, so the first request
+// does it.
+func (s *Server) register() {
 	s.api = humago.New(s.mux, configuration())
 	s.registerRuns()
 	s.registerControl()
@@ -79,11 +93,8 @@ func New(o Options) *Server {
 	s.registerWorkflows()
 	s.registerAlerts()
 	s.registerService()
-	s.spec = sync.OnceValues(func() (document, error) { return describe(s.api) })
 	amend(s.api)
 	s.registerPlain()
-	s.http = newHTTPServer(s)
-	return s
 }
 
 // configuration is that of huma. Its own pages and error type are left out:

@@ -139,6 +139,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	d.gate.shut(holdEnd)
 	stopClock(runner.ErrShutdown)
 	err = errors.Join(failed, clocks.wait())
+	d.exec.Drain()
 	stopWork(runner.ErrShutdown)
 	err = errors.Join(err, d.drain(ctx, &works))
 	d.happened(context.WithoutCancel(ctx), "restart", "upkeep", "upkeep "+d.o.Version+" ended")

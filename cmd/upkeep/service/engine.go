@@ -237,7 +237,11 @@ func (e *Engine) endLeftovers(ctx context.Context) error {
 			if run.State != runner.Running || run.Node != cfg.Node {
 				continue
 			}
-			switch ended, err := jobs.KillLeftovers(ctx, string(id), run.StartedAt, cfg.KillGrace); {
+			attempts, err := e.ledger.Attempts(ctx, id)
+			if err != nil {
+				return err
+			}
+			switch ended, err := jobs.KillLeftovers(ctx, string(id), run.StartedAt, cfg.KillGrace, executor.Planned(attempts)...); {
 			case err != nil:
 				e.o.Log.WarnContext(ctx, "what an interrupted run left behind may still be running", "run", string(id), "cause", err)
 			case ended > 0:

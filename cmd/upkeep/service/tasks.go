@@ -38,9 +38,10 @@ func calendars(cfg *configs.Config) []ticker.Workflow {
 		if w.EveryNode {
 			host = cfg.Node
 		}
-		// A workflow with a schedule has a default for every parameter.
 		params, err := w.Arguments(nil)
 		if err != nil {
+			// The loader sees to it that a workflow with a schedule has a default
+			// for every parameter; one without needs none here.
 			params = nil
 		}
 		list = append(list, ticker.Workflow{
