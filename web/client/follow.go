@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -103,11 +104,27 @@ type teller struct {
 	epoch   int64 // of the last RunStarted
 	started map[runner.AttemptKey]bool
 	ended   map[runner.AttemptKey]runner.State
+	// early is a snapshot of a run that was claimed just now: its jobs are known
+	// with the next event.
+	early *api.Event
 }
 
 // hear takes one event of the stream.
 func (t *teller) hear(v api.Event) {
+	if early := t.early; early != nil {
+		t.early = nil
+		if v.Kind == api.EventRunStarted {
+			t.hear(v)
+			v = *early
+		} else {
+			t.snapshot(*early)
+		}
+	}
 	if v.Kind == api.EventSnapshot {
+		if t.tooEarly(v) {
+			t.early = &v
+			return
+		}
 		t.snapshot(v)
 		return
 	}
@@ -125,6 +142,13 @@ func (t *teller) hear(v api.Event) {
 	default:
 		t.tell(e)
 	}
+}
+
+// tooEarly tells whether a snapshot is of a moment between the claim of a run
+// and its beginning.
+func (t *teller) tooEarly(v api.Event) bool {
+	return v.Run != nil && v.Run.State == runner.Running && v.Run.Epoch > t.epoch && len(v.Jobs) == 0 &&
+		!slices.ContainsFunc(v.Attempts, func(a api.AttemptRecord) bool { return a.Epoch >= v.Run.Epoch })
 }
 
 // start tells the beginning of a run under a new epoch.
