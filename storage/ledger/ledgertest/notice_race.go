@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -91,6 +92,39 @@ func testOutboxRace(t *testing.T, dsn secret.String) {
 	t.Logf("heard: %v", slices.Sorted(maps.Keys(kinds)))
 	if len(told) != incidents {
 		t.Errorf("people heard of %d incidents, want %d", len(told), incidents)
+	}
+}
+
+// testRetryRace: an incident ends at the moment at which the notice of its
+// opening turns out not to be accepted: one message in total, whoever is first.
+func testRetryRace(t *testing.T, dsn secret.String) {
+	a, b := join(t, dsn, "a", longLease), join(t, dsn, "b", longLease)
+	for i := range 60 {
+		f := fault(fmt.Sprint(i))
+		f.Channels = []string{f.Fingerprint}
+		a.raise(f)
+		n := a.one(f.Fingerprint, time.Now().Add(time.Second))
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			err := a.Retry(t.Context(), n.ID, "away", time.Now())
+			if i%2 == 0 {
+				err = errors.Join(err, a.Revive(t.Context(), n.ID))
+			}
+			if err != nil && !errors.Is(err, runner.ErrNoticeState) {
+				t.Errorf("Retry: %v", err)
+			}
+		})
+		wait.Go(func() {
+			if _, err := b.Clear(t.Context(), f.Fingerprint, Midnight()); err != nil {
+				t.Errorf("Clear: %v", err)
+			}
+		})
+		wait.Wait()
+		want := map[runner.NoticeAction]string{"open": "superseded", "resolve": "pending*"}
+		same(t, "the notices", want, a.told(n.Incident, f.Fingerprint))
+		if t.Failed() {
+			return
+		}
 	}
 }
 

@@ -66,6 +66,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"OutboxDeath", testOutboxDeath},
 		{"OutboxRace", testOutboxRace},
 		{"Supersede", testSupersede},
+		{"RetryRace", testRetryRace},
 		{"RaiseRace", testRaiseRace},
 		{"Owe", testOwe},
 		{"NoticeLists", testNoticeLists},
