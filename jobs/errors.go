@@ -3,26 +3,17 @@ package jobs
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ghosteam/upkeep/configs/registry"
 )
 
 // FieldError says that one option of a job has an impossible value. The
 // loader finds the option's place in the file and shows it.
-type FieldError struct {
-	// Field is the path of the option inside `with:`, such as "older_than" or
-	// "limits.memory" or "match[1]".
-	Field string
-	// Why says what is wrong with the value.
-	Why string
-	// Hint says what to write instead; it may be empty.
-	Hint string
-}
-
-// Error returns the field and the reason.
-func (e *FieldError) Error() string { return fmt.Sprintf("%s: %s", e.Field, e.Why) }
+type FieldError = registry.FieldError
 
 // Fieldf returns a FieldError without a hint.
 func Fieldf(field, format string, args ...any) *FieldError {
-	return &FieldError{Field: field, Why: fmt.Sprintf(format, args...)}
+	return registry.Fieldf(field, format, args...)
 }
 
 // hinted is an error with advice for the person who reads it.
