@@ -71,7 +71,7 @@ func testPause(t *testing.T, dsn secret.String) {
 // paused also when they are decided later.
 func testPauseEnds(t *testing.T, dsn secret.String) {
 	s := join(t, dsn, "a", longLease)
-	short := runner.Pause{Workflow: "w", By: "anna", Why: "moving", Since: Midnight().AddDate(-20, 0, 0), Until: time.Now().Add(300 * time.Millisecond)}
+	short := runner.Pause{Workflow: "w", By: "anna", Why: "moving", Since: Midnight().AddDate(-20, 0, 0), Until: time.Now().Add(shortLease)}
 	s.pause(short)
 	if len(s.pauses()) != 1 {
 		t.Fatal("the pause is not in force")
