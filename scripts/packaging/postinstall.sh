@@ -26,11 +26,9 @@ make_user() {
 }
 
 make_folders() {
-	if command -v systemd-tmpfiles >/dev/null; then
-		systemd-tmpfiles --create upkeep.conf
-	else
+	# Not so in a chroot without /proc, where images are made.
+	systemd-tmpfiles --create upkeep.conf 2>/dev/null ||
 		install -d -m 0750 -o upkeep -g upkeep /var/lib/upkeep
-	fi
 	# The configuration may hold secrets. Later what an administrator set stays.
 	if [ -z "$upgrade" ]; then
 		chown root:upkeep /etc/upkeep /etc/upkeep/conf.d
