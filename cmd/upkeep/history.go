@@ -184,7 +184,10 @@ func (a *app) listRuns(ctx context.Context, reader history, runs []runner.Run, a
 			duration = took(r.FinishedAt.Sub(r.StartedAt))
 		}
 		reason := string(r.Reason)
-		if orphaned {
+		switch {
+		case waitsForApproval(r):
+			reason = "approval"
+		case orphaned:
 			reason = interrupted
 		}
 		l.rows = append(l.rows, []string{

@@ -41,6 +41,9 @@ func scriptCommands() map[string]command {
 		"present": present,
 		"sqlite":  execSQLite,
 		"pty":     pty,
+		"appears": appears,
+		"until":   until,
+		"save":    save,
 	}
 }
 

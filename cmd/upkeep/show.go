@@ -81,7 +81,10 @@ func listRun(run runner.Run, attempts []runner.Attempt, orphaned bool) listing {
 func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, orphaned bool) error {
 	p := a.painter(w)
 	state := stateWords(p, run)
-	if orphaned {
+	switch {
+	case waitsForApproval(run):
+		state += ", waits for approval"
+	case orphaned:
 		state += ", " + interrupted
 	}
 	facts := [][]string{
@@ -102,6 +105,7 @@ func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, or
 	for _, name := range slices.Sorted(maps.Keys(run.Params)) {
 		fact("param", name+"="+run.Params[name])
 	}
+	fact("approved by", run.ApprovedBy)
 	fact("canceled by", run.CanceledBy)
 	fact("retried by", run.ReopenedBy)
 	fact("message", run.Message)
@@ -126,10 +130,18 @@ func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, or
 	}
 	fmt.Fprintln(w)
 	next("what it wrote:", "logs")
-	if orphaned {
+	switch {
+	case waitsForApproval(run):
+		next("let it go:    ", "approve")
+	case orphaned:
 		next("continue it:  ", "retry")
 	}
 	return nil
+}
+
+// waitsForApproval tells whether a run starts when somebody approves it.
+func waitsForApproval(run runner.Run) bool {
+	return run.State == runner.Queued && run.Approval && run.ApprovedBy == ""
 }
 
 func by(who string) string {

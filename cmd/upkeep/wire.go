@@ -86,7 +86,7 @@ func (h history) Close() {
 // orphaned tells whether nobody works on an open run, or will: it was cut short
 // by a crash or a stop, and can be continued.
 func (h history) orphaned(ctx context.Context, run runner.Run) (bool, error) {
-	if run.State.Final() {
+	if run.State.Final() || waitsForApproval(run) {
 		return false, nil
 	}
 	nodes, err := h.nodes(ctx)

@@ -18,8 +18,6 @@ type RunRecord struct {
 	Only       []string       `json:"only" nullable:"false" doc:"the jobs that were asked for; empty for all"`
 	Asked      runner.State   `json:"asked" doc:"skipped for a slot that was not to run at all, else empty"`
 	Overlap    runner.Overlap `json:"overlap"`
-	Approval   bool           `json:"approval" doc:"it starts when somebody has approved it"`
-	ApprovedBy string         `json:"approved_by"`
 	Alert      bool           `json:"alert" doc:"its bad end is a fault"`
 	Slots      int64          `json:"slots" doc:"how many slots the run stands for; 0 means one"`
 	LastSlot   *time.Time     `json:"last_slot" doc:"the last of them"`
@@ -37,7 +35,7 @@ func NewRunRecord(r runner.Run, attempts []runner.Attempt, interrupted bool) Run
 	return RunRecord{
 		Run: NewRun(r, attempts, interrupted), Spec: Spec{Digest: r.Spec.Digest},
 		Host: r.Host, Only: filled(r.Jobs), Asked: r.Request.State, Overlap: r.Overlap,
-		Approval: r.Approval, ApprovedBy: r.ApprovedBy, Alert: r.Alert,
+		Alert: r.Alert,
 		Slots: r.Slots, LastSlot: Instant(r.LastSlot), Owner: r.Owner,
 	}
 }

@@ -22,6 +22,8 @@ type Run struct {
 	DurationSeconds float64           `json:"duration_seconds" doc:"from its beginning to its end; 0 while it has not ended"`
 	Node            string            `json:"node" doc:"the node that executes or executed it last"`
 	By              string            `json:"by" doc:"who or what asked for it"`
+	Approval        bool              `json:"approval" doc:"it starts when somebody has approved it"`
+	ApprovedBy      string            `json:"approved_by" doc:"who approved it; empty while it waits for that"`
 	CanceledBy      string            `json:"canceled_by"`
 	ReopenedBy      string            `json:"reopened_by" doc:"who asked for the last retry"`
 	Interrupted     bool              `json:"interrupted" doc:"it has not ended, and nobody works on it"`
@@ -60,7 +62,7 @@ func NewRun(r runner.Run, attempts []runner.Attempt, interrupted bool) Run {
 		Trigger: r.Trigger, Slot: r.Slot.UTC(), QueuedAt: r.QueuedAt.UTC(),
 		StartedAt: Instant(r.StartedAt), FinishedAt: Instant(r.FinishedAt),
 		DurationSeconds: Seconds(r.StartedAt, r.FinishedAt),
-		Node:            r.Node, By: r.By, CanceledBy: r.CanceledBy, ReopenedBy: r.ReopenedBy,
+		Node:            r.Node, By: r.By, Approval: r.Approval, ApprovedBy: r.ApprovedBy, CanceledBy: r.CanceledBy, ReopenedBy: r.ReopenedBy,
 		Interrupted: interrupted, DryRun: r.DryRun, Epoch: r.Epoch,
 		Params: mapped(r.Params), Jobs: map[string]Job{},
 	}

@@ -1,0 +1,59 @@
+package main_test
+
+import (
+	"os"
+	"regexp"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// glance is how often a script looks whether what it waits for has come.
+const glance = 30 * time.Millisecond
+
+// waitFor calls look until it says yes, within the patience of scripts.
+func waitFor(ts *testscript.TestScript, look func() bool, tell func() string) {
+	for deadline := time.Now().Add(patience); !look(); time.Sleep(glance) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("waited too long: %s", tell())
+		}
+	}
+}
+
+// appears PATTERN FILE waits until a file has the pattern.
+func appears(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: appears PATTERN FILE")
+	}
+	pattern := regexp.MustCompile(`(?m)` + args[0])
+	var text []byte
+	waitFor(ts, func() bool {
+		text, _ = os.ReadFile(ts.MkAbs(args[1])) // it may not be there yet
+		return pattern.Match(text)
+	}, func() string { return args[1] + " has no " + args[0] + "\n" + string(text) })
+}
+
+// until PATTERN COMMAND… repeats a command until its output has the pattern.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN COMMAND [ARGUMENT…]")
+	}
+	pattern := regexp.MustCompile(`(?m)` + args[0])
+	waitFor(ts, func() bool {
+		_ = ts.Exec(args[1], args[2:]...) // how it ends is told by its output
+		return pattern.MatchString(ts.ReadFile("stdout"))
+	}, func() string { return args[0] + " did not come\n" + ts.ReadFile("stdout") + ts.ReadFile("stderr") })
+}
+
+// save NAME PATTERN FILE sets a variable to the first group of the pattern's
+// first match in a file, stdout or stderr.
+func save(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: save NAME PATTERN FILE")
+	}
+	m := regexp.MustCompile(`(?m)` + args[1]).FindStringSubmatch(ts.ReadFile(args[2]))
+	if len(m) < 2 {
+		ts.Fatalf("%s has no %s\n%s", args[2], args[1], ts.ReadFile(args[2]))
+	}
+	ts.Setenv(args[0], m[1])
+}
