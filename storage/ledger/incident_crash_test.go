@@ -129,7 +129,7 @@ func testKillBetweenEndAndNotice(t *testing.T, dsn secret.String) {
 			judged = runner.RunID(id)
 		}
 		var exit *exec.ExitError
-		if err := c.cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:forcetypeassert // on Linux it is
+		if err := c.cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("the child ended with %v, want a kill\n%s", err, c.stderr)
 		}
 		if judged == "" {

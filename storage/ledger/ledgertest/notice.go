@@ -47,7 +47,7 @@ func reminder(channel, subject string) runner.Notice {
 	return runner.Notice{Channel: channel, Action: runner.NoticeRemind, Subject: subject, Text: "body"}
 }
 
-// states returns where the notices of an incident stand, by action, with a
+// told returns where the notices of an incident stand, by action, with a
 // star for those that are combined.
 func (s *site) told(incident, channel string) map[runner.NoticeAction]string {
 	s.t.Helper()
@@ -109,8 +109,7 @@ func testOutbox(t *testing.T, dsn secret.String) {
 	if _, _, err := s.Take(s.ctx, "ops", now, 0, 10); err == nil {
 		t.Error("Take without a lease was accepted")
 	}
-	absent := &site{Ledger: Open(t, dsn, nil), t: t, ctx: t.Context()}
-	if _, _, err := absent.Take(s.ctx, "pager", now, noticeLease, 10); err == nil {
+	if _, _, err := Open(t, dsn, nil).Take(s.ctx, "pager", now, noticeLease, 10); err == nil {
 		t.Error("an instance that is not registered took notices")
 	}
 }
@@ -247,8 +246,11 @@ func testSupersede(t *testing.T, dsn secret.String) {
 		{"given up", func(id string) { s.must(s.Bury(s.ctx, id, "no")) }, nil, map[runner.NoticeAction]string{"open": "superseded", "resolve": "pending*"}, []string{"resolve*"}},
 		{"sent", func(id string) { s.one("ops", now); s.must(s.Sent(s.ctx, id, "ok")) }, nil, map[runner.NoticeAction]string{"open": "sent", "resolve": "pending"}, []string{"resolve"}},
 		{"being sent", func(string) { s.one("ops", now) }, nil, map[runner.NoticeAction]string{"open": "sending", "resolve": "pending"}, []string{"open", "resolve"}},
-		{"being sent, accepted", func(string) { s.one("ops", now) }, func(id string) { s.must(s.Sent(s.ctx, id, "ok")) },
-			map[runner.NoticeAction]string{"open": "sent", "resolve": "pending"}, []string{"resolve"}},
+		{
+			"being sent, accepted", func(string) { s.one("ops", now) }, func(id string) { s.must(s.Sent(s.ctx, id, "ok")) },
+			map[runner.NoticeAction]string{"open": "sent", "resolve": "pending"},
+			[]string{"resolve"},
+		},
 		{"being sent, in vain", func(string) { s.one("ops", now) }, func(id string) {
 			s.must(s.Retry(s.ctx, id, "away", now))
 			s.must(s.Retry(s.ctx, id, "away", now))
@@ -272,24 +274,33 @@ func testSupersede(t *testing.T, dsn secret.String) {
 			test.after(opening)
 		}
 		same(t, test.name+": notices", test.told, s.told(incident, "ops"))
-		// What is being sent is lost with its lease, so that it goes out anew.
-		var heard []string
-		for later := now; ; later = later.Add(2 * noticeLease) {
-			taken, next := s.take("ops", later, 10)
-			for _, n := range taken {
-				text := string(n.Action)
-				if n.Combined {
-					text += "*"
-				}
-				heard = append(heard, text)
-				s.must(s.Sent(s.ctx, n.ID, "ok"))
-			}
-			if len(taken) == 0 && next.IsZero() {
-				break
-			}
-		}
-		same(t, test.name+": heard", test.heard, heard)
+		same(t, test.name+": heard", test.heard, s.hear("ops", now))
 	}
+}
+
+// hear sends all that is owed to a channel and returns what people heard. What
+// is being sent is lost with its lease, so that it goes out anew.
+func (s *site) hear(channel string, now time.Time) []string {
+	s.t.Helper()
+	var heard []string
+	for ; ; now = now.Add(2 * noticeLease) {
+		taken, next := s.take(channel, now, 10)
+		for _, n := range taken {
+			heard = append(heard, tale(n))
+			s.must(s.Sent(s.ctx, n.ID, "ok"))
+		}
+		if len(taken) == 0 && next.IsZero() {
+			return heard
+		}
+	}
+}
+
+// tale is what people hear: the action, with a star when it is combined.
+func tale(n runner.Notice) string {
+	if n.Combined {
+		return string(n.Action) + "*"
+	}
+	return string(n.Action)
 }
 
 // testOutboxDeath: what an instance was sending when it died is due at once,

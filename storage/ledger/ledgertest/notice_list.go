@@ -72,9 +72,17 @@ func testNoticeLists(t *testing.T, dsn secret.String) {
 	all := s.notices(runner.NoticeFilter{Limit: 1000})
 	incident := s.incidents(runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentResolved}})[0].ID
 	for _, f := range []runner.NoticeFilter{
-		{}, {Limit: 4}, {Channel: "ops"}, {Channel: "ops", Limit: 2}, {Channel: "none"}, {Channel: "bad\xff"},
-		{Incident: incident}, {Incident: incident, Channel: "pager"}, {Incident: incident, States: []runner.NoticeState{"pending", "sent"}, Limit: 1},
-		{States: []runner.NoticeState{"pending"}, Limit: 3}, {States: []runner.NoticeState{"sent", "superseded", "sent"}, Limit: 2},
+		{},
+		{Limit: 4},
+		{Channel: "ops"},
+		{Channel: "ops", Limit: 2},
+		{Channel: "none"},
+		{Channel: "bad\xff"},
+		{Incident: incident},
+		{Incident: incident, Channel: "pager"},
+		{Incident: incident, States: []runner.NoticeState{"pending", "sent"}, Limit: 1},
+		{States: []runner.NoticeState{"pending"}, Limit: 3},
+		{States: []runner.NoticeState{"sent", "superseded", "sent"}, Limit: 2},
 		{Channel: "pager", States: []runner.NoticeState{"pending", "dead"}, Limit: 3},
 	} {
 		var want, got []runner.Notice

@@ -76,11 +76,7 @@ func testOutboxRace(t *testing.T, dsn secret.String) {
 	}
 	told := map[string][]string{}
 	for _, n := range heard {
-		text := string(n.Action)
-		if n.Combined {
-			text += "*"
-		}
-		told[n.Incident] = append(told[n.Incident], text)
+		told[n.Incident] = append(told[n.Incident], tale(n))
 	}
 	kinds := map[string]int{}
 	for incident, messages := range told {
