@@ -54,7 +54,7 @@ check: lint check-generated build test ## What CI runs: lint, generated files, b
 lint: deps-lint install-tools ## Run the linters on Go and shell
 	$(BIN)/golangci-lint config verify
 	$(BIN)/golangci-lint run $(PKG)
-	shellcheck .ci/run $(DEV)/*.sh
+	shellcheck .ci/run $(DEV)/*.sh scripts/packaging/*.sh
 	go mod tidy -diff
 
 .PHONY: check-generated
@@ -86,6 +86,21 @@ soak: deps-test install-tools ## Run the long suites whole (chaos, kill, a milli
 fuzz: ## Fuzz every fuzz target for FUZZTIME each (default 30s)
 	$(DEV)/fuzz.sh $(FUZZTIME)
 
+##: ship
+
+.PHONY: package
+package: ## Build dist/*.deb and dist/*.rpm, the same from the same source
+	scripts/packaging/package.sh $(ARGS)
+
+.PHONY: check-package
+check-package: package ## Look at what is in the packages, and at the unit
+	scripts/packaging/test.sh
+
+.PHONY: test-systemd
+test-systemd: ## Boot the package in a container with a real systemd (root, systemd-nspawn, debootstrap)
+	scripts/packaging/package.sh host
+	scripts/packaging/nspawn.sh
+
 ##: change
 
 .PHONY: fmt
@@ -108,4 +123,4 @@ deps-lint deps-test: deps-%:
 
 .PHONY: clean
 clean: ## Remove what make built; tools, and what upkeep keeps in var/, stay
-	rm -rf bin coverage
+	rm -rf bin coverage dist

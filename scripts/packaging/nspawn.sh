@@ -175,9 +175,13 @@ try_reload() {
 	local before
 	before=$(runs often succeeded)
 	until_true "runs go on after a bad reload" 30 at_least often succeeded $((before + 2))
+	degraded() { [[ $(show StatusText) == *degraded* ]]; }
+	until_true "the status says that it is degraded" 60 degraded
 	step "after a bad reload: $(show StatusText)"
 	configuration >"$root/etc/upkeep/upkeep.yaml"
 	inside systemctl reload upkeep
+	well() { ! degraded; }
+	until_true "the status says that all is well again" 60 well
 }
 
 try_crashes() {
@@ -209,7 +213,7 @@ try_upgrade() {
 	[[ $(inside upkeep history --workflow slow -n 1 -o json | grep -c '"attempt": 2') -eq 0 ]] || die "the upgrade interrupted the run"
 
 	step "upgrade by a job of upkeep"
-	sed 's/^CapabilityBoundingSet=~$/&/' scripts/packaging/dropins/package-updates.conf >"$root/etc/systemd/system/upkeep.service.d/package-updates.conf"
+	cat scripts/packaging/dropins/package-updates.conf >"$root/etc/systemd/system/upkeep.service.d/package-updates.conf"
 	inside systemctl daemon-reload
 	inside systemctl restart upkeep
 	until_true "the service is active as root" 30 is ActiveState active
