@@ -177,8 +177,9 @@ type alertContest struct {
 	model  alertModel
 	prefix string
 	began  time.Time
-	// now is the distance from began.
-	now time.Duration
+	// now is the distance from began, calls how many changes were asked for.
+	now   time.Duration
+	calls int
 	// ids are the notices that the ledger handed out or listed.
 	ids   map[*modelNotice]string
 	heard map[string][]string
@@ -257,10 +258,13 @@ func (c *alertContest) change(what string, instance int, n *modelNotice) {
 	s := c.sites[instance]
 	next := c.now + time.Duration(rapid.IntRange(0, 5).Draw(c.t, "next"))*time.Minute
 	before := n.State
+	// The same call again would be a repetition, which is no mistake.
+	c.calls++
+	why := fmt.Sprint("why ", c.calls)
 	err := map[string]func() error{
 		"Sent":   func() error { return s.Sent(s.ctx, id, "ok") },
-		"Retry":  func() error { return s.Retry(s.ctx, id, fmt.Sprint("why ", c.now, next), c.began.Add(next)) },
-		"Bury":   func() error { return s.Bury(s.ctx, id, fmt.Sprint("why ", c.now)) },
+		"Retry":  func() error { return s.Retry(s.ctx, id, why, c.began.Add(next)) },
+		"Bury":   func() error { return s.Bury(s.ctx, id, why) },
 		"Revive": func() error { return s.Revive(s.ctx, id) },
 	}[what]()
 	if what == "Sent" && err == nil && before != runner.NoticeSent && before != runner.NoticeSuperseded {

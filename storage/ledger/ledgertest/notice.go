@@ -64,7 +64,7 @@ func (s *site) told(incident, channel string) map[runner.NoticeAction]string {
 func testOutbox(t *testing.T, dsn secret.String) {
 	s := join(t, dsn, "a", longLease)
 	s.raise(fault("x"))
-	now := time.Now().Add(time.Second)
+	now := time.Now().Add(time.Hour)
 	if taken, next := s.take("nobody", now, 10); len(taken) > 0 || !next.IsZero() {
 		t.Errorf("a channel without notices: %+v, next %s", taken, next)
 	}
@@ -164,7 +164,7 @@ func testOutboxOrder(t *testing.T, dsn secret.String) {
 // of it.
 func testOutboxStates(t *testing.T, dsn secret.String) {
 	s, other := join(t, dsn, "a", longLease), join(t, dsn, "b", longLease)
-	now := time.Now().Add(time.Second)
+	now := time.Now().Add(time.Hour)
 	reach := map[runner.NoticeState]func() string{}
 	count := 0
 	fresh := func() string {
@@ -229,7 +229,7 @@ func testOutboxStates(t *testing.T, dsn secret.String) {
 // its opening stands when it ends.
 func testSupersede(t *testing.T, dsn secret.String) {
 	s := join(t, dsn, "a", longLease)
-	now := time.Now().Add(time.Second)
+	now := time.Now().Add(time.Hour)
 	tests := []struct {
 		name string
 		// before happens to the notice n of the opening, which is due, before
@@ -308,7 +308,7 @@ func tale(n runner.Notice) string {
 func testOutboxDeath(t *testing.T, dsn secret.String) {
 	s, dying := join(t, dsn, "a", longLease), join(t, dsn, "b", longLease)
 	s.must(s.Owe(s.ctx, reminder("ops", "x")))
-	now := time.Now().Add(time.Second)
+	now := time.Now().Add(time.Hour)
 	n := dying.one("ops", now)
 	if taken, _ := s.take("ops", now, 10); len(taken) > 0 {
 		t.Errorf("taken from a living instance: %+v", taken)

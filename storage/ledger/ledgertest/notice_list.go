@@ -54,7 +54,7 @@ func testOwe(t *testing.T, dsn secret.String) {
 
 func testNoticeLists(t *testing.T, dsn secret.String) {
 	s := join(t, dsn, "a", longLease)
-	now := time.Now().Add(time.Second)
+	now := time.Now().Add(time.Hour)
 	for i := range 12 {
 		f := fault(fmt.Sprintf("f-%d", i%5))
 		s.raise(f)

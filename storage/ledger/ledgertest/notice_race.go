@@ -32,7 +32,7 @@ func testOutboxRace(t *testing.T, dsn secret.String) {
 		taking.Go(func() {
 			for done := false; !done; {
 				done = ctx.Err() != nil // one last look after all was owed
-				taken, _, err := s.Take(s.ctx, "ops", time.Now().Add(time.Second), noticeLease, 3)
+				taken, _, err := s.Take(s.ctx, "ops", time.Now().Add(time.Hour), noticeLease, 3)
 				if err != nil {
 					t.Errorf("Take: %v", err)
 					return
@@ -99,7 +99,7 @@ func testRetryRace(t *testing.T, dsn secret.String) {
 		f := fault(fmt.Sprint(i))
 		f.Channels = []string{f.Fingerprint}
 		a.raise(f)
-		n := a.one(f.Fingerprint, time.Now().Add(time.Second))
+		n := a.one(f.Fingerprint, time.Now().Add(time.Hour))
 		var wait sync.WaitGroup
 		wait.Go(func() {
 			err := a.Retry(t.Context(), n.ID, "away", time.Now())
