@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -113,12 +114,9 @@ func (a *app) namesOfRunning(ctx context.Context, reader runner.Reader) string {
 	if err != nil || len(runs) == 0 {
 		return ""
 	}
-	text := ""
+	names := make([]string, len(runs))
 	for i, r := range runs {
-		if i > 0 {
-			text += ", "
-		}
-		text += r.Spec.Workflow
+		names[i] = r.Spec.Workflow
 	}
-	return ": " + text
+	return ": " + strings.Join(names, ", ")
 }

@@ -79,7 +79,8 @@ func (a *app) perform(ctx context.Context, e *service.Engine, show *relay, open 
 	if id, err = ask(ctx, c); err != nil {
 		return "", false, err
 	}
-	defer open(id)()
+	shut := open(id)
+	defer shut()
 	worked := make(chan error, 1)
 	go func() { worked <- e.WorkThrough(context.WithoutCancel(ctx)) }()
 	for asked := 1; ; asked++ {
@@ -108,7 +109,8 @@ func (a *app) follow(ctx context.Context, c *remote, show *relay, open func(runn
 	if id, err = ask(ctx, c); err != nil {
 		return "", false, err
 	}
-	defer open(id)()
+	shut := open(id)
+	defer shut()
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	defer unwatch()
 	watched := make(chan error, 1)
@@ -129,7 +131,9 @@ func (a *app) follow(ctx context.Context, c *remote, show *relay, open func(runn
 			}
 		case 2:
 			unwatch()
-			<-watched
+			if err := <-watched; err != nil {
+				a.log().Debug("stop watching the run", "error", err)
+			}
 			return id, true, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -208,10 +209,10 @@ func listNights(nights []forecast.Night) listing {
 		at := n.At.In(n.Zone).Format("Mon 2006-01-02 15:04 MST")
 		for _, row := range n.Rows {
 			v := nightView{Zone: n.Zone.String(), At: n.At.UTC(), Workflow: row.Workflow, Slots: []time.Time{}, Count: row.Count, Hazards: []string{}}
-			text := ""
+			var clock []string
 			for _, slot := range row.Slots {
 				v.Slots = append(v.Slots, slot.UTC())
-				text += slot.In(n.Zone).Format("15:04 MST") + " "
+				clock = append(clock, slot.In(n.Zone).Format("15:04 MST"))
 			}
 			what := "as usual"
 			for _, h := range row.Hazards {
@@ -219,7 +220,7 @@ func listNights(nights []forecast.Night) listing {
 				what = h.Text
 			}
 			views = append(views, v)
-			l.rows = append(l.rows, []string{at, row.Workflow, text, what})
+			l.rows = append(l.rows, []string{at, row.Workflow, strings.Join(clock, " "), what})
 		}
 	}
 	l.data = views

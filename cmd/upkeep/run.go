@@ -83,14 +83,6 @@ func (f runFlags) request(target string) (api.RunRequest, error) {
 	return r, nil
 }
 
-func jobNames(w *configs.Workflow) []string {
-	names := make([]string, len(w.Jobs))
-	for i, j := range w.Jobs {
-		names[i] = j.Name
-	}
-	return names
-}
-
 func (a *app) run(ctx context.Context, target string, f runFlags) error {
 	request, err := f.request(target)
 	if err != nil {

@@ -74,7 +74,7 @@ func (a *app) serve(ctx context.Context, form logFormat, debug bool) error {
 	}
 	log := serviceLog(a.std.Err, form, debug)
 	for _, w := range cfg.Warnings {
-		log.WarnContext(ctx, "configuration: "+w.Message, "at", fmt.Sprintf("%s:%d", w.File, w.Line), "path", w.Path)
+		log.WarnContext(ctx, "the configuration looks odd", "what", w.Message, "at", fmt.Sprintf("%s:%d", w.File, w.Line), "path", w.Path)
 	}
 	restore := keepRunningWithoutReader()
 	defer restore()

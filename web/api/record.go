@@ -13,15 +13,15 @@ import (
 type RunRecord struct {
 	Run
 
-	Spec       Spec           `json:"spec" doc:"the workflow as it was when the run was recorded"`
-	Host       string         `json:"host" doc:"the node of a workflow that every node runs, else empty"`
-	Only       []string       `json:"only" nullable:"false" doc:"the jobs that were asked for; empty for all"`
-	Asked      runner.State   `json:"asked" doc:"skipped for a slot that was not to run at all, else empty"`
-	Overlap    runner.Overlap `json:"overlap"`
-	Alert      bool           `json:"alert" doc:"its bad end is a fault"`
-	Slots      int64          `json:"slots" doc:"how many slots the run stands for; 0 means one"`
-	LastSlot   *time.Time     `json:"last_slot" doc:"the last of them"`
-	Owner      string         `json:"owner" doc:"the instance that executes or executed it last"`
+	Spec     Spec           `json:"spec" doc:"the workflow as it was when the run was recorded"`
+	Host     string         `json:"host" doc:"the node of a workflow that every node runs, else empty"`
+	Only     []string       `json:"only" nullable:"false" doc:"the jobs that were asked for; empty for all"`
+	Asked    runner.State   `json:"asked" doc:"skipped for a slot that was not to run at all, else empty"`
+	Overlap  runner.Overlap `json:"overlap"`
+	Alert    bool           `json:"alert" doc:"its bad end is a fault"`
+	Slots    int64          `json:"slots" doc:"how many slots the run stands for; 0 means one"`
+	LastSlot *time.Time     `json:"last_slot" doc:"the last of them"`
+	Owner    string         `json:"owner" doc:"the instance that executes or executed it last"`
 }
 
 // Spec is the frozen workflow of a run.

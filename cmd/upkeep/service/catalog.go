@@ -46,7 +46,7 @@ func (c catalog) Plan(ctx context.Context, workflow string, from, until time.Tim
 	cfg := c.e.Config()
 	if workflow != "" {
 		if _, err := cfg.Workflow(workflow); err != nil {
-			return api.Plan{}, api.NewProblem(api.CodeNotFound, jobs.HintOf(err), err.Error())
+			return api.Plan{}, noWorkflow(err)
 		}
 	}
 	f, err := Forecast(ctx, cfg, c.e.ledger, workflow, from, until, limit)
@@ -78,10 +78,16 @@ func Forecast(ctx context.Context, cfg *configs.Config, slots runner.SlotReader,
 	return forecast.Of(in), nil
 }
 
+// delayOf is by how much the starts of a workflow are delayed on this node, as
+// the ticker does it.
+func delayOf(cfg *configs.Config, w *configs.Workflow) time.Duration {
+	return schedule.Jitter(w.Jitter, w.Name, cfg.Node).Truncate(time.Second)
+}
+
 // forecastable is what the forecast needs to know about a workflow.
 func forecastable(cfg *configs.Config, w *configs.Workflow) forecast.Workflow {
 	v := forecast.Workflow{
-		Name: w.Name, Schedule: w.Schedule, Window: w.Window, Delay: schedule.Jitter(w.Jitter, w.Name, cfg.Node),
+		Name: w.Name, Schedule: w.Schedule, Window: w.Window, Delay: delayOf(cfg, w),
 		Overlap: w.Overlap, Timeout: w.Timeout, RunsOn: "any",
 	}
 	switch {

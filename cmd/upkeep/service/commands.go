@@ -171,7 +171,7 @@ func checkPause(cfg *configs.Config, p runner.Pause, now time.Time) error {
 	w, err := cfg.Workflow(p.Workflow)
 	switch {
 	case err != nil:
-		return api.NewProblem(api.CodeNotFound, jobs.HintOf(err), err.Error())
+		return noWorkflow(err)
 	case w.Schedule.IsZero():
 		return api.NewProblem(api.CodeInvalid, "it runs only when somebody asks", fmt.Sprintf("workflow %s has no schedule that could be paused", p.Workflow))
 	case !p.Until.IsZero() && !p.Until.After(now):

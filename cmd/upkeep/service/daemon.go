@@ -118,7 +118,8 @@ func (d *Daemon) run(ctx context.Context) error {
 		return err
 	}
 	if os.Getpid() == 1 {
-		defer jobs.ReapOrphans(d.o.Log)()
+		stopReaping := jobs.ReapOrphans(d.o.Log)
+		defer stopReaping()
 	}
 	// The parts end one after the other: the clock first, the messenger last.
 	clock, stopClock := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -163,7 +164,7 @@ func (d *Daemon) obey(ctx context.Context, all ...*parts) error {
 		case s := <-d.o.Signals:
 			if s == syscall.SIGHUP {
 				// A reload that fails has been logged, recorded and alerted.
-				_ = d.Reload(ctx, "signal HUP") //nolint:errcheck // see above
+				_ = d.Reload(ctx, "signal HUP")
 				continue
 			}
 			d.o.Log.InfoContext(ctx, "upkeep drains and ends", "signal", s.String(), "running", d.queue.Running(), "at_most", d.Config().DrainTimeout)

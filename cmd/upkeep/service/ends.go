@@ -22,6 +22,7 @@ func (l ends) Observe(ctx context.Context, event runner.Event) {
 		level = slog.LevelError
 	case runner.Warned, runner.Canceled:
 		level = slog.LevelWarn
+	default:
 	}
 	facts := []slog.Attr{
 		slog.String("workflow", e.Run.Spec.Workflow), slog.String("state", string(e.Run.State)), slog.String("run", string(e.Run.ID)),

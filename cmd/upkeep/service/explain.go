@@ -9,7 +9,6 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/explain"
-	"github.com/ghosteam/upkeep/runner/schedule"
 	"github.com/ghosteam/upkeep/runner/ticker"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -19,7 +18,7 @@ import (
 func Explain(ctx context.Context, cfg *configs.Config, slots runner.SlotReader, name, date string, now time.Time) (explain.Answer, error) {
 	w, err := cfg.Workflow(name)
 	if err != nil {
-		return explain.Answer{}, api.NewProblem(api.CodeNotFound, jobs.HintOf(err), err.Error())
+		return explain.Answer{}, noWorkflow(err)
 	}
 	from, until, err := explain.ParseDate(date, w.Zone, now)
 	if date == "" {
@@ -31,7 +30,7 @@ func Explain(ctx context.Context, cfg *configs.Config, slots runner.SlotReader, 
 	q := explain.Question{
 		Workflow: explain.Workflow{
 			Name: w.Name, Schedule: w.Schedule, Zone: w.Zone, Policy: w.Policy, Window: w.Window,
-			Delay: schedule.Jitter(w.Jitter, w.Name, cfg.Node), Rule: ticker.RuleOf(w.Schedule),
+			Delay: delayOf(cfg, w), Rule: ticker.RuleOf(w.Schedule),
 		},
 		From: from, Until: until, Now: now, Node: cfg.Node, Keep: w.History.Keep, KeepRuns: w.History.Runs,
 	}

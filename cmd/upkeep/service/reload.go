@@ -28,12 +28,12 @@ type reloads struct {
 	since  time.Time
 }
 
-// degraded returns why the configuration on disk is not in force, and since
-// when.
-func (r *reloads) degraded() (error, time.Time) {
+// degraded returns since when, and why, the configuration on disk is not in
+// force.
+func (r *reloads) degraded() (since time.Time, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.failed, r.since
+	return r.since, r.failed
 }
 
 // status is how the configuration in force came to be.
@@ -61,12 +61,14 @@ func (e *errFixed) Error() string {
 func (d *Daemon) Reload(ctx context.Context, by string) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	defer d.supervisor.reloading()()
+	reloaded := d.supervisor.reloading()
+	defer reloaded()
 	err := d.reload(ctx, by)
 	if err == nil {
-		return nil
+		return d.tellStatus(ctx)
 	}
 	d.reloads.fail(err)
+	err = errors.Join(err, d.tellStatus(ctx))
 	d.o.Log.ErrorContext(ctx, "the configuration could not be reloaded; the old one stays in force", "by", by, "error", err)
 	_, unrecorded := d.ledger.Raise(ctx, d.Config().Alarm().ReloadFailed(firstLine(err), time.Now().UTC()))
 	return errors.Join(err, unrecorded)

@@ -19,7 +19,7 @@ import (
 func Request(cfg *configs.Config, by string, r api.RunRequest, now time.Time) (runner.Request, error) {
 	workflow, err := cfg.Workflow(r.Workflow)
 	if err != nil {
-		return runner.Request{}, api.NewProblem(api.CodeNotFound, cmp.Or(jobs.HintOf(err), "`upkeep list` shows the workflows"), err.Error())
+		return runner.Request{}, noWorkflow(err)
 	}
 	request := runner.Request{
 		Spec: workflow.Spec, Slot: now.UTC(), Trigger: cmp.Or(r.Trigger, runner.ByAPI), DryRun: r.DryRun, By: by,
@@ -41,6 +41,11 @@ func Request(cfg *configs.Config, by string, r api.RunRequest, now time.Time) (r
 		return request, api.NewProblem(api.CodeInvalid, jobs.HintOf(err), err.Error())
 	}
 	return request, nil
+}
+
+// noWorkflow says that the configuration has no workflow of a name.
+func noWorkflow(err error) error {
+	return api.NewProblem(api.CodeNotFound, cmp.Or(jobs.HintOf(err), "`upkeep list` shows the workflows"), err.Error())
 }
 
 // needed are jobs with everything that they need, directly and indirectly, in

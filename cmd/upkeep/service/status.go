@@ -113,7 +113,7 @@ func (f facts) Checks(ctx context.Context) []api.StatusCheck {
 		ticking.Text = "the clock of the schedule stands still"
 	}
 	config := api.StatusCheck{Name: "config", OK: true, Text: "the configuration on disk was in force at the last look"}
-	if err, since := d.reloads.degraded(); err != nil {
+	if since, err := d.reloads.degraded(); err != nil {
 		config.OK, config.Text = false, fmt.Sprintf("the configuration was refused at %s, the one before stays in force: %s", since.Format(time.RFC3339), firstLine(err))
 	}
 	disk := api.StatusCheck{Name: "disk", OK: !d.gate.has(holdSpace), Fatal: true, Text: "there is room beside the ledger"}

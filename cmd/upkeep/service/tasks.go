@@ -131,7 +131,7 @@ func (d *Daemon) tellStatus(context.Context) error {
 	if why := d.gate.why(); len(why) > 0 {
 		fmt.Fprintf(&b, "; nothing new starts: %s", strings.Join(why, ", "))
 	}
-	if err, since := d.reloads.degraded(); err != nil {
+	if since, err := d.reloads.degraded(); err != nil {
 		fmt.Fprintf(&b, "; degraded since %s: %s", since.Format(time.RFC3339), firstLine(err))
 	}
 	d.supervisor.status("%s", b.String())
