@@ -81,5 +81,8 @@ func (a *app) tellPruned(pruned runner.Pruned, dryRun bool) error {
 	for _, name := range slices.Sorted(maps.Keys(pruned.Runs)) {
 		l.rows = append(l.rows, []string{name, strconv.Itoa(pruned.Runs[name])})
 	}
+	if a.format == formatTable && len(l.rows) == 0 {
+		return nil
+	}
 	return a.list(l)
 }

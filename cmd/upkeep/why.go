@@ -60,11 +60,21 @@ func (a *app) why(ctx context.Context, workflow, date string) error {
 // tellWhy is the answer for a person.
 func (a *app) tellWhy(answer explain.Answer) {
 	p := a.painter(a.std.Out)
-	for _, s := range answer.Slots {
-		fmt.Fprintf(a.std.Out, "%s  %s\n", p.bold(s.Local), oneLine(s.Sentence, 0))
+	for rest := answer.Slots; len(rest) > 0; {
+		// Slots in a row of which the same is to be said share a line.
+		s, alike := rest[0], 1
+		for alike < len(rest) && rest[alike].Sentence == s.Sentence && rest[alike].Next == s.Next {
+			alike++
+		}
+		when := p.bold(s.Local)
+		if alike > 1 {
+			when += fmt.Sprintf(" to %s, %d slots", p.bold(rest[alike-1].Local), alike)
+		}
+		fmt.Fprintf(a.std.Out, "%s  %s\n", when, oneLine(s.Sentence, 0))
 		if s.Next != "" {
 			fmt.Fprintf(a.std.Out, "  %s\n", p.faint(s.Next))
 		}
+		rest = rest[alike:]
 	}
 	for _, note := range answer.Notes {
 		fmt.Fprintln(a.std.Out, oneLine(note, 0))
