@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"io"
 	"time"
 )
 
@@ -46,4 +47,58 @@ type Sweeper interface {
 	// Discard removes one of them. It is no error when it is gone already, and
 	// it keeps what has changed since or still has a living writer.
 	Discard(ctx context.Context, u Unfinished) error
+}
+
+// Volumed is implemented by stores whose objects must not be longer than so
+// many bytes. Publication.Stream then makes several objects of a longer stream.
+type Volumed interface {
+	// VolumeBytes returns the length of the longest object, above 0.
+	VolumeBytes() int64
+}
+
+// Ranger is implemented by stores that can read a part of an object.
+type Ranger interface {
+	// GetRange opens length bytes of the object from offset on, anew through
+	// the store, or fewer when the object ends before; ErrNotFound when there
+	// is none. The caller closes the reader.
+	GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
+}
+
+// BulkDeleter is implemented by stores that can delete many objects faster
+// than one after the other.
+type BulkDeleter interface {
+	// DeleteAll removes the objects. It goes on after a failure and returns
+	// all of them joined; each names its key. What is not there is no error.
+	DeleteAll(ctx context.Context, keys []string) error
+}
+
+// Locker is implemented by stores whose objects may be locked against removal.
+type Locker interface {
+	// LockedUntil returns when the lock of an object ends, UTC; the zero time
+	// when it has none. ErrNotFound when there is no such object.
+	LockedUntil(ctx context.Context, key string) (time.Time, error)
+}
+
+// Probe is the outcome of trying one thing that a store needs.
+type Probe struct {
+	// Name says what was tried, such as "put" or "multipart upload".
+	Name string `json:"name"`
+	// Detail says what was seen, such as a version or a difference of clocks.
+	Detail string `json:"detail,omitempty"`
+	// Err is why it does not work; nil when it does. Warn tells that the store
+	// is usable all the same.
+	Err  error `json:"-"`
+	Warn bool  `json:"warn,omitempty"`
+	// Permission is what has to be granted, such as "s3:PutObject"; empty when
+	// the reason is another.
+	Permission string `json:"permission,omitempty"`
+}
+
+// Prober is implemented by stores that can be tried for real.
+type Prober interface {
+	// Probe tries everything that jobs will ask of the store, on objects of
+	// its own which it removes again, and returns the outcomes in the order in
+	// which they were tried. It tries on after a failure where that makes
+	// sense.
+	Probe(ctx context.Context) []Probe
 }

@@ -40,6 +40,9 @@ type PutOptions struct {
 	ContentType string
 	// IfAbsent makes Put fail with ErrExists instead of replacing an object.
 	IfAbsent bool
+	// Passing says that the object will soon be replaced or deleted, so that a
+	// store which can lock objects leaves this one alone.
+	Passing bool
 }
 
 // Store keeps objects by key. Every method may be called from several
