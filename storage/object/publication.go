@@ -70,7 +70,7 @@ func putMarker(ctx context.Context, store Store, m Manifest, removing bool) erro
 	if err != nil {
 		return err
 	}
-	_, err = store.Put(ctx, m.dir()+"/"+markerName, bytes.NewReader(text), PutOptions{ContentType: "application/json"})
+	_, err = store.Put(ctx, m.dir()+"/"+markerName, bytes.NewReader(text), PutOptions{ContentType: "application/json", Passing: true})
 	return err
 }
 
@@ -186,10 +186,14 @@ func (p *Publication) Abort(ctx context.Context) error {
 
 // Remove deletes an artifact. It marks it first and deletes the manifest
 // second, so that it stops to exist at one instant, and what a crash leaves is
-// swept.
+// swept. The error is a *LockedError, and nothing has changed, when the store
+// has locked any of it.
 func (a *Artifact) Remove(ctx context.Context) error {
 	if a.store == nil {
 		return fmt.Errorf("remove %s: its manifest could not be read, so it is not provably ours", a.Info.Key)
+	}
+	if err := a.unlocked(ctx); err != nil {
+		return fmt.Errorf("remove artifact %s: %w", a.Manifest.ID, err)
 	}
 	if err := putMarker(ctx, a.store, a.Manifest, true); err != nil {
 		return fmt.Errorf("remove artifact %s: %w", a.Manifest.ID, err)
@@ -199,6 +203,34 @@ func (a *Artifact) Remove(ctx context.Context) error {
 	}
 	if err := removeDir(ctx, a.store, a.Dir()); err != nil {
 		return &LeftoverError{Key: a.Dir(), Err: err}
+	}
+	return nil
+}
+
+// unlocked returns a *LockedError when an object of the artifact is locked
+// against removal.
+func (a *Artifact) unlocked(ctx context.Context) error {
+	locker, ok := a.store.(Locker)
+	if !ok {
+		return nil
+	}
+	keys := []string{a.Info.Key}
+	for part := range a.Manifest.parts() {
+		keys = append(keys, a.key(part.Name))
+	}
+	now := time.Now()
+	var last time.Time
+	for _, key := range keys {
+		until, err := locker.LockedUntil(ctx, key)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if until.After(last) {
+			last = until
+		}
+	}
+	if last.After(now) {
+		return &LockedError{Key: a.Dir(), Until: last}
 	}
 	return nil
 }
@@ -215,9 +247,24 @@ func removeDir(ctx context.Context, store Store, dir string) error {
 			keys = append(keys, info.Key)
 		}
 	}
-	for _, key := range append(keys, dir+"/"+markerName) {
+	if err := deleteAll(ctx, store, keys); err != nil {
+		return fmt.Errorf("clear away %s: %w", dir, err)
+	}
+	marker := dir + "/" + markerName
+	if err := store.Delete(ctx, marker); err != nil {
+		return fmt.Errorf("clear away %s: %w", marker, err)
+	}
+	return nil
+}
+
+// deleteAll deletes objects in the fastest way that the store knows.
+func deleteAll(ctx context.Context, store Store, keys []string) error {
+	if bulk, ok := store.(BulkDeleter); ok && len(keys) > 1 {
+		return bulk.DeleteAll(ctx, keys)
+	}
+	for _, key := range keys {
 		if err := store.Delete(ctx, key); err != nil {
-			return fmt.Errorf("clear away %s: %w", key, err)
+			return err
 		}
 	}
 	return nil

@@ -181,8 +181,19 @@ type target struct {
 	store store
 	pub   *object.Publication
 
-	mu  sync.Mutex
-	err error
+	mu    sync.Mutex
+	err   error
+	parts map[string][]object.Part // by the name of their stream
+}
+
+// keep notes the parts that the store made of a stream.
+func (t *target) keep(stream string, parts []object.Part) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.parts == nil {
+		t.parts = map[string][]object.Part{}
+	}
+	t.parts[stream] = parts
 }
 
 // fail notes the first reason why the store gets no copy.
@@ -216,12 +227,12 @@ func (p *Publisher) publish(ctx context.Context, env *jobs.Env, work Work, out *
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("describe the artifact: %w", err), p.abort(ctx, targets))
 	}
-	content := object.Content{Streams: w.streams, Details: details, Suspect: note.Suspect}
 	var copies []Copy
 	var errs []error
 	for _, t := range targets {
 		err := t.failed()
 		if err == nil {
+			content := object.Content{Streams: w.streamsOf(t), Details: details, Suspect: note.Suspect}
 			var c Copy
 			c, err = p.commit(ctx, t, content, work.Prove)
 			if left, ok := errors.AsType[*object.LeftoverError](err); ok {

@@ -130,6 +130,10 @@ func (p *Publisher) remove(ctx context.Context, env *jobs.Env, s store, plan ret
 		what := fmt.Sprintf("remove artifact %s from store %s (%s, made %s: %s)", d.Item.ID, s.name, Bytes(stored),
 			humanize.Time(d.Item.Time), strings.Join(d.Reasons, ", "))
 		err := env.Effect(ctx, what, a.Remove)
+		if locked, ok := errors.AsType[*object.LockedError](err); ok {
+			env.Printf("store %s: %v; it stays", s.name, locked)
+			continue
+		}
 		left, ok := errors.AsType[*object.LeftoverError](err)
 		if ok {
 			env.Printf("store %s: %v; it will be swept later", s.name, left)

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/ghosteam/upkeep/jobs/internal/frame"
@@ -76,12 +77,13 @@ func (s *Stream) Close() error {
 		s.fan.close(err)
 		return err
 	}
-	stored := s.fan.close(nil)
+	s.fan.close(nil)
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	entry := &s.w.streams[s.at]
-	entry.Plain = object.Digest{Bytes: s.bytes, SHA256: hex.EncodeToString(s.plain.Sum(nil))}
-	entry.Parts = []object.Part{{Name: s.part, Digest: stored}}
+	s.w.streams[s.at].Plain = object.Digest{Bytes: s.bytes, SHA256: hex.EncodeToString(s.plain.Sum(nil))}
+	for _, l := range s.fan.lines {
+		l.target.keep(s.name, l.parts)
+	}
 	return allFailed(s.w.targets)
 }
 
@@ -123,20 +125,29 @@ func allFailed(targets []*target) error {
 	return errors.Join(errs...)
 }
 
-// fan hands what is written to one part in every store that still works.
+// streamsOf returns the streams with the parts that a store made of them, which
+// differ between stores that bound the length of an object and others.
+func (w *Writer) streamsOf(t *target) []object.Stream {
+	out := slices.Clone(w.streams)
+	for i := range out {
+		out[i].Parts = t.parts[out[i].Name]
+	}
+	return out
+}
+
+// fan hands what is written to one stream in every store that still works.
 type fan struct {
 	targets []*target
-	stored  hash.Hash
 	bytes   int64
 	lines   []*line
 }
 
-// line is the way of one part into one store.
+// line is the way of one stream into one store.
 type line struct {
 	target *target
 	pipe   *io.PipeWriter
 	done   chan struct{}
-	info   object.Info
+	parts  []object.Part
 	err    error
 }
 
@@ -144,7 +155,7 @@ type line struct {
 var errRefused = errors.New("the store stopped reading before the end")
 
 func newFan(ctx context.Context, targets []*target, part string) *fan {
-	f := &fan{targets: targets, stored: sha256.New()}
+	f := &fan{targets: targets}
 	for _, t := range targets {
 		if t.failed() != nil {
 			continue
@@ -154,7 +165,7 @@ func newFan(ctx context.Context, targets []*target, part string) *fan {
 		f.lines = append(f.lines, l)
 		go func() {
 			defer close(l.done)
-			l.info, l.err = l.target.pub.Part(ctx, part, r)
+			l.parts, l.err = l.target.pub.Stream(ctx, part, r)
 			// Whoever writes must never wait for a store that has ended.
 			_ = r.CloseWithError(errRefused) // always nil
 		}()
@@ -177,7 +188,6 @@ func (f *fan) Write(p []byte) (int, error) {
 			}
 		})
 	}
-	f.stored.Write(p)
 	f.bytes += int64(len(p))
 	wg.Wait()
 	if err := allFailed(f.targets); err != nil {
@@ -193,20 +203,22 @@ func (f *fan) cut(cause error) {
 	}
 }
 
-// close ends the parts, with an error when cause is not nil, waits for the
-// stores and compares what each says it holds with what was written.
-func (f *fan) close(cause error) object.Digest {
+// close ends the stream, with an error when cause is not nil, waits for the
+// stores and compares how much each took with what was written.
+func (f *fan) close(cause error) {
 	f.cut(cause)
-	want := object.Digest{Bytes: f.bytes, SHA256: hex.EncodeToString(f.stored.Sum(nil))}
 	for _, l := range f.lines {
 		<-l.done
-		switch {
-		case l.err != nil:
+		if l.err != nil {
 			l.target.fail(l.err)
-		case l.info.Bytes != want.Bytes || l.info.SHA256 != "" && l.info.SHA256 != want.SHA256:
-			l.target.fail(fmt.Errorf("%w: it says it holds %d bytes of %s, but %d were written",
-				object.ErrDamaged, l.info.Bytes, l.info.Key, want.Bytes))
+			continue
+		}
+		var took int64
+		for _, part := range l.parts {
+			took += part.Bytes
+		}
+		if took != f.bytes {
+			l.target.fail(fmt.Errorf("%w: it took %d bytes, but %d were written", object.ErrDamaged, took, f.bytes))
 		}
 	}
-	return want
 }

@@ -49,7 +49,7 @@ func (s *Store) delete(ctx context.Context, key string) error {
 	}
 	if errors.Is(err, object.ErrDenied) {
 		// A lock that the bucket sets by itself looks like a missing permission.
-		if until, lockErr := s.LockedUntil(ctx, key); lockErr == nil && until.After(time.Now()) {
+		if until, lockErr := s.lockedUntil(ctx, key); lockErr == nil && until.After(time.Now()) {
 			return &object.LockedError{Key: key, Until: until}
 		}
 	}
@@ -59,9 +59,6 @@ func (s *Store) delete(ctx context.Context, key string) error {
 // unlocked returns an *object.LockedError when an object that we may have
 // locked is. A bucket with versions would only hide it.
 func (s *Store) unlocked(ctx context.Context, key string) error {
-	if s.options.ObjectLock.Mode == "" {
-		return nil
-	}
 	until, err := s.LockedUntil(ctx, key)
 	if errors.Is(err, object.ErrNotFound) {
 		return nil
@@ -72,8 +69,16 @@ func (s *Store) unlocked(ctx context.Context, key string) error {
 	return err
 }
 
-// LockedUntil implements object.Locker.
+// LockedUntil implements object.Locker. Only a store that locks what it stores
+// asks; who made a bucket that locks by itself hears of it from Delete.
 func (s *Store) LockedUntil(ctx context.Context, key string) (time.Time, error) {
+	if s.options.ObjectLock.Mode == "" {
+		return time.Time{}, nil
+	}
+	return s.lockedUntil(ctx, key)
+}
+
+func (s *Store) lockedUntil(ctx context.Context, key string) (time.Time, error) {
 	head, err := s.head(ctx, key)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look for the lock of %s in store %s: %w", key, s.name, err)
