@@ -78,27 +78,3 @@ type Locker interface {
 	// when it has none. ErrNotFound when there is no such object.
 	LockedUntil(ctx context.Context, key string) (time.Time, error)
 }
-
-// Probe is the outcome of trying one thing that a store needs.
-type Probe struct {
-	// Name says what was tried, such as "put" or "multipart upload".
-	Name string `json:"name"`
-	// Detail says what was seen, such as a version or a difference of clocks.
-	Detail string `json:"detail,omitempty"`
-	// Err is why it does not work; nil when it does. Warn tells that the store
-	// is usable all the same.
-	Err  error `json:"-"`
-	Warn bool  `json:"warn,omitempty"`
-	// Permission is what has to be granted, such as "s3:PutObject"; empty when
-	// the reason is another.
-	Permission string `json:"permission,omitempty"`
-}
-
-// Prober is implemented by stores that can be tried for real.
-type Prober interface {
-	// Probe tries everything that jobs will ask of the store, on objects of
-	// its own which it removes again, and returns the outcomes in the order in
-	// which they were tried. It tries on after a failure where that makes
-	// sense.
-	Probe(ctx context.Context) []Probe
-}

@@ -58,6 +58,7 @@ var (
 	_ object.Spacious = (*Store)(nil)
 	_ object.Housed   = (*Store)(nil)
 	_ object.Sweeper  = (*Store)(nil)
+	_ object.Prober   = (*Store)(nil)
 )
 
 // Open returns the store of that configured name. It does not touch the file

@@ -51,6 +51,9 @@ func (f *failure) Unwrap() []error {
 // Hint says what to do.
 func (f *failure) Hint() string { return f.hint }
 
+// Permission returns the IAM action that was refused; see object.Try.
+func (f *failure) Permission() string { return f.permission }
+
 // call is a request by the permission that it needs.
 type call struct {
 	permission string
@@ -62,14 +65,14 @@ type call struct {
 // The requests we make, by IAM action:
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 var (
-	callPut       = call{permission: "s3:PutObject"}
-	callGet       = call{permission: "s3:GetObject", key: true}
-	callList      = call{permission: "s3:ListBucket"}
-	callDelete    = call{permission: "s3:DeleteObject", key: true}
-	callAbort     = call{permission: "s3:AbortMultipartUpload", key: true}
-	callParts     = call{permission: "s3:ListMultipartUploadParts", key: true}
-	callUploads   = call{permission: "s3:ListBucketMultipartUploads"}
-	callRetention = call{permission: "s3:GetObjectRetention", key: true}
+	callPut     = call{permission: "s3:PutObject"}
+	callGet     = call{permission: "s3:GetObject", key: true}
+	callList    = call{permission: "s3:ListBucket"}
+	callDelete  = call{permission: "s3:DeleteObject", key: true}
+	callAbort   = call{permission: "s3:AbortMultipartUpload", key: true}
+	callParts   = call{permission: "s3:ListMultipartUploadParts", key: true}
+	callUploads = call{permission: "s3:ListBucketMultipartUploads"}
+	callLock    = call{permission: "s3:GetBucketObjectLockConfiguration"}
 )
 
 func codeOf(err error) string {

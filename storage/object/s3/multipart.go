@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -194,10 +193,10 @@ func (u *upload) part(ctx context.Context, id string, number int, body []byte) (
 		return types.CompletedPart{}, err
 	}
 	sums := s.sums(body)
-	out, err := client.UploadPart(v4.SetPayloadHash(ctx, sums.sha256), &s3.UploadPartInput{
+	out, err := client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &s.options.Bucket, Key: u.full, UploadId: &id, PartNumber: aws.Int32(int32(number)), //nolint:gosec // at most 10,000
 		Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))), ContentMD5: sums.md5, ChecksumCRC32C: sums.crc32c,
-	})
+	}, signed(sums.sha256))
 	if err != nil {
 		return types.CompletedPart{}, s.explain(ctx, callPut, err)
 	}

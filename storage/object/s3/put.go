@@ -21,6 +21,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/middleware"
@@ -213,6 +214,17 @@ func (s *Store) sums(p []byte) sums {
 	return out
 }
 
+// signed gives the hash of the body to the signature, which would compute it
+// once more.
+func signed(hash string) func(*s3.Options) {
+	return s3.WithAPIOptions(func(stack *middleware.Stack) error {
+		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("UpkeepPayloadHash",
+			func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+				return next.HandleFinalize(v4.SetPayloadHash(ctx, hash), in)
+			}), (&v4.ComputePayloadSHA256{}).ID(), middleware.Before)
+	})
+}
+
 // single stores the whole object with one request.
 func (u *upload) single(ctx context.Context, body []byte) (time.Time, error) {
 	s := u.store
@@ -233,11 +245,11 @@ func (u *upload) single(ctx context.Context, body []byte) (time.Time, error) {
 	if until := u.lockUntil(); !until.IsZero() {
 		in.ObjectLockMode, in.ObjectLockRetainUntilDate = types.ObjectLockMode(strings.ToUpper(s.options.ObjectLock.Mode)), &until
 	}
-	out, err := client.PutObject(ctx, in)
+	out, err := client.PutObject(ctx, in, signed(sums.sha256))
 	if u.forgetCondition(err) {
 		in.IfNoneMatch = nil
 		in.Body = bytes.NewReader(body)
-		out, err = client.PutObject(ctx, in)
+		out, err = client.PutObject(ctx, in, signed(sums.sha256))
 	}
 	if err != nil {
 		return u.settle(ctx, s.explain(ctx, callPut, err))
