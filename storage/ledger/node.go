@@ -14,6 +14,10 @@ import (
 // forgetNodes is how long a node that died stays on the list for people.
 const forgetNodes = 24 * time.Hour
 
+// clockResolution is what the clock of a database may lag behind: SQLite's
+// counts milliseconds, so a lease may end by so much earlier than asked for.
+const clockResolution = time.Millisecond
+
 // Node is one instance that executes runs, or did until it died.
 type Node struct {
 	// Instance is its identity as an owner, Name the node's name.
@@ -122,7 +126,7 @@ func (l *Ledger) Register(ctx context.Context) error {
 	if l.owner != owner {
 		clear(l.claims)
 	}
-	l.owner, l.registered, l.renewed = owner, true, began
+	l.owner, l.registered, l.renewed = owner, true, began.Add(-clockResolution)
 	return nil
 }
 
@@ -204,7 +208,7 @@ func (l *Ledger) Heartbeat(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.renewed = began
+	l.renewed = began.Add(-clockResolution)
 	return nil
 }
 

@@ -33,6 +33,8 @@ type Reader struct {
 type Ledger struct {
 	*Reader
 	write *sql.DB
+	// group is how SQLite is written; nil for PostgreSQL.
+	group *group
 	o     Options
 	lock  *lockFile
 	codec *compressor

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -77,11 +76,12 @@ func (l *Ledger) openSQLite(ctx context.Context, path string) error {
 		return fmt.Errorf("create the ledger: %w", err)
 	}
 	d := sqliteDialect(path)
-	l.write, err = sql.Open("sqlite", sqliteURI(path, "rw", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)", maxIdleWAL))
+	l.write, err = openPrepared(sqliteURI(path, "rw", "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)", maxIdleWAL))
 	if err != nil {
 		return fmt.Errorf("open the ledger %s: %w", path, err)
 	}
 	l.write.SetMaxOpenConns(1)
+	l.group = &group{db: l.write, d: d}
 	if err := l.setUpSQLite(ctx, d, path); err != nil {
 		return fmt.Errorf("open the ledger %s: %w", path, diagnoseSQLite(err, path, unix.R_OK|unix.W_OK))
 	}
@@ -223,7 +223,7 @@ func openSQLiteReader(ctx context.Context, path string, o Options) (*Reader, err
 }
 
 func connectSQLiteReader(path string, d *dialect, o Options, extra string) (*Reader, error) {
-	db, err := sql.Open("sqlite", sqliteURI(path, "ro", "query_only(ON)", "temp_store(MEMORY)")+extra)
+	db, err := openPrepared(sqliteURI(path, "ro", "query_only(ON)", "temp_store(MEMORY)") + extra)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,11 @@ var errSlowCommit = fmt.Errorf("%w: the commit was not confirmed within %s", run
 func (l *Ledger) transact(ctx context.Context, what string, do func(context.Context, session) error) error {
 	var err error
 	for range maxTries {
-		err = l.transactOnce(ctx, do)
+		if l.group != nil {
+			err = l.transactTogether(ctx, do)
+		} else {
+			err = l.transactAlone(ctx, do)
+		}
 		if err == nil || !l.d.conflict(err) {
 			break
 		}
@@ -38,7 +42,19 @@ func (l *Ledger) transact(ctx context.Context, what string, do func(context.Cont
 	return l.explain(ctx, what, err)
 }
 
-func (l *Ledger) transactOnce(ctx context.Context, do func(context.Context, session) error) (err error) {
+func (l *Ledger) transactTogether(ctx context.Context, do func(context.Context, session) error) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	owes, err := l.group.transact(ctx, do)
+	// Also when the outcome is not known: looking in vain does no harm.
+	if owes {
+		l.wake()
+	}
+	return err
+}
+
+func (l *Ledger) transactAlone(ctx context.Context, do func(context.Context, session) error) (err error) {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
