@@ -234,3 +234,11 @@ func (h *house) sqlite(t *testing.T, statement string) {
 		t.Fatal(err)
 	}
 }
+
+// everySlotOnce fails unless each multiple of an interval that the calendar of a
+// workflow has come past has exactly one row.
+func (h *house) everySlotOnce(t *testing.T, workflow string, every time.Duration) {
+	t.Helper()
+	s := soak{dir: h.dir, tick: map[string]time.Duration{workflow: every}}
+	s.everySlotOnce(t, s.reader(t))
+}

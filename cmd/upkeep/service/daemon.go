@@ -83,7 +83,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
 			{Name: "memory", Every: time.Hour, First: settleFor, Do: giveBack},
-			{Name: "status", Every: statusEvery, Do: d.tellStatus},
+			{Name: "status", Every: statusEvery, First: statusFirst, Do: d.tellStatus},
 		},
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -13,6 +14,8 @@ import (
 // by sd_notify(3), or nobody.
 type supervisor struct {
 	log *slog.Logger
+
+	mu sync.Mutex
 	// last is the status line that was told last.
 	last string
 }
@@ -28,6 +31,8 @@ func (s *supervisor) ready() { s.tell(daemon.SdNotifyReady) }
 
 // status tells one line for people, if it is a new one.
 func (s *supervisor) status(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if line := fmt.Sprintf(format, args...); line != s.last {
 		s.last = line
 		s.tell("STATUS=" + line)

@@ -26,6 +26,9 @@ const (
 	settleFor = 3 * time.Second
 	// statusEvery is how often the service supervisor gets a new status line.
 	statusEvery = 30 * time.Second
+	// statusFirst is how long after the start it gets the first: then the clock
+	// knows what comes next.
+	statusFirst = time.Second
 	// remindEvery is how often somebody is reminded of a pause.
 	remindEvery = 7 * 24 * time.Hour
 )
