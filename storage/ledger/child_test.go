@@ -125,7 +125,7 @@ func childMain(text string) int {
 	err := json.Unmarshal([]byte(text), &o)
 	if err == nil {
 		err = map[string]func(context.Context, order) error{
-			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "full": childFull, "read": childRead, "sleeper": childSleeper, "decide": childDecide,
+			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "crowd": childCrowd, "full": childFull, "read": childRead, "sleeper": childSleeper, "decide": childDecide,
 			"alarm": childAlarm(false), "alarm at once": childAlarm(true), "sender": childSender,
 		}[o.Role](context.Background(), o)
 	}
@@ -251,6 +251,29 @@ func childTraffic(ctx context.Context, o order) error {
 		say("%d", n)
 		step.Ended = []runner.End{{Attempt: trafficEnd(next), Output: trafficOutput(n)}}
 	}
+}
+
+// childCrowd records runs from many goroutines at once and tells the parent
+// every one that it believes to be durable.
+func childCrowd(ctx context.Context, o order) error {
+	l, err := ledger.Open(ctx, ledger.Options{DSN: secret.New(o.DSN), Exclusive: true})
+	if err != nil {
+		return err
+	}
+	failed := make(chan error)
+	for writer := range crowdWriters {
+		go func() {
+			for slot := time.Now(); ; slot = slot.Add(time.Second) {
+				answers, err := l.Submit(ctx, ledgertest.Request("crowd", slot.Add(time.Duration(writer)*time.Microsecond)))
+				if err != nil {
+					failed <- err
+					return
+				}
+				say("%s", answers[0].Run)
+			}
+		}()
+	}
+	return <-failed
 }
 
 // childFull writes until a write fails because its file may grow no further,

@@ -78,6 +78,58 @@ func TestSQLite_Kill(t *testing.T) {
 	}
 }
 
+// crowdWriters is how many goroutines write in the process that
+// TestSQLite_KillCrowd kills.
+const crowdWriters = 40
+
+// TestSQLite_KillCrowd kills a process whose writers share commits: what any of
+// them confirmed is there.
+func TestSQLite_KillCrowd(t *testing.T) {
+	t.Parallel()
+	rounds := 6
+	if os.Getenv("UPKEEP_SOAK") != "" {
+		rounds = 200
+	}
+	dsn := ledgertest.SQLite(t)
+	l := ledgertest.Open(t, dsn, nil)
+	confirmed, unconfirmed := map[string]bool{}, 0
+	for round := range rounds {
+		c := startChild(t, order{Role: "crowd", DSN: dsn.Reveal()})
+		for range 1 + rand.IntN(10*crowdWriters) {
+			confirmed[c.line()] = true
+		}
+		c.kill()
+		for c.stdout.Scan() {
+			confirmed[c.stdout.Text()] = true
+		}
+		found := map[string]bool{}
+		rows, err := l.Database().Query("SELECT id FROM runs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				t.Fatal(err)
+			}
+			found[id] = true
+		}
+		if err := errors.Join(rows.Err(), rows.Close(), checkIntegrity(l)); err != nil {
+			t.Fatal(err)
+		}
+		for id := range confirmed {
+			if !found[id] {
+				t.Errorf("after kill %d: run %q was confirmed and is gone", round+1, id)
+			}
+		}
+		unconfirmed = len(found) - len(confirmed)
+	}
+	t.Logf("%d kills, %d runs confirmed, %d more on record", rounds, len(confirmed), unconfirmed)
+	if len(confirmed) < rounds {
+		t.Errorf("only %d runs were confirmed: the kills hit nothing", len(confirmed))
+	}
+}
+
 // checkSteps returns how many attempts are on record after it has looked that
 // each is complete and that none which was confirmed is missing.
 func checkSteps(t *testing.T, l *ledger.Ledger, id runner.RunID, confirmed int) int {
