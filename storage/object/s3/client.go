@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,10 +54,21 @@ func (s *Store) connect(ctx context.Context) (*s3.Client, error) {
 		}
 	}
 	if region == "" {
-		region = s.profile.region
+		region = cmp.Or(s.profile.region, regionIn(s.options.Endpoint, s.profile.endpoint), "us-east-1")
 	}
 	s.client = s3.New(s.clientOptions(region, provider))
 	return s.client, nil
+}
+
+// regionIn returns the region that an endpoint of a profile's form names.
+func regionIn(endpoint, form string) string {
+	before, after, ok := strings.Cut(form, "%s")
+	region, ok1 := strings.CutPrefix(strings.TrimSuffix(endpoint, "/"), before)
+	region, ok2 := strings.CutSuffix(region, after)
+	if !ok || !ok1 || !ok2 || !regionPattern.MatchString(region) {
+		return ""
+	}
+	return region
 }
 
 func (s *Store) clientOptions(region string, provider aws.CredentialsProvider) s3.Options {

@@ -35,8 +35,12 @@ type note struct {
 	Key string `json:"key"`
 	// Upload is the id of the upload; empty as long as it is not known.
 	Upload string `json:"upload,omitempty"`
-	// Since is when it was written, UTC, by the clock of who wrote it.
+	// Since is when it was written, UTC, by the clock of who wrote it; it is
+	// there for people.
 	Since time.Time `json:"since"`
+
+	// written is the same by the server's clock.
+	written time.Time
 }
 
 func (s *Store) noteKey(token string) *string { return aws.String(s.prefix + notes + token + ".json") }
@@ -44,36 +48,41 @@ func (s *Store) noteKey(token string) *string { return aws.String(s.prefix + not
 // announce writes a note before an upload begins.
 func (s *Store) announce(ctx context.Context, key string) (note, error) {
 	n := note{Token: strings.ToLower(rand.Text()[:16]), Key: s.prefix + key, Since: time.Now().UTC()}
-	if err := s.writeNote(ctx, n); err != nil {
+	written, err := s.writeNote(ctx, n)
+	if err != nil {
 		return note{}, fmt.Errorf("note an upload: %w", err)
 	}
+	n.written = written
 	return n, nil
 }
 
 // record adds the id of the upload to its note.
 func (s *Store) record(ctx context.Context, n note, id string) error {
 	n.Upload = id
-	if err := s.writeNote(ctx, n); err != nil {
+	if _, err := s.writeNote(ctx, n); err != nil {
 		return fmt.Errorf("note the id of an upload: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) writeNote(ctx context.Context, n note) error {
+func (s *Store) writeNote(ctx context.Context, n note) (time.Time, error) {
 	text, err := json.Marshal(n)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	client, err := s.connect(ctx)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	sums := s.sums(text)
-	_, err = client.PutObject(ctx, &s3.PutObjectInput{
+	out, err := client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.options.Bucket, Key: s.noteKey(n.Token), Body: bytes.NewReader(text), ContentLength: aws.Int64(int64(len(text))),
 		ContentMD5: sums.md5, ChecksumCRC32C: sums.crc32c, ContentType: aws.String("application/json"),
 	})
-	return s.explain(ctx, callPut, err)
+	if err != nil {
+		return time.Time{}, s.explain(ctx, callPut, err)
+	}
+	return serverTime(out.ResultMetadata), nil
 }
 
 // forget removes a note.
@@ -107,6 +116,7 @@ func (s *Store) readNote(ctx context.Context, token string) (n note, ok bool, er
 	if err := json.Unmarshal(text, &n); err != nil || n.Token != token {
 		return note{}, false, nil
 	}
+	n.written = aws.ToTime(out.LastModified)
 	key, below := strings.CutPrefix(n.Key, s.prefix)
 	return n, below && object.CheckKey(key) == nil, nil
 }
@@ -141,17 +151,20 @@ func (s *Store) abort(ctx context.Context, full, id string) error {
 	return errors.New("the server still knows the upload after five aborts")
 }
 
+// creation is how far, by the server's clock, the creation of an upload may lie
+// from its note; servers round, and an attempt may hang.
+const creation = 15 * time.Minute
+
 // abortEmpty ends the uploads that a note without an id may be about: to
-// exactly its key, begun since the note, and without a part, because the id is
-// noted before the first part.
+// exactly its key, begun when the note was written, and without a part, because
+// the id is noted before the first part.
 func (s *Store) abortEmpty(ctx context.Context, full string, n note) error {
 	uploads, err := s.uploads(ctx, full)
 	if err != nil {
 		return err
 	}
 	for _, u := range uploads {
-		// Clocks differ, and servers round.
-		if aws.ToString(u.Key) != full || aws.ToTime(u.Initiated).Before(n.Since.Add(-15*time.Minute)) {
+		if aws.ToString(u.Key) != full || aws.ToTime(u.Initiated).Sub(n.written).Abs() > creation {
 			continue
 		}
 		id := aws.ToString(u.UploadId)

@@ -2,6 +2,7 @@ package s3_test
 
 import (
 	"crypto/rand"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -32,7 +33,8 @@ func env(t testing.TB, name string) string {
 func raw(t testing.TB) *sdk.Client {
 	t.Helper()
 	return sdk.New(sdk.Options{
-		Region: "us-east-1", UsePathStyle: true, BaseEndpoint: aws.String(env(t, "UPKEEP_TEST_S3_ENDPOINT")),
+		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		Region:     "us-east-1", UsePathStyle: true, BaseEndpoint: aws.String(env(t, "UPKEEP_TEST_S3_ENDPOINT")),
 		Credentials: credentials.NewStaticCredentialsProvider(env(t, "UPKEEP_TEST_S3_ACCESS_KEY"), env(t, "UPKEEP_TEST_S3_SECRET_KEY"), ""),
 	})
 }
