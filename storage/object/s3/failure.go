@@ -115,7 +115,7 @@ func (s *Store) explain(ctx context.Context, c call, err error) error {
 	switch {
 	case code == "NoSuchBucket":
 		f.is, f.hint = object.ErrWrongPlace, fmt.Sprintf("make the bucket %s, or write the name, region and endpoint of the one that exists", s.options.Bucket)
-	case status == http.StatusNotFound && c.key, code == "NoSuchKey", code == "NoSuchUpload":
+	case code == "NoSuchKey", code == "NoSuchUpload", status == http.StatusNotFound && c.key && (code == "NotFound" || code == "NoSuchVersion"):
 		f.is = object.ErrNotFound
 	case status == http.StatusPreconditionFailed:
 		f.is = object.ErrExists
@@ -135,7 +135,7 @@ func (s *Store) classify(f *failure, c call, err error) {
 		if region != "" {
 			f.hint = "the bucket is in another region: write region: " + region
 		}
-	case f.status == http.StatusUnauthorized || f.status == http.StatusForbidden || f.code == "InvalidToken" || f.code == "ExpiredToken":
+	case f.status == http.StatusUnauthorized || f.status == http.StatusForbidden || badCredentials(f.code):
 		f.is, f.permission, f.hint = object.ErrDenied, c.permission, s.deniedHint(f.code, c)
 	case f.status == http.StatusTooManyRequests || f.status >= 500 && f.status != http.StatusNotImplemented || f.code == "SlowDown":
 		f.is, f.hint = object.ErrThrottled, fmt.Sprintf("it was asked %d times; try again later, or lower parallel:", s.options.Attempts)
@@ -144,10 +144,19 @@ func (s *Store) classify(f *failure, c call, err error) {
 	}
 }
 
-func (s *Store) deniedHint(code string, c call) string {
-	from := s.credentialSource()
+// badCredentials tells whether a code is about who asks and not about what is
+// asked. XAdminUserNotFound is versitygw's, with status 404.
+func badCredentials(code string) bool {
 	switch code {
 	case "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "TokenRefreshRequired", "ExpiredTokenException":
+		return true
+	}
+	return false
+}
+
+func (s *Store) deniedHint(code string, c call) string {
+	from := s.credentialSource()
+	if badCredentials(code) {
 		return "the server does not accept the credentials from " + cmp.Or(from, "the configuration") + ": give valid ones to store " + s.name
 	}
 	what := fmt.Sprintf("allow %s for bucket %s", c.permission, s.options.Bucket)

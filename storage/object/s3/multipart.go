@@ -95,12 +95,18 @@ func (u *upload) create(ctx context.Context) (string, error) {
 	return id, nil
 }
 
+// landing is how long parts under way may go on after a failure or a cancel.
+// A request that is cut while its server works may leave a part behind that
+// comes after the abort, and some servers then never find it again.
+const landing = 2 * time.Second
+
 // sender sends the parts of one upload, several at once.
 type sender struct {
 	upload *upload
 	id     string
-	ctx    context.Context
+	ctx    context.Context // ends with the caller's, or when a part fails
 	cancel context.CancelCauseFunc
+	wire   context.Context // of the requests; ends a little later
 	slots  chan struct{}
 	wg     sync.WaitGroup
 
@@ -115,6 +121,14 @@ func (u *upload) parts(ctx context.Context, id string, first, second *part, from
 	s := &sender{upload: u, id: id, slots: make(chan struct{}, u.store.options.Parallel)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
+	wire, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	s.wire = wire
+	stop := context.AfterFunc(s.ctx, func() {
+		timer := time.AfterFunc(landing, func() { cut(context.Cause(s.ctx)) })
+		context.AfterFunc(wire, func() { timer.Stop() })
+	})
+	defer stop()
 	err := s.sendAll(first, second, from)
 	if err != nil {
 		s.cancel(err)
@@ -175,7 +189,7 @@ func (s *sender) send(number int, p *part) {
 	size := unit.Size(len(p.body))
 	s.wg.Go(func() {
 		defer func() { p.free(); <-s.slots }()
-		done, err := s.upload.part(s.ctx, s.id, number, p.body)
+		done, err := s.upload.part(s.wire, s.id, number, p.body)
 		if err != nil {
 			s.cancel(fmt.Errorf("part %d (%s): %w", number, size, err))
 			return

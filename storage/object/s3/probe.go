@@ -87,11 +87,15 @@ func (s *Store) conditionProbe(ctx context.Context) object.Probe {
 	p := object.Try("conditional put", func() (string, error) {
 		u := s.probeUpload()
 		u.o.IfAbsent = true
+		const stand = "the server cannot; a look beforehand stands in"
 		if u.condition() == nil {
-			return "the server cannot; a look beforehand stands in", nil
+			return stand, nil
 		}
 		if _, err := u.single(ctx, []byte("1")); err != nil {
 			return "", err
+		}
+		if u.condition() == nil {
+			return stand, s.drop(ctx, u)
 		}
 		again := *u
 		again.token, again.sum, again.bytes = strings.ToLower(rand.Text()), sha256.New(), 0
