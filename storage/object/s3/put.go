@@ -16,7 +16,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -74,6 +73,8 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, o object.PutOp
 	if err := u.absent(ctx); err != nil {
 		return object.Info{}, err
 	}
+	s.buffers.enter()
+	defer s.buffers.leave()
 	source := &source{ctx: ctx, r: r}
 	first, err := s.firstPart(source)
 	defer first.free()
@@ -156,14 +157,14 @@ func (s *source) fill(p []byte) (int, error) {
 // part is a piece of the source in memory.
 type part struct {
 	body   []byte
-	buffer *[]byte
-	pool   *sync.Pool
+	buffer []byte
+	from   *buffers
 }
 
 // free gives the memory back. It may be called again.
 func (p *part) free() {
 	if p.buffer != nil {
-		p.pool.Put(p.buffer)
+		p.from.put(p.buffer)
 		p.buffer, p.body = nil, nil
 	}
 }
@@ -181,10 +182,10 @@ func (s *Store) firstPart(from *source) (*part, error) {
 
 // nextPart reads up to a part of the source, after what was read of it before.
 func (s *Store) nextPart(from *source, before []byte) (*part, error) {
-	buffer := s.buffers.Get().(*[]byte) //nolint:forcetypeassert,errcheck // the pool holds nothing else
-	n := copy(*buffer, before)
-	more, err := from.fill((*buffer)[n:])
-	return &part{body: (*buffer)[:n+more], buffer: buffer, pool: &s.buffers}, err
+	buffer := s.buffers.get()
+	n := copy(buffer, before)
+	more, err := from.fill(buffer[n:])
+	return &part{body: buffer[:n+more], buffer: buffer, from: s.buffers}, err
 }
 
 // note counts and hashes bytes in their order.

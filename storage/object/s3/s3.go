@@ -58,7 +58,7 @@ type Store struct {
 	prefix   string
 	checksum string
 	web      *web
-	buffers  sync.Pool
+	buffers  *buffers
 
 	// noCondition is set when the server turned out not to know conditional
 	// writes.
@@ -97,8 +97,7 @@ func Open(name string, o Options) (*Store, error) {
 			s.checksum = p.lockChecksum
 		}
 	}
-	size := o.PartSize.Bytes()
-	s.buffers.New = func() any { b := make([]byte, size); return &b }
+	s.buffers = &buffers{size: int(o.PartSize)}
 	var err error
 	if s.web, err = newWeb(o); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", name, err)
