@@ -18,21 +18,29 @@ import (
 const checkTime = 15 * time.Second
 
 func newValidate(a *app) *cobra.Command {
-	var strict, offline bool
+	var strict, offline, online bool
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration and whether its jobs could run here",
 		Long: `Check the configuration: every error at once, with its place. Then ask every job
 whether it could run on this machine: programs present, paths readable, stores
 reachable. Contradictions that are legal, and what a job lacks just now, are
-warnings; --strict makes them errors.`,
-		Example: "  upkeep validate\n  upkeep -c upkeep.yaml validate --strict --no-preflight",
+warnings; --strict makes them errors.
+
+--online also tries the stores for real: it writes, reads, lists and deletes small
+objects of its own, uploads in parts, compares the clocks, and names the permission
+that is missing.`,
+		Example: "  upkeep validate\n  upkeep -c upkeep.yaml validate --strict --no-preflight\n  upkeep validate --online",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.validate(cmd.Context(), strict, offline)
+			if online && offline {
+				return usagef("--online and --no-preflight exclude each other")
+			}
+			return a.validate(cmd.Context(), strict, offline, online)
 		},
 	}
 	a.outputFlag(cmd)
 	cmd.Flags().BoolVar(&strict, "strict", false, "treat warnings as errors")
+	cmd.Flags().BoolVar(&online, "online", false, "also try the stores for real")
 	cmd.Flags().BoolVar(&offline, "no-preflight", false, "check the files only, not this machine")
 	return cmd
 }
@@ -50,7 +58,7 @@ type problemView struct {
 	Source   string           `json:"source"`
 }
 
-func (a *app) validate(ctx context.Context, strict, offline bool) error {
+func (a *app) validate(ctx context.Context, strict, offline, online bool) error {
 	cfg, err := a.load()
 	problems, known := errors.AsType[configs.Problems](err)
 	switch {
@@ -60,6 +68,9 @@ func (a *app) validate(ctx context.Context, strict, offline bool) error {
 		problems = cfg.Warnings
 		if !offline {
 			problems = append(slices.Clone(problems), preflight(ctx, cfg)...)
+		}
+		if online {
+			problems = append(slices.Clone(problems), a.tryStores(ctx, cfg)...)
 		}
 	}
 	if err := context.Cause(ctx); err != nil {
