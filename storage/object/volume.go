@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -74,6 +73,6 @@ func (d *digester) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
 	d.sum.Write(p[:n])
 	d.bytes += int64(n)
-	d.ended = d.ended || errors.Is(err, io.EOF)
+	d.ended = d.ended || err == io.EOF //nolint:errorlint // as in Stream
 	return n, err
 }

@@ -71,6 +71,11 @@ func failingSource(t *testing.T, s object.Store) {
 			t.Errorf("a source failing after %d bytes left an object: %v", after, err)
 		}
 	}
+	// A failure that wraps the end of something else is no end.
+	source := io.MultiReader(strings.NewReader("half"), iotest.ErrReader(fmt.Errorf("connection: %w", io.EOF)))
+	if _, err := s.Put(t.Context(), "wrapped", source, object.PutOptions{}); err == nil {
+		t.Error("a source that failed with a wrapped EOF was stored as if it had ended")
+	}
 	if got := keys(t, s, ""); len(got) != 0 {
 		t.Errorf("failing sources left %q", got)
 	}
