@@ -13,6 +13,9 @@ type Kind struct {
 	Doc string
 	// Probe marks a kind without effects, which may serve as a check.
 	Probe bool
+	// Artifacts proves what jobs of the kind put into stores; nil for a kind
+	// that makes no artifacts.
+	Artifacts Artifacts
 
 	options func() any
 	build   func(options any, deps Deps) (Job, error)
@@ -44,6 +47,12 @@ func Define[O any](name, doc string, defaults O, build func(O, Deps) (Job, error
 // AsProbe returns k marked as a kind without effects.
 func (k Kind) AsProbe() Kind {
 	k.Probe = true
+	return k
+}
+
+// WithArtifacts returns k with what it knows about the artifacts of its jobs.
+func (k Kind) WithArtifacts(a Artifacts) Kind {
+	k.Artifacts = a
 	return k
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/archive"
 	"github.com/ghosteam/upkeep/jobs/health"
+	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/jobs/prune"
 	"github.com/ghosteam/upkeep/jobs/script"
 	"github.com/ghosteam/upkeep/jobs/sqlitebackup"
@@ -18,6 +19,7 @@ func Kinds() *jobs.Registry {
 	return jobs.NewRegistry(
 		archive.Kind(),
 		health.Kind(),
+		pgbackup.Kind(),
 		prune.Kind(),
 		script.Kind(),
 		sqlitebackup.Kind(),

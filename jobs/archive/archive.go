@@ -6,6 +6,7 @@
 package archive
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
+	"github.com/ghosteam/upkeep/storage/object"
 )
 
 const doc = `Saves directories as a compressed tar in one or several stores, and proves it.
@@ -70,7 +73,9 @@ func Kind() jobs.Kind {
 		Options:    artifact.Defaults(),
 		Changed:    policyWarn,
 		Unreadable: policyFail,
-	}, New)
+	}, New).WithArtifacts(artifact.Prover(func(ctx context.Context, _ *jobs.Env, a *object.Artifact, keys crypt.Keys) error {
+		return Verify(ctx, a, keys...)
+	}))
 }
 
 // Validate judges the options.

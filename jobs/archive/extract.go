@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -31,6 +32,9 @@ type Extraction struct {
 	// sticky bits, which only root may. Without it everything belongs to the
 	// caller.
 	Owners bool
+	// Identities are the paths of files with age identities that decrypt the
+	// archive.
+	Identities []string
 	// Progress, when not nil, is told how many of the archive's bytes are
 	// restored.
 	Progress func(done, total int64)
@@ -56,6 +60,10 @@ func Extract(ctx context.Context, a *object.Artifact, x Extraction) (Extracted, 
 	if err != nil {
 		return Extracted{}, err
 	}
+	keys, err := crypt.Load(x.Identities...)
+	if err != nil {
+		return Extracted{}, err
+	}
 	x.Only = slices.Clone(x.Only)
 	for i, name := range x.Only {
 		x.Only[i] = path.Clean(strings.Trim(name, "/"))
@@ -69,7 +77,7 @@ func Extract(ctx context.Context, a *object.Artifact, x Extraction) (Extracted, 
 		return Extracted{}, err
 	}
 	e := &extractor{Extraction: x, root: root, total: want.Bytes, dirs: map[string]bool{".": true}, buf: make([]byte, readBuffer)}
-	if err := contents(ctx, a, e.entry); err != nil {
+	if err := contents(ctx, a, keys, e.entry); err != nil {
 		return e.out, fmt.Errorf("extract into %s: %w", x.Target, err)
 	}
 	if err := e.finish(); err != nil {

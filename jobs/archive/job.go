@@ -13,6 +13,8 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
+	"github.com/ghosteam/upkeep/storage/object"
 )
 
 // Check tells whether the paths can be entered and the stores written to.
@@ -50,7 +52,9 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 	outcome, err := j.publisher.Publish(ctx, env, artifact.Work{
 		What:    fmt.Sprintf("an archive of %s (%s files, %s)", pathList(sources), humanize.Comma(seen.files), artifact.Bytes(seen.bytes)),
 		Produce: t.produce,
-		Prove:   Verify,
+		Prove: func(ctx context.Context, a *object.Artifact, keys crypt.Keys) error {
+			return Verify(ctx, a, keys...)
+		},
 	})
 	result := jobs.Result{Values: t.totals.values(time.Since(began)), Findings: said.findings()}
 	outcome.Describe(&result, t.totals.Bytes)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -18,13 +19,13 @@ import (
 // opened anew through the store, compares every entry and the hash of every
 // file with the index, and the counts with the manifest. What is wrong wraps
 // object.ErrDamaged. Memory does not grow with the archive.
-func Verify(ctx context.Context, a *object.Artifact) error {
+func Verify(ctx context.Context, a *object.Artifact, keys ...crypt.Key) error {
 	want, err := DetailsOf(a.Manifest)
 	if err != nil {
 		return err
 	}
 	var got Totals
-	err = contents(ctx, a, func(e Entry, h *tar.Header, _ io.Reader) error {
+	err = contents(ctx, a, keys, func(e Entry, h *tar.Header, _ io.Reader) error {
 		got.add(e)
 		return nil
 	})
@@ -42,9 +43,9 @@ func Verify(ctx context.Context, a *object.Artifact) error {
 // contents reads an archive entry by entry, the tar in step with the index.
 // each may read the content of a file or not; what it saw is proven only when
 // contents has returned nil.
-func contents(ctx context.Context, a *object.Artifact, each func(Entry, *tar.Header, io.Reader) error) error {
-	return artifact.Read(ctx, a, streamIndex, func(index io.Reader) error {
-		return artifact.Read(ctx, a, streamTar, func(data io.Reader) error {
+func contents(ctx context.Context, a *object.Artifact, keys crypt.Keys, each func(Entry, *tar.Header, io.Reader) error) error {
+	return artifact.Read(ctx, a, keys, streamIndex, func(index io.Reader) error {
+		return artifact.Read(ctx, a, keys, streamTar, func(data io.Reader) error {
 			return compare(ctx, tar.NewReader(data), newIndexReader(index), each)
 		})
 	})

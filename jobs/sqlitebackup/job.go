@@ -14,6 +14,7 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -74,7 +75,9 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 		Produce: func(_ context.Context, w *artifact.Writer) (artifact.Note, error) {
 			return send(w, copied, details, drops)
 		},
-		Prove: func(ctx context.Context, a *object.Artifact) error { return Verify(ctx, a, env.WorkDir) },
+		Prove: func(ctx context.Context, a *object.Artifact, keys crypt.Keys) error {
+			return Verify(ctx, a, env.WorkDir, keys...)
+		},
 	})
 	outcome.Describe(&result, plain)
 	result.Summary = fmt.Sprintf("%s rows in %d tables, %s", humanize.Comma(details.Rows()), len(details.Tables), outcome.Sentence(plain))

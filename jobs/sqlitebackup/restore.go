@@ -13,6 +13,7 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -20,7 +21,7 @@ import (
 // dir, opens it, runs SQLite's own check over it and compares the rows of every
 // table with the manifest. What is wrong wraps object.ErrDamaged. It leaves
 // nothing in dir.
-func Verify(ctx context.Context, a *object.Artifact, dir string) (err error) {
+func Verify(ctx context.Context, a *object.Artifact, dir string, keys ...crypt.Key) (err error) {
 	want, err := DetailsOf(a.Manifest)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func Verify(ctx context.Context, a *object.Artifact, dir string) (err error) {
 		return fmt.Errorf("verify backup %s: %w", a.Manifest.ID, err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	if err := errors.Join(fetch(ctx, a, f), f.Close()); err != nil {
+	if err := errors.Join(fetch(ctx, a, f, keys), f.Close()); err != nil {
 		return err
 	}
 	if err := sound(ctx, f.Name(), want); err != nil {
@@ -47,8 +48,8 @@ func Verify(ctx context.Context, a *object.Artifact, dir string) (err error) {
 }
 
 // fetch writes the database of a backup into f.
-func fetch(ctx context.Context, a *object.Artifact, f *os.File) error {
-	return artifact.Read(ctx, a, stream, func(r io.Reader) error {
+func fetch(ctx context.Context, a *object.Artifact, f *os.File, keys crypt.Keys) error {
+	return artifact.Read(ctx, a, keys, stream, func(r io.Reader) error {
 		if _, err := io.CopyBuffer(struct{ io.Writer }{f}, r, make([]byte, 1<<20)); err != nil {
 			return fmt.Errorf("fetch the database: %w", err)
 		}
@@ -84,8 +85,13 @@ func compare(ctx context.Context, path string, want Details) (err error) {
 // Restore writes the database of a backup to target, which must not exist, nor
 // any file that SQLite would take for its log. The file appears under its name
 // only when it is complete, is sound and has the rows that the manifest names.
-func Restore(ctx context.Context, a *object.Artifact, target string) (err error) {
+// identities are the paths of files with age identities that decrypt it.
+func Restore(ctx context.Context, a *object.Artifact, target string, identities ...string) (err error) {
 	want, err := DetailsOf(a.Manifest)
+	if err != nil {
+		return err
+	}
+	keys, err := crypt.Load(identities...)
 	if err != nil {
 		return err
 	}
@@ -104,7 +110,7 @@ func Restore(ctx context.Context, a *object.Artifact, target string) (err error)
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	if err := errors.Join(fetch(ctx, a, f), f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(fetch(ctx, a, f, keys), f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("restore %s: %w", target, err)
 	}
 	if err := sound(ctx, f.Name(), want); err != nil {

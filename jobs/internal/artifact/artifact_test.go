@@ -16,6 +16,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/local"
@@ -105,8 +106,8 @@ func twoStreams(_ context.Context, w *artifact.Writer) error {
 	return errors.Join(data.Close(), index.Close())
 }
 
-func prove(ctx context.Context, a *object.Artifact) error {
-	return artifact.Read(ctx, a, "data.txt", func(r io.Reader) error {
+func prove(ctx context.Context, a *object.Artifact, keys crypt.Keys) error {
+	return artifact.Read(ctx, a, keys, "data.txt", func(r io.Reader) error {
 		got, err := io.ReadAll(r)
 		if err == nil && string(got) != body {
 			return fmt.Errorf("%w: %d other bytes", object.ErrDamaged, len(got))
@@ -158,7 +159,7 @@ func TestPublishInSeveralStores(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := prove(t.Context(), a); err != nil {
+				if err := prove(t.Context(), a, nil); err != nil {
 					t.Errorf("store %s: %v", name, err)
 				}
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/jobs/internal/frame"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/retention"
@@ -22,6 +23,8 @@ type Options struct {
 	Store       unit.Names   `yaml:"store" required:"true" doc:"Store, or list of stores, of which each gets a copy of its own." example:"[local, offsite]"`
 	Compression string       `yaml:"compression" enum:"zstd,gzip,none" doc:"How the content is compressed; any zstd or gzip program can read it."`
 	Level       int          `yaml:"level" doc:"Level of compression, 1 (fastest) to 19 for zstd and 9 for gzip." example:"3"`
+	EncryptTo   unit.Names   `yaml:"encrypt_to" doc:"Public keys of age (age1…), each of which decrypts the content; name at least two, one of them kept offline. The identities that belong to them need not be, and should not be, on this machine." example:"[age1…, age1…]"`
+	Identity    unit.Path    `yaml:"identity" doc:"A file with an age identity that decrypts the content. With it the proof of each copy also proves that this identity works; without it a key that exists only while the job runs reads the copy back."`
 	Verify      object.Level `yaml:"verify" enum:"L0,L1,L2" doc:"How far each copy is proven before it counts: L0 its parts are present, L1 every byte was read back and hashed, L2 the content was read in full by its own reader and compared with the source's hashes and counts."`
 	Keep        Keep         `yaml:"keep" doc:"Which artifacts of this job stay in each store; an artifact stays when any rule wants it. Without a rule all stay."`
 }
@@ -74,6 +77,7 @@ func (o Options) Validate() error {
 	if highest := codec.MaxLevel(); codec != frame.None && (o.Level < 1 || o.Level > highest) {
 		errs = append(errs, jobs.Fieldf("level", "%d is not a level of %s: use 1 to %d", o.Level, codec, highest))
 	}
+	errs = append(errs, o.validateKeys()...)
 	if o.Verify.Rank() < 0 || o.Verify.Rank() > object.L2.Rank() {
 		errs = append(errs, jobs.Fieldf("verify", "%q is not a level this job can prove: use L0, L1 or L2", o.Verify))
 	}
@@ -84,4 +88,25 @@ func (o Options) Validate() error {
 		errs = append(errs, jobs.Fieldf("keep", "%v", err))
 	}
 	return errors.Join(errs...)
+}
+
+func (o Options) validateKeys() []error {
+	var errs []error
+	for i, text := range o.EncryptTo {
+		field := fmt.Sprintf("encrypt_to[%d]", i)
+		if len(o.EncryptTo) == 1 {
+			field = "encrypt_to"
+		}
+		if _, err := crypt.ParseRecipient(text); err != nil {
+			errs = append(errs, jobs.Fieldf(field, "%v", err))
+		} else if slices.Contains(o.EncryptTo[:i], text) {
+			errs = append(errs, jobs.Fieldf(field, "this key is listed twice"))
+		}
+	}
+	if len(errs) == 0 {
+		if _, err := crypt.ParseRecipients(o.EncryptTo); err != nil {
+			errs = append(errs, jobs.Fieldf("encrypt_to", "%v", err))
+		}
+	}
+	return errs
 }

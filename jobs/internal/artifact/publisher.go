@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/jobs/internal/frame"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -100,8 +101,8 @@ type Work struct {
 	// stores.
 	Produce func(ctx context.Context, w *Writer) (Note, error)
 	// Prove reads the artifact's content in full and compares it with its
-	// manifest. It is called for each store when L2 is wanted.
-	Prove func(ctx context.Context, a *object.Artifact) error
+	// manifest. It is called for each store when L2 is wanted; keys decrypt.
+	Prove func(ctx context.Context, a *object.Artifact, keys crypt.Keys) error
 }
 
 // Note is what the maker of an artifact adds to its manifest.
@@ -180,20 +181,12 @@ func (o Outcome) holds(name string) bool {
 type target struct {
 	store store
 	pub   *object.Publication
+	lane  *lane
+	// streams are what the store holds, for the manifest.
+	streams []object.Stream
 
-	mu    sync.Mutex
-	err   error
-	parts map[string][]object.Part // by the name of their stream
-}
-
-// keep notes the parts that the store made of a stream.
-func (t *target) keep(stream string, parts []object.Part) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.parts == nil {
-		t.parts = map[string][]object.Part{}
-	}
-	t.parts[stream] = parts
+	mu  sync.Mutex
+	err error
 }
 
 // fail notes the first reason why the store gets no copy.
@@ -218,7 +211,11 @@ func (p *Publisher) publish(ctx context.Context, env *jobs.Env, work Work, out *
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{ctx: ctx, codec: frame.Codec(p.options.Compression), level: p.options.Level, targets: targets}
+	lanes, err := p.lanes(targets)
+	if err != nil {
+		return nil, errors.Join(err, p.abort(ctx, targets))
+	}
+	w := &Writer{ctx: ctx, codec: frame.Codec(p.options.Compression), level: p.options.Level, targets: targets, lanes: lanes}
 	note, err := work.Produce(ctx, w)
 	if err = w.end(err); err != nil {
 		return nil, errors.Join(err, p.abort(ctx, targets))
@@ -232,8 +229,8 @@ func (p *Publisher) publish(ctx context.Context, env *jobs.Env, work Work, out *
 	for _, t := range targets {
 		err := t.failed()
 		if err == nil {
-			content := object.Content{Streams: w.streamsOf(t), Details: details, Suspect: note.Suspect}
 			var c Copy
+			content := object.Content{Streams: t.streams, Details: details, Suspect: note.Suspect}
 			c, err = p.commit(ctx, t, content, work.Prove)
 			if left, ok := errors.AsType[*object.LeftoverError](err); ok {
 				out.Findings = append(out.Findings, jobs.Finding{
@@ -257,7 +254,7 @@ func (p *Publisher) begin(ctx context.Context, env *jobs.Env) ([]*target, error)
 	var targets []*target
 	var errs []error
 	for _, s := range p.stores {
-		pub, err := object.Begin(ctx, s, object.Manifest{
+		pub, err := object.Begin(ctx, s.Store, object.Manifest{
 			ID: object.NewID(now), Set: set, Kind: p.kind, Workflow: env.Workflow, Job: env.Job,
 			Run: env.RunID, Attempt: env.Attempt, Node: env.Node, Upkeep: env.Version, Started: now,
 		})
@@ -272,9 +269,11 @@ func (p *Publisher) begin(ctx context.Context, env *jobs.Env) ([]*target, error)
 	return targets, nil
 }
 
-func (p *Publisher) commit(ctx context.Context, t *target, c object.Content, prove func(context.Context, *object.Artifact) error) (Copy, error) {
+func (p *Publisher) commit(ctx context.Context, t *target, c object.Content, prove func(context.Context, *object.Artifact, crypt.Keys) error) (Copy, error) {
 	began := time.Now()
-	a, err := t.pub.Commit(ctx, c, p.options.Verify, prove)
+	a, err := t.pub.Commit(ctx, c, p.options.Verify, func(ctx context.Context, a *object.Artifact) error {
+		return prove(ctx, a, t.lane.keys)
+	})
 	return Copy{Store: t.store.name, Artifact: a, Proving: time.Since(began)}, err
 }
 

@@ -8,20 +8,29 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/jobs/internal/frame"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
 // Read hands the plain bytes of a stream to read, opened anew through the
-// store and decompressed. It returns nil only when both the stored and the
-// plain bytes were exactly those that the manifest names, whether read took
-// them all or not. What is wrong with the artifact wraps object.ErrDamaged.
-func Read(ctx context.Context, a *object.Artifact, stream string, read func(io.Reader) error) error {
+// store, decrypted with keys where it is encrypted, and decompressed. It
+// returns nil only when both the stored and the plain bytes were exactly those
+// that the manifest names, whether read took them all or not. What is wrong
+// with the artifact wraps object.ErrDamaged; that no key fits wraps
+// crypt.ErrNoIdentity.
+func Read(ctx context.Context, a *object.Artifact, keys crypt.Keys, stream string, read func(io.Reader) error) error {
 	s, ok := a.Manifest.Stream(stream)
 	if !ok {
 		return fmt.Errorf("read artifact %s: %w: it has no stream %q", a.Manifest.ID, object.ErrDamaged, stream)
 	}
 	return a.Read(ctx, stream, func(stored io.Reader) (err error) {
+		if len(s.Recipients) > 0 {
+			if stored, err = decrypt(stored, keys); err != nil {
+				return fmt.Errorf("stream %s: %w", stream, err)
+			}
+		}
 		unpacked, err := frame.NewReader(stored, frame.Codec(s.Compression))
 		if err != nil {
 			return fmt.Errorf("stream %s: %w: %w", stream, object.ErrDamaged, err)
@@ -33,6 +42,17 @@ func Read(ctx context.Context, a *object.Artifact, stream string, read func(io.R
 		}
 		return plain.finish(stream)
 	})
+}
+
+func decrypt(stored io.Reader, keys crypt.Keys) (io.Reader, error) {
+	plain, err := keys.Decrypt(stored)
+	switch {
+	case errors.Is(err, crypt.ErrNoIdentity):
+		return nil, jobs.WithHint(err, "name the file with the identity of one of its recipients")
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", object.ErrDamaged, err)
+	}
+	return plain, nil
 }
 
 // plainReader counts and hashes the plain bytes and refuses to hand out more

@@ -31,7 +31,7 @@ func (p *Publisher) clearLeftovers(ctx context.Context, env *jobs.Env, s store, 
 		})
 		return nil
 	}
-	left, err := object.Leftovers(ctx, s, object.Folder(env.Workflow, env.Job), before)
+	left, err := object.Leftovers(ctx, s.Store, object.Folder(env.Workflow, env.Job), before)
 	if err != nil {
 		return trouble(err)
 	}
@@ -97,7 +97,7 @@ func (p *Publisher) inventory(ctx context.Context, env *jobs.Env, s store, out *
 	}
 	found := map[string]*object.Artifact{}
 	var items []retention.Item
-	for a, err := range object.Artifacts(ctx, s, object.Folder(env.Workflow, env.Job)) {
+	for a, err := range object.Artifacts(ctx, s.Store, object.Folder(env.Workflow, env.Job)) {
 		if a == nil {
 			return nil, nil, err
 		}

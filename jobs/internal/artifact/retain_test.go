@@ -225,7 +225,7 @@ func TestReadFindsForgeries(t *testing.T) {
 			t.Fatal(err)
 		}
 		forge(&a.Manifest)
-		return artifact.Read(t.Context(), a, "data.txt", func(r io.Reader) error {
+		return artifact.Read(t.Context(), a, nil, "data.txt", func(r io.Reader) error {
 			_, err := io.CopyN(io.Discard, r, 10)
 			return err
 		})

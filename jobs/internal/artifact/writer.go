@@ -1,33 +1,32 @@
 package artifact
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"runtime"
-	"slices"
 	"sync"
 
+	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/jobs/internal/frame"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
-// Writer takes the streams of an artifact and sends each, compressed, into
-// every store at once.
+// Writer takes the streams of an artifact and sends each, compressed and where
+// it is wanted encrypted, into every store at once.
 type Writer struct {
 	ctx     context.Context
 	codec   frame.Codec
 	level   int
 	targets []*target
+	lanes   []*lane
 
 	mu      sync.Mutex
 	open    []*Stream
-	streams []object.Stream
+	streams int
 }
 
 // Stream is one stream of an artifact. Its methods belong to one goroutine;
@@ -35,30 +34,35 @@ type Writer struct {
 type Stream struct {
 	w     *Writer
 	name  string
-	part  string
-	at    int // index in w.streams
+	at    int // index in the manifest
 	plain hash.Hash
 	bytes int64
 	pack  *frame.Writer
-	fan   *fan
+	ways  ways
 	ended bool
 }
 
 // Stream begins the stream of that name. Streams stand in the manifest in the
 // order in which they were begun.
 func (w *Writer) Stream(name string) (*Stream, error) {
-	s := &Stream{w: w, name: name, part: name + w.codec.Suffix(), plain: sha256.New()}
-	s.fan = newFan(w.ctx, w.targets, s.part)
+	s := &Stream{w: w, name: name, plain: sha256.New()}
+	part := name + w.codec.Suffix()
+	for _, l := range w.lanes {
+		s.ways = append(s.ways, newWay(w.ctx, l, part))
+	}
 	var err error
-	s.pack, err = frame.NewWriter(s.fan, s.plain, w.codec, w.level, runtime.GOMAXPROCS(0))
+	s.pack, err = frame.NewWriter(s.ways, s.plain, w.codec, w.level, runtime.GOMAXPROCS(0))
 	if err != nil {
-		s.fan.close(err)
+		s.ways.end(err)
 		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.at = len(w.streams)
-	w.streams = append(w.streams, object.Stream{Name: name, Compression: string(w.codec)})
+	s.at = w.streams
+	w.streams++
+	for _, t := range w.targets {
+		t.streams = append(t.streams, object.Stream{Name: name, Compression: string(w.codec), Recipients: t.lane.recipients.Short()})
+	}
 	w.open = append(w.open, s)
 	return s, nil
 }
@@ -69,20 +73,26 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return s.pack.Write(p)
 }
 
+// Bytes returns how many plain bytes were written.
+func (s *Stream) Bytes() int64 { return s.bytes }
+
 // Close ends the stream and waits until the stores have it. It fails only when
 // no store has.
 func (s *Stream) Close() error {
 	s.ended = true
 	if err := s.pack.Close(); err != nil {
-		s.fan.close(err)
+		s.ways.end(err)
 		return err
 	}
-	s.fan.close(nil)
+	s.ways.end(nil)
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	s.w.streams[s.at].Plain = object.Digest{Bytes: s.bytes, SHA256: hex.EncodeToString(s.plain.Sum(nil))}
-	for _, l := range s.fan.lines {
-		l.target.keep(s.name, l.parts)
+	plain := object.Digest{Bytes: s.bytes, SHA256: hex.EncodeToString(s.plain.Sum(nil))}
+	for _, way := range s.ways {
+		for _, l := range way.lines {
+			l.target.streams[s.at].Plain = plain
+			l.target.streams[s.at].Parts = l.parts
+		}
 	}
 	return allFailed(s.w.targets)
 }
@@ -99,11 +109,11 @@ func (w *Writer) end(produced error) error {
 		}
 		// The stores must see an error before the compressor's last bytes, so
 		// that no end of stream reaches them.
-		s.fan.cut(produced)
+		s.ways.cut(produced)
 		s.pack.Abort()
-		s.fan.close(produced)
+		s.ways.end(produced)
 	}
-	if produced == nil && len(w.streams) == 0 {
+	if produced == nil && w.streams == 0 {
 		return errors.New("there is nothing to store")
 	}
 	if produced != nil {
@@ -125,100 +135,40 @@ func allFailed(targets []*target) error {
 	return errors.Join(errs...)
 }
 
-// streamsOf returns the streams with the parts that a store made of them, which
-// differ between stores that bound the length of an object and others.
-func (w *Writer) streamsOf(t *target) []object.Stream {
-	out := slices.Clone(w.streams)
-	for i := range out {
-		out[i].Parts = t.parts[out[i].Name]
-	}
-	return out
+// lane is what the stores share that get the same stored bytes: those that
+// encrypt to the same recipients.
+type lane struct {
+	targets    []*target
+	recipients crypt.Recipients
+	// keys read back what the lane writes.
+	keys crypt.Keys
 }
 
-// fan hands what is written to one stream in every store that still works.
-type fan struct {
-	targets []*target
-	bytes   int64
-	lines   []*line
-}
+// ways are the ways of one stream to all lanes.
+type ways []*way
 
-// line is the way of one stream into one store.
-type line struct {
-	target *target
-	pipe   *io.PipeWriter
-	done   chan struct{}
-	parts  []object.Part
-	err    error
-}
-
-// errRefused is what a writer sees after its store has stopped reading.
-var errRefused = errors.New("the store stopped reading before the end")
-
-func newFan(ctx context.Context, targets []*target, part string) *fan {
-	f := &fan{targets: targets}
-	for _, t := range targets {
-		if t.failed() != nil {
-			continue
+// Write hands p to every lane that still works. It fails when none is left.
+func (w ways) Write(p []byte) (int, error) {
+	var errs []error
+	for _, way := range w {
+		if _, err := way.Write(p); err != nil {
+			errs = append(errs, err)
 		}
-		r, w := io.Pipe()
-		l := &line{target: t, pipe: w, done: make(chan struct{})}
-		f.lines = append(f.lines, l)
-		go func() {
-			defer close(l.done)
-			l.parts, l.err = l.target.pub.Stream(ctx, part, r)
-			// Whoever writes must never wait for a store that has ended.
-			_ = r.CloseWithError(errRefused) // always nil
-		}()
 	}
-	return f
-}
-
-// Write hands p to all stores at once and waits for them. It fails when no
-// store is left.
-func (f *fan) Write(p []byte) (int, error) {
-	var wg sync.WaitGroup
-	for _, l := range f.lines {
-		if l.target.failed() != nil {
-			continue
-		}
-		wg.Go(func() {
-			if _, err := l.pipe.Write(p); err != nil {
-				<-l.done
-				l.target.fail(cmp.Or(l.err, err))
-			}
-		})
-	}
-	f.bytes += int64(len(p))
-	wg.Wait()
-	if err := allFailed(f.targets); err != nil {
-		return 0, err
+	if len(errs) == len(w) {
+		return 0, errors.Join(errs...)
 	}
 	return len(p), nil
 }
 
-// cut makes every store see cause instead of more bytes.
-func (f *fan) cut(cause error) {
-	for _, l := range f.lines {
-		_ = l.pipe.CloseWithError(cause) // always nil
+func (w ways) cut(cause error) {
+	for _, way := range w {
+		way.cut(cause)
 	}
 }
 
-// close ends the stream, with an error when cause is not nil, waits for the
-// stores and compares how much each took with what was written.
-func (f *fan) close(cause error) {
-	f.cut(cause)
-	for _, l := range f.lines {
-		<-l.done
-		if l.err != nil {
-			l.target.fail(l.err)
-			continue
-		}
-		var took int64
-		for _, part := range l.parts {
-			took += part.Bytes
-		}
-		if took != f.bytes {
-			l.target.fail(fmt.Errorf("%w: it took %d bytes, but %d were written", object.ErrDamaged, took, f.bytes))
-		}
+func (w ways) end(cause error) {
+	for _, way := range w {
+		way.end(cause)
 	}
 }

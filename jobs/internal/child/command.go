@@ -48,6 +48,10 @@ type Command struct {
 	// block for ever. A Write that fails ends the command with a *StreamError. An
 	// *os.File is handed to the child as it is.
 	Stdout, Stderr io.Writer
+	// PipeBytes asks for pipes of that size for the output of the command, so
+	// that it and its reader wait for each other less often; 0 means that of the
+	// system. The kernel may refuse (fs.pipe-max-size), which harms nothing.
+	PipeBytes int
 	// User runs the command as "user" or "user:group", by name or number, with
 	// the supplementary groups of that user. Only root may name another user.
 	User string

@@ -24,6 +24,7 @@ type streams struct {
 	broken chan error  // a *StreamError of any of them; never blocks a sender
 	name   string
 	pipe   *os.File // stdout for a Reader, not copied
+	size   int      // wished for the pipes of the output
 }
 
 // feed copies a reader into the stdin of the child.
@@ -46,7 +47,7 @@ type drain struct {
 // openStreams makes the descriptors. With reader set, stdout is a pipe left to
 // the caller.
 func openStreams(c *Command, reader bool) (s *streams, err error) {
-	s = &streams{broken: make(chan error, 3), name: c.name()}
+	s = &streams{broken: make(chan error, 3), name: c.name(), size: c.PipeBytes}
 	defer func() {
 		if err != nil {
 			s.abandon()
@@ -120,6 +121,9 @@ func (s *streams) openPipe(stream string, to io.Writer) (theirs, ours *os.File, 
 	s.drains = append(s.drains, d)
 	if d.inode, err = pipeInode(r); err != nil {
 		return nil, nil, err
+	}
+	if s.size > 0 {
+		widen(r, s.size)
 	}
 	return w, r, nil
 }
@@ -292,6 +296,15 @@ func (d *drain) held() bool {
 		held = fds[0].Revents&unix.POLLHUP == 0
 	})
 	return err == nil && held // an error: our end is closed, nothing can be read any more
+}
+
+// widen asks for a larger pipe. Without privilege the kernel gives no more than
+// fs.pipe-max-size and no user more than fs.pipe-user-pages-soft, and the pipe
+// works as it is.
+func widen(f *os.File, size int) {
+	if conn, err := f.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, size) })
+	}
 }
 
 func pipeInode(f *os.File) (uint64, error) {

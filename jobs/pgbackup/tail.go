@@ -1,0 +1,59 @@
+package pgbackup
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+// errEnd is the end of what a program wrote.
+var errEnd = io.EOF
+
+// tailBytes bounds what is kept of a program's messages.
+const tailBytes = 16 << 10
+
+// tail keeps the end of what a program says.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - tailBytes; over > 0 {
+		t.text = append(t.text[:0], t.text[over:]...)
+	}
+	return len(p), nil
+}
+
+// lines returns what was said, line by line.
+func (t *tail) lines() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []string
+	for line := range strings.Lines(strings.ToValidUTF8(string(t.text), "?")) {
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// complaints bounds how many of a program's last messages an error repeats.
+const complaints = 3
+
+// explain adds the program's own last words to its error.
+func (t *tail) explain(err error) error {
+	lines := t.lines()
+	if err == nil || len(lines) == 0 {
+		return err
+	}
+	lines = lines[max(0, len(lines)-complaints):]
+	return fmt.Errorf("%w: %s", err, jobs.OneLine(strings.Join(lines, "; ")))
+}
