@@ -125,10 +125,15 @@ func (f *lockFile) release() error {
 	return errors.Join(err, f.file.Unlock())
 }
 
+// lastHold is how long a lock may outlive the process that took it: a child
+// that it was just starting has its files open until it becomes another
+// program.
+const lastHold = 2 * time.Second
+
 // Lock takes the lock file of an SQLite ledger, which makes this process the
 // only one that executes runs; *LockedError names another holder. It does not
-// wait, and calling it again is harmless. On PostgreSQL it does nothing: there
-// leases and epochs keep several processes apart.
+// wait for a living one, and calling it again is harmless. On PostgreSQL it
+// does nothing: there leases and epochs keep several processes apart.
 func (l *Ledger) Lock(ctx context.Context) error {
 	if l.lock == nil || l.lock.held() {
 		return nil
@@ -141,8 +146,20 @@ func (l *Ledger) Lock(ctx context.Context) error {
 		return fmt.Errorf("find the host's name: %w", err)
 	}
 	ledger := l.lock.path[:len(l.lock.path)-len(".lock")]
-	return l.lock.take(ledger, Holder{
+	mine := Holder{
 		PID: os.Getpid(), Process: processOf(os.Getpid()), Host: host, Node: l.o.Node,
 		Command: cleanLine(l.o.Command, maxShortText), Since: time.Now().UTC().Truncate(time.Millisecond),
-	})
+	}
+	for began := time.Now(); ; {
+		err := l.lock.take(ledger, mine)
+		locked, ok := errors.AsType[*LockedError](err)
+		if !ok || !provablyDead(locked.Holder.Host, locked.Holder.PID, locked.Holder.Process, true) || time.Since(began) > lastHold {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lastHold / 100):
+		}
+	}
 }
