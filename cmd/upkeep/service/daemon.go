@@ -52,7 +52,7 @@ func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
 	}
 	d.supervisor.status("opening the ledger")
 	d.Engine, err = Open(ctx, o.Options)
-	if errors.Is(err, runner.ErrNoSpace) {
+	if errors.Is(err, runner.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) {
 		d.Engine, err = openWithoutBallast(ctx, o.Options)
 	}
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 // spaceEvery is how often the disk is looked at besides the moments in which a
 // write found it full.
-const spaceEvery = 30 * time.Second
+const spaceEvery = 5 * time.Second
 
 // space keeps the daemon honest on a full disk: the ballast gives way so that
 // what runs can be recorded and told, nothing new starts, and when there is
