@@ -36,7 +36,7 @@ func (p *Publication) Stream(ctx context.Context, name string, r io.Reader) ([]P
 		}
 		parts = append(parts, part)
 		// Whether another volume follows is known only by its first byte.
-		if _, err := rest.Peek(1); err == io.EOF { //nolint:errorlint // a wrapped EOF is a failure and no end
+		if _, err := rest.Peek(1); err == io.EOF { // a wrapped EOF is a failure and no end
 			return parts, nil
 		} else if err != nil {
 			return nil, fmt.Errorf("store part %s of artifact %s: read what is to be stored: %w", next, p.draft.ID, err)
@@ -73,6 +73,6 @@ func (d *digester) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
 	d.sum.Write(p[:n])
 	d.bytes += int64(n)
-	d.ended = d.ended || err == io.EOF //nolint:errorlint // as in Stream
+	d.ended = d.ended || err == io.EOF // a wrapped EOF is a failure and no end
 	return n, err
 }

@@ -139,7 +139,7 @@ func copyAll(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
 			}
 			total += int64(n)
 		}
-		if err == io.EOF { //nolint:errorlint // a wrapped EOF is a failure and no end
+		if err == io.EOF { // a wrapped EOF is a failure and no end
 			return total, nil
 		}
 		if err != nil {

@@ -242,9 +242,10 @@ func (s *S3Server) createUpload(r *s3Request) {
 	id := rand.Text()
 	s.uploads[id] = &s3Upload{key: r.key, meta: s.meta(r.Header), locked: lockIn(r.Header), initiated: time.Now().UTC(), parts: map[int]s3Object{}}
 	writeXML(r.w, struct {
-		XMLName               xml.Name `xml:"InitiateMultipartUploadResult"`
-		Bucket, Key, UploadId string
-	}{Bucket: s.Bucket, Key: r.key, UploadId: id})
+		XMLName     xml.Name `xml:"InitiateMultipartUploadResult"`
+		Bucket, Key string
+		UploadID    string `xml:"UploadId"`
+	}{Bucket: s.Bucket, Key: r.key, UploadID: id})
 }
 
 // under returns the upload of a request, or answers that there is none.
@@ -329,7 +330,11 @@ func (s *S3Server) abortUpload(r *s3Request) {
 }
 
 func (s *S3Server) listUploads(r *s3Request) {
-	type entry struct{ Key, UploadId, Initiated string }
+	type entry struct {
+		Key       string
+		UploadID  string `xml:"UploadId"`
+		Initiated string
+	}
 	out := struct {
 		XMLName     xml.Name `xml:"ListMultipartUploadsResult"`
 		IsTruncated bool

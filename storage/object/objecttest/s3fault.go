@@ -2,6 +2,7 @@ package objecttest
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -127,9 +128,7 @@ func (f s3Struck) fail(s *S3Server, w http.ResponseWriter) {
 	if f.Reset {
 		panic(http.ErrAbortHandler)
 	}
-	for name, values := range f.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), f.Header)
 	s.fail(w, f.Status, f.Code, "injected: "+f.Code)
 }
 

@@ -4,9 +4,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/pem"
 	"encoding/xml"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -61,6 +63,10 @@ type S3Dialect struct {
 	// Region is the region of the bucket; requests signed for another one are
 	// refused. Empty accepts all.
 	Region string
+	// TLS speaks HTTPS, with the certificate in S3Server.CA.
+	TLS bool
+	// Clock is by how much the server's clock is ahead.
+	Clock time.Duration
 }
 
 // S3Server speaks S3 over HTTP for one bucket in memory, as far as stores need
@@ -71,6 +77,8 @@ type S3Server struct {
 	// URL is its endpoint, Bucket its only bucket, and AccessKey and SecretKey
 	// are what it accepts.
 	URL, Bucket, AccessKey, SecretKey string
+	// CA is the certificate of a TLS server in PEM form.
+	CA []byte
 
 	dialect S3Dialect
 	http    *httptest.Server
@@ -110,7 +118,14 @@ func NewS3Server(t testing.TB, dialect S3Dialect, faults ...S3Fault) *S3Server {
 		Bucket: "hostile", AccessKey: "AKIAHOSTILE" + rand.Text()[:8], SecretKey: rand.Text(),
 		dialect: dialect, objects: map[string]s3Object{}, uploads: map[string]*s3Upload{}, requests: map[string]int{},
 	}
-	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
+	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that clients refuse
+	if dialect.TLS {
+		s.http.StartTLS()
+		s.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.Certificate().Raw})
+	} else {
+		s.http.Start()
+	}
 	s.URL = s.http.URL
 	s.Arm(t, faults...)
 	t.Cleanup(func() {
@@ -295,6 +310,7 @@ func (s *S3Server) serve(w http.ResponseWriter, r *http.Request) {
 	if broken {
 		panic(http.ErrAbortHandler)
 	}
+	w.Header().Set("Date", time.Now().Add(s.dialect.Clock).UTC().Format(http.TimeFormat))
 	path, err := url.PathUnescape(r.URL.EscapedPath())
 	if err != nil {
 		s.fail(w, http.StatusBadRequest, "InvalidURI", err.Error())

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -54,26 +55,26 @@ func (f *failure) Hint() string { return f.hint }
 // Permission returns the IAM action that was refused; see object.Try.
 func (f *failure) Permission() string { return f.permission }
 
-// call is a request by the permission that it needs.
-type call struct {
-	permission string
-	// key is true when the request is about an object, so that a 404 means
-	// that there is none.
-	key bool
-}
-
-// The requests we make, by IAM action:
+// call is a request by the IAM action that it needs:
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
-var (
-	callPut     = call{permission: "s3:PutObject"}
-	callGet     = call{permission: "s3:GetObject", key: true}
-	callList    = call{permission: "s3:ListBucket"}
-	callDelete  = call{permission: "s3:DeleteObject", key: true}
-	callAbort   = call{permission: "s3:AbortMultipartUpload", key: true}
-	callParts   = call{permission: "s3:ListMultipartUploadParts", key: true}
-	callUploads = call{permission: "s3:ListBucketMultipartUploads"}
-	callLock    = call{permission: "s3:GetBucketObjectLockConfiguration"}
+type call string
+
+const (
+	callPut     call = "s3:PutObject"
+	callGet     call = "s3:GetObject"
+	callList    call = "s3:ListBucket"
+	callDelete  call = "s3:DeleteObject"
+	callAbort   call = "s3:AbortMultipartUpload"
+	callParts   call = "s3:ListMultipartUploadParts"
+	callUploads call = "s3:ListBucketMultipartUploads"
+	callLock    call = "s3:GetBucketObjectLockConfiguration"
 )
+
+// ofObject tells whether the request is about an object or upload that exists,
+// so that a bare 404 means that there is none.
+func (c call) ofObject() bool {
+	return slices.Contains([]call{callGet, callDelete, callAbort, callParts}, c)
+}
 
 func codeOf(err error) string {
 	if f, ok := errors.AsType[*failure](err); ok {
@@ -115,7 +116,7 @@ func (s *Store) explain(ctx context.Context, c call, err error) error {
 	switch {
 	case code == "NoSuchBucket":
 		f.is, f.hint = object.ErrWrongPlace, fmt.Sprintf("make the bucket %s, or write the name, region and endpoint of the one that exists", s.options.Bucket)
-	case code == "NoSuchKey", code == "NoSuchUpload", status == http.StatusNotFound && c.key && (code == "NotFound" || code == "NoSuchVersion"):
+	case code == "NoSuchKey", code == "NoSuchUpload", status == http.StatusNotFound && c.ofObject() && (code == "NotFound" || code == "NoSuchVersion"):
 		f.is = object.ErrNotFound
 	case status == http.StatusPreconditionFailed:
 		f.is = object.ErrExists
@@ -136,7 +137,7 @@ func (s *Store) classify(f *failure, c call, err error) {
 			f.hint = "the bucket is in another region: write region: " + region
 		}
 	case f.status == http.StatusUnauthorized || f.status == http.StatusForbidden || badCredentials(f.code):
-		f.is, f.permission, f.hint = object.ErrDenied, c.permission, s.deniedHint(f.code, c)
+		f.is, f.permission, f.hint = object.ErrDenied, string(c), s.deniedHint(f.code, c)
 	case f.status == http.StatusTooManyRequests || f.status >= 500 && f.status != http.StatusNotImplemented || f.code == "SlowDown":
 		f.is, f.hint = object.ErrThrottled, fmt.Sprintf("it was asked %d times; try again later, or lower parallel:", s.options.Attempts)
 	case f.code == "QuotaExceeded" || f.code == "XMinioStorageFull" || f.status == http.StatusInsufficientStorage:
@@ -159,11 +160,11 @@ func (s *Store) deniedHint(code string, c call) string {
 	if badCredentials(code) {
 		return "the server does not accept the credentials from " + cmp.Or(from, "the configuration") + ": give valid ones to store " + s.name
 	}
-	what := fmt.Sprintf("allow %s for bucket %s", c.permission, s.options.Bucket)
+	what := fmt.Sprintf("allow %s for bucket %s", c, s.options.Bucket)
 	if s.prefix != "" {
 		what += " below " + s.prefix
 	}
-	if c.permission == callGet.permission {
+	if c == callGet {
 		what += ", and s3:ListBucket, without which a missing object looks like a forbidden one"
 	}
 	return what + " (credentials from " + cmp.Or(from, "the configuration") + ")"
@@ -172,11 +173,10 @@ func (s *Store) deniedHint(code string, c call) string {
 // unanswered describes a request to which no answer came.
 func (s *Store) unanswered(err error) error {
 	var inner error
-	text := "no answer"
 	hint := "look at the endpoint, the network and the server"
 	switch {
 	case errors.Is(err, errStalled):
-		inner, text = errStalled, fmt.Sprintf("%v (%s)", errStalled, s.options.Timeout)
+		inner = fmt.Errorf("%w (%s)", errStalled, s.options.Timeout)
 	default:
 		if e, ok := errors.AsType[*net.DNSError](err); ok {
 			inner, hint = e, "the host name of the endpoint is not known: look at endpoint:, region: and path_style:"
@@ -193,9 +193,8 @@ func (s *Store) unanswered(err error) error {
 		} else {
 			inner = errors.New(s.scrub(err.Error()))
 		}
-		text = inner.Error()
 	}
-	return &failure{is: object.ErrUnreachable, inner: inner, text: s.scrub(text), hint: hint}
+	return &failure{is: object.ErrUnreachable, inner: inner, text: s.scrub(inner.Error()), hint: hint}
 }
 
 // says writes the server's answer as one short line.

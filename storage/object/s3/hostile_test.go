@@ -8,6 +8,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -314,6 +316,51 @@ func TestReadingGoesOn(t *testing.T) {
 }
 
 var errShort = errors.New("short")
+
+func TestAuthorities(t *testing.T) {
+	t.Parallel()
+	server := objecttest.NewS3Server(t, objecttest.S3Dialect{TLS: true})
+	o := hostile(server)
+	o.Attempts = 1
+	if err := open(t, o).Check(t.Context()); !errors.Is(err, object.ErrUnreachable) || !strings.Contains(hintOf(err), "ca_file") {
+		t.Errorf("an authority that nobody knows: %v (hint: %s)", err, hintOf(err))
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, server.CA, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.CAFile = unit.Path(file)
+	store := open(t, o)
+	if _, err := store.Put(t.Context(), "a", bytes.NewReader(body(6<<20)), object.PutOptions{}); err != nil {
+		t.Errorf("with its authority: %v", err)
+	}
+	o.Endpoint = strings.Replace(o.Endpoint, "127.0.0.1", "localhost", 1)
+	if err := open(t, o).Check(t.Context()); !errors.Is(err, object.ErrUnreachable) {
+		t.Errorf("by a name that its certificate is not for: %v", err)
+	}
+}
+
+// The server says when to come back.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]func() string{
+		"seconds": func() string { return "1" },
+		"date":    func() string { return time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := objecttest.NewS3Server(t, objecttest.S3Dialect{},
+				objecttest.S3Fault{Operation: objecttest.PutObject, Status: 503, Code: "SlowDown", Header: http.Header{"Retry-After": {after()}}})
+			began := time.Now()
+			if _, err := open(t, hostile(server)).Put(t.Context(), "a", strings.NewReader("x"), object.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took < time.Second {
+				t.Errorf("it came back after %s", took)
+			}
+		})
+	}
+}
 
 func TestStalls(t *testing.T) {
 	t.Parallel()

@@ -58,20 +58,12 @@ func (s *Store) list(ctx context.Context, prefix string) iter.Seq2[types.Object,
 					yield(types.Object{}, err)
 					return
 				}
-				item.Key, err = decodeKey(item.Key, out.EncodingType)
-				key := aws.ToString(item.Key)
-				switch {
-				case err != nil:
-				case !strings.HasPrefix(key, prefix):
-					err = fmt.Errorf("the server lists %q, which was not asked for", key)
-				case key <= last:
-					err = fmt.Errorf("the server lists %q after %q: its order cannot be relied on", key, last)
-				}
+				key, err := listed(item.Key, out.EncodingType, prefix, last)
 				if err != nil {
 					yield(types.Object{}, err)
 					return
 				}
-				last = key
+				item.Key, last = &key, key
 				if !yield(item, nil) {
 					return
 				}
@@ -89,14 +81,22 @@ func (s *Store) list(ctx context.Context, prefix string) iter.Seq2[types.Object,
 	}
 }
 
-// decodeKey undoes the encoding that keeps keys readable in XML.
-func decodeKey(key *string, encoding types.EncodingType) (*string, error) {
-	if encoding != types.EncodingTypeUrl {
-		return key, nil
+// listed undoes the encoding that keeps keys readable in XML, and judges what
+// the server lists after last.
+func listed(encoded *string, encoding types.EncodingType, prefix, last string) (string, error) {
+	key := aws.ToString(encoded)
+	if encoding == types.EncodingTypeUrl {
+		plain, err := url.QueryUnescape(key)
+		if err != nil {
+			return "", fmt.Errorf("the server lists a key that cannot be decoded: %w", err)
+		}
+		key = plain
 	}
-	plain, err := url.QueryUnescape(aws.ToString(key))
-	if err != nil {
-		return nil, fmt.Errorf("the server lists a key that cannot be decoded: %w", err)
+	switch {
+	case !strings.HasPrefix(key, prefix):
+		return "", fmt.Errorf("the server lists %q, which was not asked for", key)
+	case key <= last:
+		return "", fmt.Errorf("the server lists %q after %q: its order cannot be relied on", key, last)
 	}
-	return &plain, nil
+	return key, nil
 }

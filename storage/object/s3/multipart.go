@@ -124,7 +124,7 @@ func (u *upload) parts(ctx context.Context, id string, first, second *part, from
 	wire, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
 	s.wire = wire
-	stop := context.AfterFunc(s.ctx, func() {
+	stop := context.AfterFunc(s.ctx, func() { //nolint:contextcheck // it is a child of ctx
 		timer := time.AfterFunc(landing, func() { cut(context.Cause(s.ctx)) })
 		context.AfterFunc(wire, func() { timer.Stop() })
 	})
@@ -138,7 +138,7 @@ func (u *upload) parts(ctx context.Context, id string, first, second *part, from
 		return nil, cause
 	}
 	if err == nil {
-		err = context.Cause(s.ctx)
+		err = context.Cause(s.ctx) //nolint:contextcheck // it is a child of ctx
 	}
 	if err != nil {
 		return nil, err
@@ -208,7 +208,7 @@ func (u *upload) part(ctx context.Context, id string, number int, body []byte) (
 	}
 	sums := s.sums(body)
 	out, err := client.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket: &s.options.Bucket, Key: u.full, UploadId: &id, PartNumber: aws.Int32(int32(number)), //nolint:gosec // at most 10,000
+		Bucket: &s.options.Bucket, Key: u.full, UploadId: &id, PartNumber: aws.Int32(int32(number)),
 		Body: bytes.NewReader(body), ContentLength: aws.Int64(int64(len(body))), ContentMD5: sums.md5, ChecksumCRC32C: sums.crc32c,
 	}, signed(sums.sha256))
 	if err != nil {
@@ -217,7 +217,7 @@ func (u *upload) part(ctx context.Context, id string, number int, body []byte) (
 	if aws.ToString(out.ETag) == "" {
 		return types.CompletedPart{}, errors.New("the server confirmed the part without an ETag")
 	}
-	return types.CompletedPart{ETag: out.ETag, PartNumber: aws.Int32(int32(number)), ChecksumCRC32C: sums.crc32c}, nil //nolint:gosec // as above
+	return types.CompletedPart{ETag: out.ETag, PartNumber: aws.Int32(int32(number)), ChecksumCRC32C: sums.crc32c}, nil
 }
 
 // complete puts the parts together. Its answer may be lost: then the object

@@ -145,7 +145,7 @@ func (s *source) fill(p []byte) (int, error) {
 		}
 		read, err := s.r.Read(p[n:])
 		n += read
-		if err == io.EOF { //nolint:errorlint // a wrapped EOF is a failure and no end
+		if err == io.EOF { // a wrapped EOF is a failure and no end
 			s.ended = true
 		} else if err != nil {
 			return n, fmt.Errorf("read what is to be stored: %w", err)

@@ -154,11 +154,10 @@ func TestCanceledUploads(t *testing.T) {
 		n := 0
 		_, err := store.Put(ctx, fmt.Sprintf("a/%d", i), readerFunc(func(p []byte) (int, error) {
 			if n += len(p); n > (12+4*i)<<20 {
-				if i%2 == 0 {
-					cancel(stop)
-				} else {
+				if i%2 == 1 {
 					return 0, broken
 				}
+				cancel(stop)
 			}
 			return len(p), nil
 		}), object.PutOptions{})
@@ -268,12 +267,12 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	real := options(t)
+	there := options(t)
 	want := []string{"connect", "clock", "put", "head", "get", "list", "conditional put", "delete", "multipart upload", "abort"}
-	if diff := cmp.Diff(want, probes(t, open(t, real), nil)); diff != "" {
+	if diff := cmp.Diff(want, probes(t, open(t, there), nil)); diff != "" {
 		t.Errorf("on the real server (-want +got):\n%s", diff)
 	}
-	nothingLeft(t, real)
+	nothingLeft(t, there)
 	denied := func(operation string) []objecttest.S3Fault {
 		return []objecttest.S3Fault{{Operation: operation, Forever: true, Status: http.StatusForbidden, Code: "AccessDenied"}}
 	}
@@ -294,6 +293,7 @@ func TestProbe(t *testing.T) {
 		"condition refused": {dialect: objecttest.S3Dialect{Condition: "refuse"}, want: map[string]string{}},
 		"lying reads":       {faults: []objecttest.S3Fault{{Operation: objecttest.GetObject, Forever: true, Body: func([]byte) []byte { return []byte("old") }}}, want: map[string]string{"get": ""}},
 		"no lock":           {lock: true, want: map[string]string{"object lock": ""}},
+		"clock":             {dialect: objecttest.S3Dialect{Clock: 5 * time.Minute}, want: map[string]string{"clock": ""}},
 		"lock":              {dialect: objecttest.S3Dialect{Locking: true, RequireMD5: true}, lock: true, want: map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -333,13 +333,13 @@ func probes(t *testing.T, store object.Prober, failed map[string]string) []strin
 
 func TestObjectLock(t *testing.T) {
 	t.Parallel()
-	real := options(t)
-	real.Bucket += "-lock"
-	if _, err := raw(t).CreateBucket(t.Context(), &sdk.CreateBucketInput{Bucket: &real.Bucket, ObjectLockEnabledForBucket: aws.Bool(true)}); err != nil {
+	there := options(t)
+	there.Bucket += "-lock"
+	if _, err := raw(t).CreateBucket(t.Context(), &sdk.CreateBucketInput{Bucket: &there.Bucket, ObjectLockEnabledForBucket: aws.Bool(true)}); err != nil {
 		t.Fatal(err)
 	}
 	server := objecttest.NewS3Server(t, objecttest.S3Dialect{Locking: true, RequireMD5: true})
-	for name, o := range map[string]s3.Options{"real": real, "hostile": hostile(server)} {
+	for name, o := range map[string]s3.Options{"real": there, "hostile": hostile(server)} {
 		o.ObjectLock = s3.ObjectLock{Mode: "governance", Days: 2}
 		store := open(t, o)
 		a, err := publish(t.Context(), store, body(6<<20))
@@ -380,9 +380,9 @@ func TestDeleteAll(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if name == "real" {
-			for info := range store.List(t.Context(), "") {
-				if info.Key != "a/stays" {
-					t.Errorf("left %s", info.Key)
+			for info, err := range store.List(t.Context(), "") {
+				if err != nil || info.Key != "a/stays" {
+					t.Errorf("left %s, %v", info.Key, err)
 				}
 			}
 			continue

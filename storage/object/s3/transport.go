@@ -207,5 +207,5 @@ func jitter(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return rand.N(d) //nolint:gosec // only spreads attempts
+	return rand.N(d)
 }
