@@ -79,7 +79,7 @@ func (s *snapshot) needs(ctx context.Context, d *Database) (err error) {
 	return err
 }
 
-// listed is a table as the catalogue knows it.
+// listed is a table as the catalog knows it.
 type listed struct {
 	OID          uint32
 	Schema, Name string

@@ -44,7 +44,7 @@ type Globals struct {
 	Passwords bool `json:"passwords"`
 }
 
-// Database describes one dump and the catalogue of its snapshot.
+// Database describes one dump and the catalog of its snapshot.
 type Database struct {
 	// Name is the database's name on the server, Configured its name in the
 	// configuration, or that of the one whose server it was found on. Stream

@@ -37,11 +37,11 @@ func (d *dumping) directory(ctx context.Context) (_ contents, err error) {
 		return contents{}, fmt.Errorf("watch the dump's directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, finished.close()) }()
-	idle := newWatchdog(ctx, d.job.options.IdleTimeout.Std(), errIdle)
+	alive, idle := newWatchdog(ctx, d.job.options.IdleTimeout.Std(), errIdle)
 	defer idle.end()
 	done := make(chan error, 1)
 	go func() {
-		_, err := child.Run(idle.ctx, child.Command{
+		_, err := child.Run(alive, child.Command{
 			Argv: append(d.arguments(formatDirectory), fmt.Sprintf("--jobs=%d", d.job.options.Jobs), "--file="+dir),
 			Env:  d.environ, Dir: d.env.WorkDir, Stdout: d.said, Stderr: d.said, Marks: d.env.Marks(), Grace: d.env.KillGrace,
 		})
@@ -53,7 +53,7 @@ func (d *dumping) directory(ctx context.Context) (_ contents, err error) {
 		// Nothing of it may be left when the directory goes.
 		idle.cancel(err)
 		if !m.over {
-			<-done
+			err = errors.Join(err, unless[*child.StopError](<-done))
 		}
 		return contents{}, err
 	}
@@ -277,14 +277,21 @@ func readDirectory(r io.Reader, dir string) (*script, map[int]int64, error) {
 			s.objects++
 			fallthrough
 		default:
-			if _, err = io.Copy(io.Discard, files); err != nil {
-				err = damage("tar: %w", err)
-			}
+			err = skip(files)
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", jobs.OneLine(h.Name), err)
 		}
 	}
+}
+
+// skip reads a file to its end. The tar is no longer than its manifest says,
+// which artifact.Read sees to.
+func skip(r io.Reader) error {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, readBytes)); err != nil {
+		return damage("tar: %w", err)
+	}
+	return nil
 }
 
 func lay(path string, r io.Reader) (err error) {

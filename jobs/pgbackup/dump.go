@@ -48,7 +48,7 @@ func (r *run) dump(ctx context.Context, w *artifact.Writer, s source) (err error
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, snap.Hangup()) }()
+	defer func() { err = errors.Join(err, snap.Hangup(ctx)) }()
 	d := &dumping{run: r, source: s, snap: snap, said: &tail{}, begun: make(chan struct{}), listing: make(chan contents, 1)}
 	d.tool = tool{client: r.plan.client, environ: r.env.Environ(), marks: r.env.Marks(), dir: r.env.WorkDir}
 	environ, remove, err := snap.ClientEnviron(r.env.Environ(), r.env.WorkDir)
@@ -75,7 +75,7 @@ func (r *run) dump(ctx context.Context, w *artifact.Writer, s source) (err error
 	return nil
 }
 
-// both runs pg_dump and collects the catalogue at once. Each ends when the
+// both runs pg_dump and collects the catalog at once. Each ends when the
 // other fails.
 func (d *dumping) both(ctx context.Context) (tables []listed, exact map[uint32]bool, held time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -176,7 +176,7 @@ func ended(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	return fmt.Errorf("read the catalogue: %w", context.Cause(ctx))
+	return fmt.Errorf("read the catalog: %w", context.Cause(ctx))
 }
 
 // settle adds the dump to the account of the run.
@@ -225,9 +225,9 @@ func (d *dumping) custom(ctx context.Context) (_ contents, err error) {
 		return contents{}, err
 	}
 	defer func() { err = errors.Join(err, h.remove()) }()
-	idle := newWatchdog(ctx, d.job.options.IdleTimeout.Std(), errIdle)
+	alive, idle := newWatchdog(ctx, d.job.options.IdleTimeout.Std(), errIdle)
 	defer idle.end()
-	out, err := child.Output(idle.ctx, child.Command{
+	out, err := child.Output(alive, child.Command{
 		Argv: d.arguments(formatCustom), Env: d.environ, Dir: d.env.WorkDir, Stderr: d.said,
 		Marks: d.env.Marks(), Grace: d.env.KillGrace, PipeBytes: pipeBytes,
 	})
@@ -285,19 +285,18 @@ var errIdle = errors.New("pg_dump sent nothing for longer than idle_timeout")
 
 // watchdog ends a context when something takes too long.
 type watchdog struct {
-	ctx    context.Context
 	cancel context.CancelCauseFunc
 	within time.Duration
 	extra  time.Duration
 	timer  *time.Timer
 }
 
-func newWatchdog(ctx context.Context, within time.Duration, cause error) *watchdog {
+func newWatchdog(ctx context.Context, within time.Duration, cause error) (context.Context, *watchdog) {
 	w := &watchdog{within: within}
-	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	ctx, w.cancel = context.WithCancelCause(ctx)
 	w.timer = time.AfterFunc(time.Hour, func() { w.cancel(cause) })
 	w.timer.Stop()
-	return w
+	return ctx, w
 }
 
 // allow grants more time once.

@@ -28,7 +28,7 @@ func (r *run) dumpGlobals(ctx context.Context, w *artifact.Writer, s source, at 
 	readable := false
 	err = c.QueryRow(ctx, "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')").Scan(&readable)
 	environ, remove, environErr := c.ClientEnviron(r.env.Environ(), r.env.WorkDir)
-	if err = errors.Join(err, environErr, c.Hangup()); err != nil {
+	if err = errors.Join(err, environErr, c.Hangup(ctx)); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()

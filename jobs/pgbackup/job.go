@@ -127,8 +127,11 @@ func (o *Options) filters() []string {
 		flag     string
 		patterns []string
 	}{
-		{"--schema=", o.Schemas}, {"--exclude-schema=", o.ExcludeSchemas},
-		{"--table=", o.Tables}, {"--exclude-table=", o.ExcludeTables}, {"--exclude-table-data=", o.ExcludeRows},
+		{"--schema=", o.Schemas},
+		{"--exclude-schema=", o.ExcludeSchemas},
+		{"--table=", o.Tables},
+		{"--exclude-table=", o.ExcludeTables},
+		{"--exclude-table-data=", o.ExcludeRows},
 	} {
 		for _, pattern := range f.patterns {
 			out = append(out, f.flag+pattern)

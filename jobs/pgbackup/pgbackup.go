@@ -1,5 +1,5 @@
 // Package pgbackup is the kind that saves PostgreSQL databases with pg_dump. It
-// knows how to get a consistent dump and a catalogue of the same instant, how to
+// knows how to get a consistent dump and a catalog of the same instant, how to
 // publish it only when it is whole, and how to prove what a store holds without
 // a server. It refuses clients that are too old, poolers that would break the
 // snapshot, and to call anything saved that it did not count.
@@ -20,11 +20,11 @@ import (
 
 const doc = `Saves PostgreSQL databases with pg_dump, straight into the stores, and proves every copy.
 
-One snapshot serves pg_dump and a catalogue of the database: tables with exact row counts, sizes,
+One snapshot serves pg_dump and a catalog of the database: tables with exact row counts, sizes,
 extensions, roles, settings. The dump (format custom, not compressed by pg_dump) is hashed,
 compressed on all cores, encrypted if wanted, and streamed into all stores at once, in constant
 memory. Each copy is then fetched back, read in full by pg_restore and compared, table by table and
-row by row, with the catalogue (L2, which needs no server); only then does the manifest appear,
+row by row, with the catalog (L2, which needs no server); only then does the manifest appear,
 without which no backup exists. A dump that ends early, a server process that is killed, a full disk or
 a store that lies never becomes a backup.
 
@@ -137,11 +137,6 @@ func (o *Options) Validate() error {
 		errs = append(errs, jobs.Fieldf("min_rows", "%d is negative", o.MinRows))
 	}
 	return errors.Join(errs...)
-}
-
-// filtered tells whether parts of a database are left out.
-func (o *Options) filtered() bool {
-	return len(o.Schemas)+len(o.ExcludeSchemas)+len(o.Tables)+len(o.ExcludeTables)+len(o.ExcludeRows) > 0
 }
 
 // Job saves databases.

@@ -76,7 +76,7 @@ func (j *Job) visit(ctx context.Context, p *plan, configured string, address pg.
 	if err != nil {
 		return pg.Server{}, err
 	}
-	defer func() { err = errors.Join(err, c.Hangup()) }()
+	defer func() { err = errors.Join(err, c.Hangup(ctx)) }()
 	pooled, err := c.Pooled(ctx)
 	if refused, ok := errors.AsType[*pg.PoolerError](err); ok {
 		return c.Server, jobs.WithHint(&jobs.RefusedError{Rail: "the snapshot", Why: refused.Error()}, refused.Hint())
@@ -85,12 +85,16 @@ func (j *Job) visit(ctx context.Context, p *plan, configured string, address pg.
 		return c.Server, err
 	}
 	if pooled {
-		p.findings = append(p.findings, jobs.Finding{ID: "pooled:" + configured, Severity: jobs.Info,
-			Text: fmt.Sprintf("database %s is reached through a pooler; the direct address of the server is safer for backups", configured)})
+		p.findings = append(p.findings, jobs.Finding{
+			ID: "pooled:" + configured, Severity: jobs.Info,
+			Text: fmt.Sprintf("database %s is reached through a pooler; the direct address of the server is safer for backups", configured),
+		})
 	}
 	if c.Server.Standby {
-		p.findings = append(p.findings, jobs.Finding{ID: "standby:" + configured, Severity: jobs.Info,
-			Text: fmt.Sprintf("database %s is on a standby: the backup shows what had been replayed, without the rows of unlogged tables", configured)})
+		p.findings = append(p.findings, jobs.Finding{
+			ID: "standby:" + configured, Severity: jobs.Info,
+			Text: fmt.Sprintf("database %s is on a standby: the backup shows what had been replayed, without the rows of unlogged tables", configured),
+		})
 	}
 	names := []string{c.Server.Database}
 	if j.options.AllDatabases {

@@ -10,7 +10,7 @@ import (
 )
 
 // snapshot is a connection that holds a snapshot open for pg_dump and the
-// catalogue.
+// catalog.
 type snapshot struct {
 	*pg.Conn
 	// id is what other sessions import; taken is its instant by the server's
@@ -35,7 +35,7 @@ func openSnapshot(ctx context.Context, s source, application string) (_ *snapsho
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(pg.Advise(err), c.Hangup())
+			err = errors.Join(pg.Advise(err), c.Hangup(ctx))
 		}
 	}()
 	if _, err := pg.Texts(ctx, c, unlimited); err != nil {

@@ -1,6 +1,7 @@
 package pgbackup
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -56,4 +57,12 @@ func (t *tail) explain(err error) error {
 	}
 	lines = lines[max(0, len(lines)-complaints):]
 	return fmt.Errorf("%w: %s", err, jobs.OneLine(strings.Join(lines, "; ")))
+}
+
+// unless drops errors of a type that only says what was wanted.
+func unless[E error](err error) error {
+	if _, ok := errors.AsType[E](err); ok {
+		return nil
+	}
+	return err
 }

@@ -29,10 +29,10 @@ func (prove Prover) Verify(ctx context.Context, env *jobs.Env, a *object.Artifac
 		return object.Proof{}, err
 	}
 	began := time.Now()
-	switch p.Level {
-	case object.L2:
+	switch {
+	case p.Level.Rank() > object.L1.Rank():
 		err = prove(ctx, env, a, keys)
-	case object.L1:
+	case p.Level.Rank() == object.L1.Rank():
 		err = decipher(ctx, a, keys)
 	}
 	if err == nil {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -101,9 +100,13 @@ func (a *Address) take(all map[string]string) error {
 	if all["ssl"] == "true" && all["sslmode"] == "" {
 		a.keywords["sslmode"] = "require"
 	}
-	if a.keywords["sslrootcert"] != "" && a.keywords["sslmode"] == "" && os.Getenv("PGSSLMODE") == "" {
-		// Whoever names an authority wants it to be asked.
-		a.keywords["sslmode"] = "verify-full"
+	if a.keywords["sslmode"] == "" && a.keywords["service"] == "" {
+		// Said expressly, because our driver and the clients would look for it in
+		// different places.
+		a.keywords["sslmode"] = "prefer"
+		if a.keywords["sslrootcert"] != "" { // whoever names an authority wants it to be asked
+			a.keywords["sslmode"] = "verify-full"
+		}
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (a Address) connect(ctx context.Context, host hostPort, application string)
 	c := &Conn{Conn: conn, address: a, host: host, password: config.Password}
 	c.Server.Host, c.Server.Port = config.Host, int(config.Port)
 	if err := c.look(ctx); err != nil {
-		return nil, errors.Join(err, c.Hangup())
+		return nil, errors.Join(err, c.Hangup(ctx))
 	}
 	return c, nil
 }
@@ -127,9 +127,9 @@ func (c *Conn) look(ctx context.Context) error {
 // hangupTime bounds how long saying goodbye may take.
 const hangupTime = 5 * time.Second
 
-// Hangup closes the connection, also after the context of its use has ended.
-func (c *Conn) Hangup() error {
-	ctx, cancel := context.WithTimeout(context.Background(), hangupTime)
+// Hangup closes the connection, also when ctx has ended.
+func (c *Conn) Hangup(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hangupTime)
 	defer cancel()
 	return c.Close(ctx)
 }
@@ -166,11 +166,7 @@ func (c *Conn) ClientEnviron(environ []string, dir string) (env []string, remove
 		case "user", "dbname", "passfile", "target_session_attrs":
 			continue // settled below
 		}
-		value := c.address.keywords[keyword]
-		if value == "" {
-			value = os.Getenv(name)
-		}
-		set(name, value)
+		set(name, c.address.keywords[keyword])
 	}
 	set("PGHOST", c.Server.Host)
 	// A name may stand for several servers; the snapshot lives on this one.

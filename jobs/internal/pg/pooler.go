@@ -51,7 +51,7 @@ func (c *Conn) Pooled(ctx context.Context) (bool, error) {
 		return true, fmt.Errorf("probe the pooler: %w", err)
 	}
 	swapped, err := swaps(ctx, c, other)
-	if err = errors.Join(err, other.Hangup()); err != nil {
+	if err = errors.Join(err, other.Hangup(ctx)); err != nil {
 		return true, fmt.Errorf("probe the pooler: %w", err)
 	}
 	if swapped {
