@@ -190,11 +190,13 @@ type Reader interface {
 	Latest(ctx context.Context, workflows []string) (map[string]Run, error)
 }
 
-// Watcher is how the owner of a run learns what others asked for.
+// Watcher is how the owner of runs learns what others asked for.
 type Watcher interface {
-	// Watch is one short read. It returns who asked for the run's end, or the
-	// empty string, and ErrStale when the claim no longer holds.
-	Watch(ctx context.Context, c Claim) (canceledBy string, err error)
+	// Watch is one short read. It returns for each of the claims, in their
+	// order, why its run must end: *CanceledError when somebody asked for that,
+	// ErrStale when the claim no longer holds, else nil. The error says that
+	// nothing is known about any of them.
+	Watch(ctx context.Context, claims ...Claim) (causes []error, err error)
 }
 
 // Backlog finds runs that have nobody who works on them.

@@ -18,7 +18,7 @@ type Ledger interface {
 	Claim(ctx context.Context, id runner.RunID) (runner.Claim, runner.Run, error)
 	Advance(ctx context.Context, c runner.Claim, s runner.Step) ([]runner.Blocked, error)
 	Release(ctx context.Context, c runner.Claim) error
-	Watch(ctx context.Context, c runner.Claim) (canceledBy string, err error)
+	Watch(ctx context.Context, claims ...runner.Claim) (causes []error, err error)
 	Attempts(ctx context.Context, runs ...runner.RunID) ([]runner.Attempt, error)
 	Past(ctx context.Context, workflow, job string, except runner.RunID, limit int) ([]runner.Attempt, error)
 }
@@ -66,6 +66,7 @@ type Options struct {
 type Executor struct {
 	options Options
 	spares  spares
+	watch   watch
 	// draining ends when the process is about to end in good order.
 	draining context.Context
 	drain    context.CancelFunc
@@ -97,6 +98,7 @@ func New(o Options) *Executor {
 		o.OnNoSpace = func() {}
 	}
 	e.options = o
+	e.watch.ledger, e.watch.log = o.Ledger, o.Log
 	e.draining, e.drain = context.WithCancel(context.Background())
 	return e
 }
@@ -135,7 +137,7 @@ func (e *Executor) Handle(ctx context.Context, id runner.RunID) {
 		return
 	}
 	r := &run{
-		Options: &e.options, spares: &e.spares, claim: claim, record: record, halt: newHalt(ctx),
+		Options: &e.options, spares: &e.spares, watch: &e.watch, claim: claim, record: record, halt: newHalt(ctx),
 		log: log.With("workflow", record.Spec.Workflow),
 	}
 	defer r.halt.close()

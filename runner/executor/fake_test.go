@@ -176,18 +176,24 @@ func (m *memory) Release(_ context.Context, c runner.Claim) error {
 	return nil
 }
 
-func (m *memory) Watch(_ context.Context, c runner.Claim) (string, error) {
+func (m *memory) Watch(_ context.Context, claims ...runner.Claim) ([]error, error) {
 	if m.onWatch != nil {
 		if err := m.onWatch(); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.Epoch != m.run.Epoch {
-		return "", runner.ErrStale
+	causes := make([]error, len(claims))
+	for i, c := range claims {
+		switch {
+		case c.Epoch != m.run.Epoch:
+			causes[i] = runner.ErrStale
+		case m.run.CanceledBy != "":
+			causes[i] = &runner.CanceledError{By: m.run.CanceledBy}
+		}
 	}
-	return m.run.CanceledBy, nil
+	return causes, nil
 }
 
 func (m *memory) Attempts(context.Context, ...runner.RunID) ([]runner.Attempt, error) {

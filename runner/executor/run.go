@@ -11,16 +11,13 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 )
 
-// watchEvery is how often the owner of a run looks into the ledger for what
-// others ask of it.
-const watchEvery = time.Second
-
 // run is one claimed run under way. Everything in it belongs to the goroutine
 // of execute, except for halt and what attempts do on their own.
 type run struct {
 	*Options
 
 	spares *spares
+	watch  *watch
 	claim  runner.Claim
 	record runner.Run
 	plan   runner.Plan
@@ -55,8 +52,8 @@ type run struct {
 
 // execute works on the run until it has ended or is somebody else's.
 func (r *run) execute() {
-	unwatch := r.watch()
-	defer unwatch()
+	r.watch.add(r)
+	defer r.watch.remove(r)
 	earlier, err := r.earlier()
 	if err != nil {
 		r.leave(err)

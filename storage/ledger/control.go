@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -103,17 +102,4 @@ func (l *Ledger) Reopen(ctx context.Context, id runner.RunID, reopen []string, b
 		}
 		return err
 	})
-}
-
-// Watch returns who asked for the end of a claimed run, or the empty string,
-// and ErrStale when the claim no longer holds.
-func (l *Ledger) Watch(ctx context.Context, c runner.Claim) (string, error) {
-	var by string
-	err := l.reading().row(ctx, "SELECT canceled_by FROM runs WHERE id = ? AND owner = ? AND epoch = ? AND state = ?",
-		c.Run, c.Owner, c.Epoch, runner.Running).Scan(&by)
-	if errors.Is(err, sql.ErrNoRows) {
-		l.forget(c)
-		return "", fmt.Errorf("watch run %s: %w", c.Run, runner.ErrStale)
-	}
-	return by, l.explain(ctx, "watch run "+string(c.Run), err)
 }

@@ -56,7 +56,8 @@ func childSleeper(ctx context.Context, o order) error {
 	_, end := l.Advance(ctx, c, runner.Step{Ended: []runner.End{{Attempt: ledgertest.Ended(a, runner.Succeeded)}}})
 	_, finish := l.Advance(ctx, c, runner.Step{Finish: &runner.Finish{State: runner.Succeeded}})
 	_, begin := l.Advance(ctx, c, runner.Step{Begun: []runner.Start{{Attempt: ledgertest.Attempt("y", 1)}}})
-	_, watch := l.Watch(ctx, c)
+	causes, err := l.Watch(ctx, c)
+	watch := errors.Join(append(causes, err)...)
 	late := l.Heartbeat(ctx)
 	for _, err := range []error{end, finish, begin, watch, l.Release(ctx, c)} {
 		say("stale=%t %v", errors.Is(err, runner.ErrStale), err)

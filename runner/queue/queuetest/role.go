@@ -212,8 +212,8 @@ func (p *player) writeLate(over context.Context) {
 			"nothing": func() error { return p.advance(claim, runner.Step{}) },
 			"release": func() error { return p.process.Ledger.Release(context.Background(), claim) },
 			"watch": func() error {
-				_, err := p.process.Ledger.Watch(context.Background(), claim)
-				return err
+				causes, err := p.process.Ledger.Watch(context.Background(), claim)
+				return errors.Join(append(causes, err)...)
 			},
 		}
 		for name, write := range writes {

@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/ghosteam/upkeep/configs/secret"
@@ -25,13 +26,14 @@ func testCancel(t *testing.T, dsn secret.String) {
 	}
 
 	c := s.running()
-	if by, err := s.Watch(s.ctx, c); by != "" || err != nil {
-		t.Errorf("Watch = %q, %v", by, err)
+	if causes, err := s.Watch(s.ctx, c); err != nil || len(causes) != 1 || causes[0] != nil {
+		t.Errorf("Watch = %v, %v", causes, err)
 	}
 	cancel(c.Run, "anna", runner.Running)
 	cancel(c.Run, "bert", runner.Running)
-	if by, err := s.Watch(s.ctx, c); by != "anna" || err != nil {
-		t.Errorf("Watch = %q, %v, want anna", by, err)
+	canceled := &runner.CanceledError{}
+	if causes, err := s.Watch(s.ctx, c); err != nil || !errors.As(causes[0], &canceled) || canceled.By != "anna" {
+		t.Errorf("Watch = %v, %v, want anna", causes, err)
 	}
 	if run := s.run(c.Run); run.State != runner.Running || run.CanceledBy != "anna" {
 		t.Errorf("a canceled running run is %+v", run)
@@ -47,6 +49,50 @@ func testCancel(t *testing.T, dsn secret.String) {
 	s.finish(next, runner.Canceled)
 	if _, err := s.Cancel(s.ctx, "00000000-0000-7000-8000-000000000000", "anna"); !errors.Is(err, runner.ErrNotFound) {
 		t.Errorf("Cancel of an unknown run: %v, want ErrNotFound", err)
+	}
+}
+
+// testWatch looks after many runs at once: each claim gets its own answer.
+func testWatch(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	if causes, err := s.Watch(s.ctx); err != nil || len(causes) != 0 {
+		t.Errorf("Watch of nothing = %v, %v", causes, err)
+	}
+	var claims []runner.Claim
+	for range 45 {
+		claims = append(claims, s.running())
+	}
+	for _, i := range []int{3, 33} {
+		if _, err := s.Cancel(s.ctx, claims[i].Run, "anna"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.finish(claims[7], runner.Succeeded)
+	stale, foreign := claims[8], claims[9]
+	stale.Epoch--
+	foreign.Owner = "somebody else"
+	claims[8], claims[9] = stale, foreign
+	claims = append(claims, runner.Claim{Run: "00000000-0000-7000-8000-000000000000", Owner: stale.Owner, Epoch: 1})
+	// Twice and more: the answers keep their order across chunks.
+	list := slices.Repeat(claims, 5)
+	causes, err := s.Watch(s.ctx, list...)
+	if err != nil || len(causes) != len(list) {
+		t.Fatalf("Watch = %d answers, %v, want %d", len(causes), err, len(list))
+	}
+	for i, cause := range causes {
+		var canceled *runner.CanceledError
+		var right bool
+		switch at := i % len(claims); at {
+		case 3, 33:
+			right = errors.As(cause, &canceled) && canceled.By == "anna"
+		case 7, 8, 9, 45:
+			right = errors.Is(cause, runner.ErrStale)
+		default:
+			right = cause == nil
+		}
+		if !right {
+			t.Errorf("claim %d: %v", i, cause)
+		}
 	}
 }
 

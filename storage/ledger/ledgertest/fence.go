@@ -27,8 +27,8 @@ func writes(s *site) map[string]func(runner.Claim) error {
 		"finish":      advance(runner.Step{Finish: &runner.Finish{State: runner.Succeeded}}),
 		"release":     func(c runner.Claim) error { return s.Release(s.ctx, c) },
 		"watch": func(c runner.Claim) error {
-			_, err := s.Watch(s.ctx, c)
-			return err
+			causes, err := s.Watch(s.ctx, c)
+			return errors.Join(append(causes, err)...)
 		},
 	}
 }

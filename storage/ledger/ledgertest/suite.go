@@ -38,6 +38,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"LostOutput", testLostOutput},
 		{"Release", testRelease},
 		{"Cancel", testCancel},
+		{"Watch", testWatch},
 		{"Reopen", testReopen},
 		{"Fencing", testFencing},
 		{"StaleOwner", testStaleOwner},
