@@ -388,6 +388,35 @@ func TestStalls(t *testing.T) {
 	}
 }
 
+// Slow is not stalled, neither the server nor who reads.
+func TestSlowness(t *testing.T) {
+	t.Parallel()
+	server := objecttest.NewS3Server(t, objecttest.S3Dialect{}, objecttest.S3Fault{Operation: objecttest.PutObject, BytesPerSecond: 2 << 20})
+	o := hostile(server)
+	o.Timeout, o.Attempts, o.PartSize = unit.Duration(time.Second), 1, 16<<20
+	store := open(t, o)
+	content := body(6 << 20)
+	if _, err := store.Put(t.Context(), "a", bytes.NewReader(content), object.PutOptions{}); err != nil {
+		t.Fatalf("a slow server: %v", err)
+	}
+	r, _, err := store.Get(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := make([]byte, 1<<20)
+	if _, err := io.ReadFull(r, half); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(o.Timeout.Std() * 3 / 2) // the pause itself is what is tried
+	rest, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil || !bytes.Equal(append(half, rest...), content) {
+		t.Errorf("a reader that paused: %d bytes, %v", len(rest), err)
+	}
+	if server.Requests(objecttest.GetObject) != 1 {
+		t.Errorf("the pause took %d requests", server.Requests(objecttest.GetObject))
+	}
+}
+
 func TestListsThatLie(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
