@@ -10,7 +10,6 @@ import (
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
-	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web/api"
@@ -56,13 +55,8 @@ func (a *app) testChannel(ctx context.Context, name string) error {
 	} else {
 		receipt, err = service.TestChannel(ctx, cfg, name, whoAmI())
 	}
-	switch {
-	case is[*api.Problem](err):
+	if err != nil {
 		return err
-	case is[*configs.UnknownError](err):
-		return hintIfNone(&notFoundError{err: err}, "the configuration names no channels")
-	case err != nil:
-		return jobs.WithHint(fmt.Errorf("channel %s: %w", name, err), jobs.HintOf(err))
 	}
 	fmt.Fprintf(a.std.Out, "channel %s took the message: %s\n", name, oneLine(receipt, 0))
 	return nil
@@ -112,7 +106,7 @@ func (a *app) outbox(ctx context.Context, f outboxFlags) error {
 		return err
 	}
 	l := listing{
-		columns: []string{"CREATED", "CHANNEL", "ACTION", "STATE", "TRIES", "NEXT", "ABOUT", "ERROR", "NOTICE"},
+		columns: []string{"CREATED", "CHANNEL", "ACTION", "STATE", "TRIES", "NEXT", "ABOUT", "NOTICE", "ERROR"},
 		empty:   "nothing is owed",
 	}
 	views := []api.Notice{}
@@ -132,15 +126,19 @@ func (a *app) outbox(ctx context.Context, f outboxFlags) error {
 		views = append(views, api.NewNotice(n))
 		l.rows = append(l.rows, []string{
 			stamp(n.CreatedAt), n.Channel, string(n.Action), string(n.State), strconv.Itoa(n.Attempts), next,
-			oneLine(about, mostAbout), oneLine(n.Error, mostAbout), n.ID,
+			oneLine(about, mostAbout), n.ID, oneLine(n.Error, mostError),
 		})
 	}
 	l.data = views
 	return a.list(l)
 }
 
-// mostAbout is how much of a text a column of the outbox shows.
-const mostAbout = 60
+// mostAbout and mostError are how much of a text a column of the outbox shows;
+// why something was not sent tends to stand at the end.
+const (
+	mostAbout = 60
+	mostError = 200
+)
 
 func newAlertRetry(a *app) *cobra.Command {
 	return &cobra.Command{

@@ -95,7 +95,7 @@ func codeOf(err error) int {
 		return exitTemporary
 	case is[*jobs.RefusedError](err):
 		return exitRefused
-	case is[*skippedError](err), errors.Is(err, runner.ErrNotClaimable):
+	case is[*skippedError](err), errors.Is(err, runner.ErrNotClaimable), errors.Is(err, runner.ErrNoticeState):
 		return exitSkipped
 	case errors.Is(err, context.Canceled):
 		return exitCanceled

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -12,18 +13,21 @@ import (
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // testTime bounds a test of a channel.
 const testTime = 30 * time.Second
 
 // TestChannel sends a message to a channel of cfg at once, past the outbox, and
-// returns what the channel answered. The error is a *configs.UnknownError when
-// there is no such channel.
+// returns what the channel answered. Its errors are of *api.Problem.
 func TestChannel(ctx context.Context, cfg *configs.Config, name, by string) (receipt string, err error) {
 	channel, secrets, err := cfg.OpenChannel(name)
-	if err != nil {
-		return "", err
+	switch {
+	case is[*configs.UnknownError](err):
+		return "", api.NewProblem(api.CodeNotFound, cmp.Or(jobs.HintOf(err), "`channels:` in the configuration names them"), err.Error())
+	case err != nil:
+		return "", api.NewProblem(api.CodeInvalid, jobs.HintOf(err), err.Error())
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -38,7 +42,7 @@ func TestChannel(ctx context.Context, cfg *configs.Config, name, by string) (rec
 	}))
 	if err != nil {
 		redactor := secret.NewRedactor(secrets)
-		return "", jobs.WithHint(fmt.Errorf("%s", redactor.Scrub(err.Error())), jobs.HintOf(err))
+		return "", api.NewProblem(api.CodeUnavailable, jobs.HintOf(err), redactor.Scrub(fmt.Sprintf("channel %s: %v", name, err)))
 	}
 	return receipt, nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/configs"
-	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web"
@@ -193,7 +192,7 @@ var _ web.Notices = notices{}
 // Retry implements web.Notices.
 func (n notices) Retry(ctx context.Context, _, id string) error {
 	if err := n.e.ledger.Revive(ctx, id); err != nil {
-		return err
+		return settled(err)
 	}
 	ring(n.e.owed)
 	return nil
@@ -205,20 +204,20 @@ func (n notices) Drop(ctx context.Context, by, id, reason string) error {
 	if reason != "" {
 		why += ": " + reason
 	}
-	return n.e.ledger.Bury(ctx, id, why)
+	return settled(n.e.ledger.Bury(ctx, id, why))
+}
+
+// settled says of a notice that is settled that there is nothing to do.
+func settled(err error) error {
+	if errors.Is(err, runner.ErrNoticeState) {
+		return api.NewProblem(api.CodeSkipped, "", err.Error())
+	}
+	return err
 }
 
 // Test implements web.Notices.
 func (n notices) Test(ctx context.Context, by, channel string) (string, error) {
-	receipt, err := TestChannel(ctx, n.e.Config(), channel, by)
-	switch {
-	case err == nil:
-		return receipt, nil
-	case is[*configs.UnknownError](err):
-		return "", api.NewProblem(api.CodeNotFound, jobs.HintOf(err), err.Error())
-	default:
-		return "", api.NewProblem(api.CodeUnavailable, jobs.HintOf(err), fmt.Sprintf("channel %s: %v", channel, err))
-	}
+	return TestChannel(ctx, n.e.Config(), channel, by)
 }
 
 func is[E error](err error) bool {
