@@ -87,6 +87,10 @@ type listed struct {
 	Bytes        int64
 	// Condition says which rows of an extension's table are dumped.
 	Condition string
+	// Expected tells that a dump without filters must hold its rows: those of
+	// most extensions' tables come with the extension, and those of unlogged
+	// tables do not exist on a standby.
+	Expected bool
 }
 
 // list returns the tables that hold rows. Sizes are estimates: asking for the
@@ -94,7 +98,10 @@ type listed struct {
 func (s *snapshot) list(ctx context.Context) ([]listed, error) {
 	tables, err := pg.Rows[listed](ctx, s.Conn, `SELECT c.oid, n.nspname::text, c.relname::text, greatest(c.reltuples, 0)::bigint,
 			(c.relpages + coalesce((SELECT relpages FROM pg_class t WHERE t.oid = c.reltoastrelid), 0))::bigint * current_setting('block_size')::bigint,
-			coalesce((SELECT e.extcondition[array_position(e.extconfig, c.oid)] FROM pg_extension e WHERE c.oid = ANY (e.extconfig) LIMIT 1), '')
+			coalesce((SELECT e.extcondition[array_position(e.extconfig, c.oid)] FROM pg_extension e WHERE c.oid = ANY (e.extconfig) LIMIT 1), ''),
+			(c.relpersistence <> 'u' OR NOT pg_is_in_recovery()) AND (
+				NOT EXISTS (SELECT FROM pg_depend m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid AND m.deptype = 'e')
+				OR EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig)))
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 		ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`)

@@ -60,7 +60,7 @@ func (r *run) dump(ctx context.Context, w *artifact.Writer, s source) (err error
 	if d.stream, err = w.Stream(s.stream); err != nil {
 		return err
 	}
-	tables, exact, held, err := d.both(ctx)
+	held, err := d.both(ctx)
 	if err != nil {
 		return err
 	}
@@ -71,15 +71,17 @@ func (r *run) dump(ctx context.Context, w *artifact.Writer, s source) (err error
 	for _, line := range d.said.lines() {
 		r.env.Printf("%s: %s", s.name, r.env.OneLine(line))
 	}
-	d.settle(tables, exact)
+	d.settle()
 	return nil
 }
 
 // both runs pg_dump and collects the catalog at once. Each ends when the
 // other fails.
-func (d *dumping) both(ctx context.Context) (tables []listed, exact map[uint32]bool, held time.Duration, err error) {
+func (d *dumping) both(ctx context.Context) (held time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	var tables []listed
+	var exact map[uint32]bool
 	var catalogErr error
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -102,25 +104,42 @@ func (d *dumping) both(ctx context.Context) (tables []listed, exact map[uint32]b
 	wg.Wait()
 	switch {
 	case err != nil && catalogErr != nil && errors.Is(err, catalogErr):
-		return nil, nil, 0, catalogErr
+		return 0, catalogErr
 	case err != nil:
-		return nil, nil, 0, d.explain(err)
+		return 0, d.explain(err)
 	case catalogErr != nil:
-		return nil, nil, 0, catalogErr
+		return 0, catalogErr
 	}
+	return time.Since(d.snap.held), d.match(tables, exact, found)
+}
+
+// match compares the dump's table of contents with the catalog of its
+// snapshot: what it does not know cannot be in the dump, and without filters
+// all must be.
+func (d *dumping) match(tables []listed, exact map[uint32]bool, found contents) error {
 	d.database.LargeObjectsDumped = found.objects
+	filtered := len(d.job.options.filters()) > 0
+	var missing []string
 	for i := range tables {
-		t := tables[i]
+		t := &tables[i]
 		entry, dumped := found.entries[t.OID]
 		d.database.Tables = append(d.database.Tables, Table{
 			OID: t.OID, Schema: t.Schema, Name: t.Name, Rows: t.Rows, Exact: exact[t.OID], Bytes: t.Bytes, Dumped: dumped, Entry: entry,
 		})
 		delete(found.entries, t.OID)
+		if !dumped && t.Expected && !filtered {
+			missing = append(missing, pg.Name(t.Schema, t.Name))
+		}
 	}
-	if len(found.entries) > 0 {
-		return nil, nil, 0, fmt.Errorf("the dump holds %d tables that its snapshot does not know", len(found.entries))
+	switch {
+	case len(found.entries) > 0:
+		return fmt.Errorf("the dump holds %d tables that its snapshot does not know", len(found.entries))
+	case len(missing) > 0:
+		return fmt.Errorf("the dump lacks the rows of %d tables, such as %s", len(missing), jobs.OneLine(missing[0]))
+	case !filtered && !found.objects && d.database.LargeObjects > 0:
+		return fmt.Errorf("the dump lacks %d large objects", d.database.LargeObjects)
 	}
-	return tables, exact, time.Since(d.snap.held), nil
+	return nil
 }
 
 // start notes that pg_dump has its locks.
@@ -180,7 +199,7 @@ func ended(ctx context.Context, err error) error {
 }
 
 // settle adds the dump to the account of the run.
-func (d *dumping) settle(tables []listed, exact map[uint32]bool) {
+func (d *dumping) settle() {
 	estimated := 0
 	for i := range d.database.Tables {
 		if t := d.database.Tables[i]; t.Dumped && !t.Exact {
@@ -190,9 +209,8 @@ func (d *dumping) settle(tables []listed, exact map[uint32]bool) {
 	if estimated > 0 && d.job.options.CountRows > 0 {
 		d.findings = append(d.findings, jobs.Finding{ID: "estimated:" + jobs.FindingIDFrom(d.source.name), Severity: jobs.Info, Text: fmt.Sprintf(
 			"%d of %d tables of %s were not counted within count_rows, %s, or could not be: their rows are estimates",
-			estimated, len(tables), d.source.name, d.job.options.CountRows)})
+			estimated, d.database.dumped(), d.source.name, d.job.options.CountRows)})
 	}
-	_ = exact
 	d.details.Databases = append(d.details.Databases, d.database)
 	d.bytes += d.stream.Bytes()
 	d.rows += d.database.rows()

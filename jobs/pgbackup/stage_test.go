@@ -3,6 +3,7 @@ package pgbackup_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -173,4 +174,12 @@ func (b *bench) empty() {
 		}
 		b.t.Errorf("left in the store: %s", info.Key)
 	}
+}
+
+func pathOf(text string) unit.Path { return unit.Path(text) }
+
+// refused tells whether a safety rail stopped the job.
+func refused(err error) bool {
+	_, ok := errors.AsType[*jobs.RefusedError](err)
+	return ok
 }
