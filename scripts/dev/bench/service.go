@@ -68,7 +68,7 @@ func startDaemon(binary, dir string) (d *daemon, err error) {
 	for {
 		select {
 		case err := <-ended:
-			text, _ := os.ReadFile(filepath.Join(dir, "log")) //nolint:errcheck // without it the error says less
+			text, _ := os.ReadFile(filepath.Join(dir, "log")) // without it the error says less
 			return nil, errors.Join(fmt.Errorf("the service ended: %w\n%s", err, text), notify.Close())
 		default:
 		}
