@@ -43,7 +43,7 @@ type Ballast struct {
 // OpenBallast makes sure that the folder dir, which it makes when it is
 // missing, has a ballast of so many bytes; 0 means none. On a disk without room
 // for it the ballast counts as released. The caller closes it.
-func OpenBallast(dir string, bytes int64) (*Ballast, error) {
+func OpenBallast(ctx context.Context, dir string, bytes int64) (*Ballast, error) {
 	if bytes < 0 {
 		return nil, fmt.Errorf("a ballast cannot have %d bytes", bytes)
 	}
@@ -59,7 +59,7 @@ func OpenBallast(dir string, bytes int64) (*Ballast, error) {
 		b.margin = bareMargin
 		err = b.remove()
 	} else {
-		err = b.fill(context.Background())
+		err = b.fill(ctx)
 	}
 	if err != nil && !errors.Is(err, runner.ErrNoSpace) {
 		return nil, errors.Join(err, folder.Close())

@@ -29,7 +29,7 @@ func blocksOf(t *testing.T, path string) int64 {
 
 func openBallast(t *testing.T, dir string, bytes int64) *ledger.Ballast {
 	t.Helper()
-	b, err := ledger.OpenBallast(dir, bytes)
+	b, err := ledger.OpenBallast(t.Context(), dir, bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestBallast_Foreign(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, size := range []int64{0, 1 << 20, -1} {
-		if b, err := ledger.OpenBallast(dir, size); err == nil {
+		if b, err := ledger.OpenBallast(t.Context(), dir, size); err == nil {
 			t.Errorf("a link became a ballast of %d bytes: %+v", size, b)
 		}
 	}

@@ -70,7 +70,7 @@ func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
 // assemble makes the parts that only a daemon has.
 func (d *Daemon) assemble(ctx context.Context) error {
 	cfg := d.Config()
-	ballast, err := ledger.OpenBallast(StateDir(cfg), int64(cfg.Ballast))
+	ballast, err := ledger.OpenBallast(ctx, StateDir(cfg), int64(cfg.Ballast))
 	if err != nil {
 		return fmt.Errorf("make the ballast beside the ledger: %w", err)
 	}
@@ -238,7 +238,7 @@ func (d *Daemon) drain(ctx context.Context, works *parts) error {
 // openWithoutBallast opens the ledger on a disk that filled up while nothing
 // ran: what the ballast holds is room enough to record and tell that.
 func openWithoutBallast(ctx context.Context, o Options) (*Engine, error) {
-	ballast, err := ledger.OpenBallast(StateDir(o.Config), int64(o.Config.Ballast))
+	ballast, err := ledger.OpenBallast(ctx, StateDir(o.Config), int64(o.Config.Ballast))
 	if err != nil {
 		return nil, fmt.Errorf("open the ballast of a full disk: %w", err)
 	}
