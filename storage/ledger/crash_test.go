@@ -105,20 +105,13 @@ func TestSQLite_KillCrowd(t *testing.T) {
 				confirmed[id] = true
 			}
 		}
+		runs, err := l.Runs(t.Context(), runner.Filter{Limit: 1_000_000})
+		if err := errors.Join(err, checkIntegrity(l)); err != nil {
+			t.Fatal(err)
+		}
 		found := map[string]bool{}
-		rows, err := l.Database().Query("SELECT id FROM runs")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				t.Fatal(err)
-			}
-			found[id] = true
-		}
-		if err := errors.Join(rows.Err(), rows.Close(), checkIntegrity(l)); err != nil {
-			t.Fatal(err)
+		for _, run := range runs {
+			found[string(run.ID)] = true
 		}
 		for id := range confirmed {
 			if !found[id] {

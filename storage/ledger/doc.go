@@ -34,6 +34,23 @@
 // that registered on SQLite without that lock lives as long as its process, or
 // as its lease when Options.LeaseTTL asks for one.
 //
+// # Group commit
+//
+// A commit waits for the disk, as long for one writer as for many, and SQLite
+// has one writer at a time. Those who want to write while a transaction is under
+// way therefore wait for the next one and share it: each works in the order in
+// which they came, sees what those before it wrote, as if it came alone after
+// them, and hears how it ended when the common commit is durable. A savepoint
+// before each one's work lets one fail without the others. When a failure ends
+// the whole transaction, as that of a full disk may, the others have another
+// turn; when the commit fails, it fails for all, and none of them was told
+// otherwise. The end of a caller's context ends its waiting for a turn, or its
+// work between two statements, and nobody else's. Who comes alone has a
+// transaction and a commit of its own, at once. PostgreSQL writes the log for
+// concurrent commits together by itself and is left to do so.
+//
+// Connections to SQLite keep the statements that they have prepared.
+//
 // # Faults
 //
 // Whatever ends a run asks Options.Alarm within the same transaction and

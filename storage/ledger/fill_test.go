@@ -214,6 +214,21 @@ func questions(t testing.TB, l *ledger.Ledger, n int) []question {
 			}
 			return 0
 		}, 0},
+		{"watch of 33 old runs", func(t testing.TB, l *ledger.Ledger) int {
+			list, err := l.Runs(t.Context(), runner.Filter{Before: middle.ID, Limit: 33})
+			if err != nil {
+				t.Fatal(err)
+			}
+			claims := make([]runner.Claim, len(list))
+			for i, run := range list {
+				claims[i] = runner.Claim{Run: run.ID, Owner: "a", Epoch: 1}
+			}
+			causes, err := l.Watch(t.Context(), claims...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(causes)
+		}, 33},
 		{"past of a job", past("w-3"), 30},
 		{"past of a job that never succeeded", past("w-7"), 0},
 		{"pending", func(t testing.TB, l *ledger.Ledger) int {

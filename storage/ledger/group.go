@@ -51,7 +51,7 @@ type member struct {
 // the whole transaction back with it (https://www.sqlite.org/c3ref/interrupt.html).
 func (g *group) transact(ctx context.Context, do func(context.Context, session) error) (owes bool, err error) {
 	m := &member{ctx: ctx, do: do, over: make(chan struct{})}
-	g.join(m)
+	g.join(m) //nolint:contextcheck // the transaction is not the caller's alone
 	select {
 	case <-m.over:
 	case <-ctx.Done():

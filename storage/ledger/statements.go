@@ -50,15 +50,20 @@ func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
 // sqliteConn is what database/sql and the ledger use of the driver's
 // connection.
 type sqliteConn interface {
-	driver.Conn
+	sqliteSession
 	driver.ConnBeginTx
 	driver.ConnPrepareContext
 	driver.ExecerContext
 	driver.QueryerContext
+	sqlite.HookRegisterer
+}
+
+// sqliteSession is a connection without what runs on it.
+type sqliteSession interface {
+	driver.Conn
 	driver.Pinger
 	driver.SessionResetter
 	driver.Validator
-	sqlite.HookRegisterer
 }
 
 // sqliteStmt is what the ledger uses of the driver's prepared statement.
@@ -101,8 +106,8 @@ func keepable(query string) bool {
 // take returns a prepared statement for the exclusive use of the caller, who
 // gives it back by keep, or closes it.
 func (c *preparedConn) take(ctx context.Context, query string) (preparedStmt, error) {
-	for i := len(c.idle) - 1; i >= 0; i-- {
-		if p := c.idle[i]; p.text == query {
+	for i, p := range slices.Backward(c.idle) {
+		if p.text == query {
 			c.idle = slices.Delete(c.idle, i, i+1)
 			return p, nil
 		}

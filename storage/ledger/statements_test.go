@@ -110,6 +110,7 @@ func TestStatements_Nested(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Close() //nolint:errcheck // it is closed twice on purpose
 		for rows.Next() {
 			var k int
 			if err := rows.Scan(&k); err != nil {
@@ -119,7 +120,7 @@ func TestStatements_Nested(t *testing.T) {
 			seen = append(seen, next)
 			walk(next, k)
 		}
-		if err := errors.Join(rows.Err(), rows.Close(), rows.Close()); err != nil {
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -148,15 +149,9 @@ func TestStatements_Failures(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), insert, 2, "w"); err != nil {
 		t.Errorf("the same statement after a failure: %v", err)
 	}
-	const all = "SELECT * FROM scratch"
 	for _, want := range []int{2, 3} {
-		rows, err := conn.QueryContext(t.Context(), all)
-		if err != nil {
-			t.Fatal(err)
-		}
-		columns, err := rows.Columns()
-		if err := errors.Join(err, rows.Close()); err != nil || len(columns) != want {
-			t.Errorf("columns %v, %v, want %d", columns, err, want)
+		if got := columnsOf(t, conn); got != want {
+			t.Errorf("%d columns, want %d", got, want)
 		}
 		if want == 2 {
 			if _, err := conn.ExecContext(t.Context(), "ALTER TABLE scratch ADD COLUMN x TEXT NOT NULL DEFAULT ''"); err != nil {
@@ -184,4 +179,20 @@ func TestStatements_Failures(t *testing.T) {
 			t.Errorf("afterwards it counts %d, %v", n, err)
 		}
 	}
+}
+
+// columnsOf returns how many columns the scratch table has by a statement that
+// names none.
+func columnsOf(t *testing.T, conn *sql.Conn) int {
+	t.Helper()
+	rows, err := conn.QueryContext(t.Context(), "SELECT * FROM scratch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close() //nolint:errcheck // it was only read
+	columns, err := rows.Columns()
+	if err := errors.Join(err, rows.Err()); err != nil {
+		t.Fatal(err)
+	}
+	return len(columns)
 }
