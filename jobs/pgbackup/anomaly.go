@@ -122,58 +122,85 @@ func median(values []float64) float64 {
 	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
-// anomalies compares the run with the last good ones, the worst first. What
-// makes the backup suspect has an id that begins with suspectPrefix.
+// anomalies compares the run with the last good ones, tables first and of
+// these the worst. What makes the backup suspect has an id that begins with
+// suspectPrefix.
 func (j *Job) anomalies(ctx context.Context, now map[string]float64) ([]jobs.Finding, error) {
 	usual, err := j.baseline(ctx)
 	if err != nil || usual == nil {
 		return nil, err
 	}
-	type drop struct {
-		finding jobs.Finding
-		share   float64
+	crowded := 0
+	for name := range now {
+		if strings.HasPrefix(name, rowsPrefix) {
+			crowded++
+		}
 	}
 	var drops []drop
 	for _, name := range slices.Sorted(maps.Keys(usual)) {
-		least, text, ok := 1.0, "", true
-		table, isTable := strings.CutPrefix(name, rowsPrefix)
-		switch {
-		case isTable, name == "rows":
-			least = float64(max(1, j.options.MinRows))
-		case name == "bytes", name == "tables":
-		default:
-			ok = false
+		if d, ok := j.compare(name, usual[name], now); ok && !(d.gone && crowded >= rowsLimit) {
+			drops = append(drops, d)
 		}
-		before, is := usual[name], now[name]
-		share := 100 * (before - is) / before
-		if !ok || before < least || j.options.MaxDrop >= 100 || share <= float64(j.options.MaxDrop) {
-			continue
-		}
-		_, there := now[name]
-		switch {
-		case isTable && !there:
-			text = fmt.Sprintf("table %s is gone, or no longer among the largest; usually it has %s rows", table, humanize.Comma(int64(before)))
-			if len(rowNames(now)) >= rowsLimit {
-				continue
-			}
-		case isTable:
-			text = fmt.Sprintf("table %s has %.0f%% fewer rows than usual (%s instead of %s), limit %s", table, share,
-				humanize.Comma(int64(is)), humanize.Comma(int64(before)), j.options.MaxDrop)
-		case name == "bytes":
-			text = fmt.Sprintf("the dump is %.0f%% smaller than usual (%s instead of %s), limit %s", share,
-				artifact.Bytes(int64(is)), artifact.Bytes(int64(before)), j.options.MaxDrop)
-		default:
-			text = fmt.Sprintf("there are %.0f%% fewer %s than usual (%s instead of %s), limit %s", share, name,
-				humanize.Comma(int64(is)), humanize.Comma(int64(before)), j.options.MaxDrop)
-		}
-		drops = append(drops, drop{jobs.Finding{ID: suspectPrefix + name, Severity: jobs.Warning, Text: text}, share})
 	}
-	slices.SortStableFunc(drops, func(a, b drop) int { return cmp.Compare(b.share, a.share) })
+	slices.SortStableFunc(drops, func(a, b drop) int {
+		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(b.share, a.share))
+	})
 	var findings []jobs.Finding
 	for _, d := range drops {
 		findings = append(findings, d.finding)
 	}
 	return append(findings, j.slowness(usual, now)...), nil
+}
+
+// drop is a value that fell too far.
+type drop struct {
+	finding jobs.Finding
+	share   float64
+	// class orders what is compared from the telling to the vague.
+	class int
+	// gone tells that the table has no value any more, which is no news while
+	// only the largest tables have one.
+	gone bool
+}
+
+// compare judges one value of the run by what is usual.
+func (j *Job) compare(name string, before float64, now map[string]float64) (drop, bool) {
+	is, there := now[name]
+	table, isTable := strings.CutPrefix(name, rowsPrefix)
+	least, class := 1.0, 0
+	switch {
+	case isTable:
+		least = float64(max(1, j.options.MinRows))
+	case name == "rows":
+		least, class = float64(max(1, j.options.MinRows)), 1
+	case name == "tables":
+		class = 2
+	case name == "bytes":
+		class = 3
+	default:
+		return drop{}, false
+	}
+	share := 100 * (before - is) / before
+	if before < least || j.options.MaxDrop >= 100 || share <= float64(j.options.MaxDrop) {
+		return drop{}, false
+	}
+	number := func(v float64) string { return humanize.Comma(int64(v)) }
+	var text string
+	switch {
+	case isTable && !there:
+		text = fmt.Sprintf("table %s is gone, which usually has %s rows", table, number(before))
+	case isTable:
+		text = fmt.Sprintf("table %s has %.0f%% fewer rows than usual (%s instead of %s), limit %s", table, share, number(is), number(before), j.options.MaxDrop)
+	case name == "bytes":
+		text = fmt.Sprintf("the dump is %.0f%% smaller than usual (%s instead of %s), limit %s", share,
+			artifact.Bytes(int64(is)), artifact.Bytes(int64(before)), j.options.MaxDrop)
+	default:
+		text = fmt.Sprintf("there are %.0f%% fewer %s than usual (%s instead of %s), limit %s", share, name, number(is), number(before), j.options.MaxDrop)
+	}
+	return drop{
+		finding: jobs.Finding{ID: suspectPrefix + name, Severity: jobs.Warning, Text: text},
+		share:   share, class: class, gone: isTable && !there,
+	}, true
 }
 
 // slowest is the least duration that counts as slow.
@@ -187,16 +214,6 @@ func (j *Job) slowness(usual, now map[string]float64) []jobs.Finding {
 	}
 	return []jobs.Finding{{ID: "slow", Severity: jobs.Warning, Text: fmt.Sprintf("the dump took %s, usually %s",
 		(time.Duration(is) * time.Second).Round(time.Second), (time.Duration(before) * time.Second).Round(time.Second))}}
-}
-
-func rowNames(values map[string]float64) []string {
-	var out []string
-	for name := range values {
-		if strings.HasPrefix(name, rowsPrefix) {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 // suspicion is what the manifest says about the findings that make a backup

@@ -256,13 +256,14 @@ func (t tool) verifyDirectory(ctx context.Context, d *Database, r io.Reader) (er
 // contents in dir. It returns the rows by entry, and a script that counted the
 // large objects.
 func readDirectory(r io.Reader, dir string) (*script, map[int]int64, error) {
-	files := tar.NewReader(r)
+	seen := &tarEnd{}
+	files := tar.NewReader(io.TeeReader(r, seen))
 	s := &script{rows: rowsOf{}}
 	rows := map[int]int64{}
 	for {
 		h, err := files.Next()
 		if errors.Is(err, io.EOF) {
-			return s, rows, nil
+			return s, rows, seen.whole()
 		}
 		if err != nil {
 			return nil, nil, damage("tar: %w", err)

@@ -38,7 +38,7 @@ func (r *run) dumpGlobals(ctx context.Context, w *artifact.Writer, s source, at 
 	}
 	args := []string{
 		r.plan.client.Program("pg_dumpall"), "--globals-only", "--no-password", "--no-sync",
-		fmt.Sprintf("--lock-wait-timeout=%d", o.LockTimeout.Std().Milliseconds()), "--database=" + s.name,
+		fmt.Sprintf("--lock-wait-timeout=%d", o.LockTimeout.Std().Milliseconds()), "--database=dbname=" + pg.Quote(s.name),
 	}
 	if !g.Passwords {
 		args = append(args, "--no-role-passwords")

@@ -44,7 +44,7 @@ tables is not in it.
 
 **Privileges.** A role with pg_read_all_data (PostgreSQL 14 and later) and CONNECT is enough; with
 row security it needs BYPASSRLS, else pg_dump fails rather than leave rows out. Password hashes of
-roles are in globals.sql only when the role may read them (superuser), and role_passwords is on.
+roles are in globals.sql when the role may read them (superuser, pg_read_all_data), and role_passwords is on.
 
 **jobs: N** dumps with N connections (format directory) into the job's working directory, from where
 each finished file moves into the stores while the others are being written: NAME.dir.tar. It needs

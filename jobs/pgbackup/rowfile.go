@@ -47,3 +47,26 @@ func countFile(r io.Reader) (int64, error) {
 		}
 	}
 }
+
+// tarEndBytes is what a tar ends in: two blocks of zeros (POSIX pax).
+const tarEndBytes = 1024
+
+// tarEnd sees a tar pass and knows its end, without which Go's reader is
+// content too.
+type tarEnd struct {
+	last []byte
+}
+
+// Write implements io.Writer.
+func (e *tarEnd) Write(p []byte) (int, error) {
+	e.last = append(e.last, p[max(0, len(p)-tarEndBytes):]...)
+	e.last = append(e.last[:0], e.last[max(0, len(e.last)-tarEndBytes):]...)
+	return len(p), nil
+}
+
+func (e *tarEnd) whole() error {
+	if len(e.last) < tarEndBytes || strings.Trim(string(e.last), "\x00") != "" {
+		return damage("the tar has no end")
+	}
+	return nil
+}

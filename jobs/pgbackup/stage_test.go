@@ -3,6 +3,8 @@ package pgbackup_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/url"
 	"os"
@@ -97,6 +99,9 @@ type bench struct {
 	out     *jobstest.Buffer
 	work    string
 	url     string
+	runID   string
+	more    map[string]object.Store
+	dbs     map[string]string
 }
 
 func newBench(t testing.TB, statements ...string) *bench {
@@ -114,14 +119,21 @@ func benchOn(t testing.TB, name string) *bench {
 
 func (b *bench) env() *jobs.Env {
 	return jobs.NewEnv(jobs.Env{
-		RunID: "run-" + rand.Text(), Workflow: "daily", Job: "backup", Attempt: 1, Node: "n", Version: "v1",
+		RunID: b.runID, Workflow: "daily", Job: "backup", Attempt: 1, Node: "n", Version: "v1",
 		WorkDir: b.work, KillGrace: 2 * time.Second, Out: b.out,
 	}, b.hooks)
 }
 
 func (b *bench) run(ctx context.Context) (jobs.Result, error) {
 	b.t.Helper()
+	b.runID = "run-" + rand.Text()
 	deps := jobstest.NewDeps(b.t)
+	for name, store := range b.more {
+		deps.AddStore(name, store)
+	}
+	for name, address := range b.dbs {
+		deps.AddDatabase(jobs.Database{Name: name, Kind: "postgres", URL: secret.New(address)})
+	}
 	deps.AddStore("s", b.store)
 	deps.AddDatabase(jobs.Database{Name: "main", Kind: "postgres", URL: secret.New(b.url)})
 	for _, p := range b.past {
@@ -182,4 +194,18 @@ func pathOf(text string) unit.Path { return unit.Path(text) }
 func refused(err error) bool {
 	_, ok := errors.AsType[*jobs.RefusedError](err)
 	return ok
+}
+
+func (b *bench) port() string {
+	b.t.Helper()
+	u, err := url.Parse(b.url)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return u.Port()
+}
+
+func digestOf(text []byte) object.Digest {
+	sum := sha256.Sum256(text)
+	return object.Digest{Bytes: int64(len(text)), SHA256: hex.EncodeToString(sum[:])}
 }

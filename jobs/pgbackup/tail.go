@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,16 +47,21 @@ func (t *tail) lines() []string {
 	return out
 }
 
-// complaints bounds how many of a program's last messages an error repeats.
+// complaints bounds how many of a program's messages an error repeats.
 const complaints = 3
 
-// explain adds the program's own last words to its error.
+// explain adds the program's own words to its error: the first that call
+// themselves an error and what follows, or else the last.
 func (t *tail) explain(err error) error {
 	lines := t.lines()
 	if err == nil || len(lines) == 0 {
 		return err
 	}
-	lines = lines[max(0, len(lines)-complaints):]
+	first := slices.IndexFunc(lines, func(line string) bool { return strings.Contains(line, "error: ") || strings.Contains(line, "fatal: ") })
+	if first < 0 {
+		first = max(0, len(lines)-complaints)
+	}
+	lines = lines[first:min(len(lines), first+complaints)]
 	return fmt.Errorf("%w: %s", err, jobs.OneLine(strings.Join(lines, "; ")))
 }
 
