@@ -18,7 +18,8 @@ const (
 	// lease is how long a notice is marked as being sent: a Send and its
 	// record. Another node may take it after that.
 	lease = sendTimeout + 30*time.Second
-	// maxAge is how old an unsent notice may get.
+	// maxAge is how old an unsent notice may get. That of a fault that still
+	// lasts may get older.
 	maxAge = 24 * time.Hour
 	// firstWait and longestWait bound the waits between attempts.
 	firstWait   = 5 * time.Second

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,6 +77,71 @@ func TestDispatcher_Backoff(t *testing.T) {
 			t.Errorf("log:\n%s", log)
 		}
 	})
+}
+
+// TestDispatcher_LongOutage holds that a fault that lasts is told as soon as the
+// channel works again, however long it did not, and that nothing else is.
+func TestDispatcher_LongOutage(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		action runner.NoticeAction
+		state  runner.IncidentState
+		reads  []error // of the incident, once the notice is a day old
+		want   runner.NoticeState
+	}{
+		"lasts":          {action: runner.NoticeOpen, state: runner.IncidentOpen, want: runner.NoticeSent},
+		"lasts, unread":  {action: runner.NoticeOpen, state: runner.IncidentOpen, reads: []error{nil, runner.ErrUnavailable}, want: runner.NoticeSent},
+		"has ended":      {action: runner.NoticeOpen, state: runner.IncidentResolved, want: runner.NoticeDead},
+		"tells the end":  {action: runner.NoticeResolve, state: runner.IncidentResolved, want: runner.NoticeDead},
+		"is off record":  {action: runner.NoticeOpen, state: runner.IncidentOpen, reads: []error{nil, runner.ErrNotFound}, want: runner.NoticeDead},
+		"of no incident": {action: runner.NoticeRemind, want: runner.NoticeDead},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var works atomic.Bool
+				ops := &channel{send: func(context.Context, alerts.Message) (string, error) {
+					if works.Load() {
+						return "accepted", nil
+					}
+					return "", errors.New("no answer")
+				}}
+				b := newBench(t, map[string]*channel{"ops": ops}, func(b *bench) {
+					b.incident = runner.Incident{ID: "i1", State: test.state, Fault: runner.Fault{Title: "daily failed"}}
+				})
+				defer b.end()
+				n := runner.Notice{ID: "n1", Channel: "ops", Action: test.action, Subject: "daily failed", CreatedAt: time.Now()}
+				if test.state != "" {
+					n.Incident = "i1"
+				}
+				b.owe(n)
+				b.d.Wake()
+				time.Sleep(24*time.Hour - time.Second)
+				b.mu.Lock()
+				b.faults["Incident"] = test.reads
+				b.mu.Unlock()
+				time.Sleep(3 * 24 * time.Hour)
+				synctest.Wait()
+				if left := len(b.faults["Incident"]); left > 0 {
+					t.Errorf("%d faults did not happen", left)
+				}
+				tries := ops.count()
+				works.Store(true)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				if got := b.get(t, "n1"); got.State != test.want {
+					t.Errorf("after the outage: %+v", got)
+				}
+				if sent := ops.count() - tries; sent > 1 {
+					t.Errorf("sent %d times", sent)
+				}
+				if said := strings.Count(b.log.String(), "not told for more than a day"); test.want == runner.NoticeSent && said != 1 {
+					t.Errorf("said %d times that the fault is not told:\n%s", said, b.log)
+				}
+			})
+		})
+	}
 }
 
 func TestDispatcher_Errors(t *testing.T) {

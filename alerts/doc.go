@@ -24,5 +24,6 @@
 //	                     └─permanent, or older than 24 h────▶ dead
 //
 // A notice of an opening that was not sent when the fault ended becomes
-// superseded; the one notice of the end then says both.
+// superseded; the one notice of the end then says both. One of a fault that
+// still lasts is not given up for its age: it is the only one of that fault.
 package alerts

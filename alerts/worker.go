@@ -29,6 +29,7 @@ const (
 	noLedger  = "could not look what is to be sent"
 	noRecord  = "could not record what became of a message; trying again"
 	noChannel = "the channel cannot be used; its messages wait"
+	longOwed  = "a fault that still lasts is not told for more than a day; its message waits on"
 )
 
 func (d *Dispatcher) work(ctx context.Context, name string, wake <-chan struct{}) {
@@ -108,6 +109,7 @@ func (w *worker) deliver(ctx context.Context, n runner.Notice) {
 		receipt, err = partial.Receipt+"; not told: "+partial.Err.Error(), nil
 	}
 	if err == nil {
+		delete(w.complaints, longOwed)
 		receipt = jobs.OneLine(redactor.Scrub(receipt))
 		w.log.InfoContext(settled, "message sent", "notice", n.ID, "action", n.Action, "attempt", n.Attempts, "receipt", receipt)
 		w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Sent(ctx, n.ID, receipt) })
@@ -150,7 +152,8 @@ func (w *worker) refused(ctx context.Context, n runner.Notice, redactor *secret.
 		return
 	}
 	_, permanent := errors.AsType[*PermanentError](err)
-	if permanent || now.Sub(n.CreatedAt) >= maxAge {
+	old := now.Sub(n.CreatedAt) >= maxAge
+	if permanent || old && !w.lasts(settled, n) {
 		log.ErrorContext(settled, "a message is given up")
 		w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Bury(ctx, n.ID, why) })
 		return
@@ -160,8 +163,10 @@ func (w *worker) refused(ctx context.Context, n runner.Notice, redactor *secret.
 		after = temporary.After
 	}
 	next := now.Add(w.wait(n.Attempts, after))
-	if end := n.CreatedAt.Add(maxAge); next.After(end) {
-		next = end // the last attempt
+	if end := n.CreatedAt.Add(maxAge); old {
+		w.complain(settled, longOwed, errors.New(why))
+	} else if next.After(end) {
+		next = end // the last attempt, unless the fault lasts
 	}
 	// The first failure is news, the others are in the outbox.
 	level := slog.LevelDebug
@@ -170,6 +175,25 @@ func (w *worker) refused(ctx context.Context, n runner.Notice, redactor *secret.
 	}
 	log.Log(settled, level, "a message was not accepted and waits", "next", next)
 	w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Retry(ctx, n.ID, why, next) })
+}
+
+// lasts tells whether n is to tell of a fault that has not ended: its workflow
+// may fail for weeks without another notice, so somebody must hear of it as
+// soon as the channel works again.
+func (w *worker) lasts(ctx context.Context, n runner.Notice) bool {
+	if n.Action != runner.NoticeOpen || n.Incident == "" {
+		return false
+	}
+	reading, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	incident, err := w.o.Records.Incident(reading, n.Incident)
+	switch {
+	case errors.Is(err, runner.ErrNotFound):
+		return false
+	case err != nil:
+		return true // the next attempt looks again
+	}
+	return incident.State == runner.IncidentOpen
 }
 
 // wait returns how long to wait after so many attempts: full jitter below a
