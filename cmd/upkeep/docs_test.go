@@ -171,6 +171,10 @@ func TestDocs_JSON(t *testing.T) {
 		"show":     {call(t, 1, "-c", config, "run", "daily", "-q", "-o", "json"), call(t, 0, "-c", config, "show", "last", "-o", "json")},
 		"history":  {call(t, 0, "-c", config, "history", "-o", "json")},
 		"list":     {call(t, 0, "-c", config, "list", "-o", "json")},
+		"backup": {
+			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),
+			call(t, 0, "-c", config, "backup", "prune", "-o", "json"),
+		},
 		"validate": {call(t, 0, "-c", config, "validate", "-o", "json")},
 	}
 	documented := sections(readDoc(t, "json.md"))
