@@ -6,7 +6,6 @@
 package archive
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -17,8 +16,6 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
-	"github.com/ghosteam/upkeep/jobs/internal/crypt"
-	"github.com/ghosteam/upkeep/storage/object"
 )
 
 const doc = `Saves directories as a compressed tar in one or several stores, and proves it.
@@ -73,9 +70,7 @@ func Kind() jobs.Kind {
 		Options:    artifact.Defaults(),
 		Changed:    policyWarn,
 		Unreadable: policyFail,
-	}, New).WithArtifacts(artifact.Prover(func(ctx context.Context, _ *jobs.Env, a *object.Artifact, keys crypt.Keys) error {
-		return Verify(ctx, a, keys...)
-	}))
+	}, New).WithArtifacts(artifacts{})
 }
 
 // Validate judges the options.

@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -93,13 +92,8 @@ func openTarget(dir string) (*os.Root, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the target: %w", err)
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read the target: %w", err)
-	}
-	if len(entries) > 0 {
-		return nil, jobs.WithHint(&jobs.RefusedError{Rail: "empty target", Why: fmt.Sprintf("%s holds %d entries, which extraction could overwrite", dir, len(entries))},
-			"choose a new directory")
+	if err := vacant(dir); err != nil {
+		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -131,7 +131,10 @@ func (d *dumping) match(tables []listed, exact map[uint32]bool, found contents) 
 			missing = append(missing, pg.Name(t.Schema, t.Name))
 		}
 	}
+	o := d.job.options
 	switch {
+	case len(tables) == 0 && !filtered && !o.AllDatabases && !o.AllowEmpty:
+		return jobs.WithHint(errors.New("it has no tables"), "correct the name of the database, or set allow_empty if that is how it should be")
 	case len(found.entries) > 0:
 		return fmt.Errorf("the dump holds %d tables that its snapshot does not know", len(found.entries))
 	case len(missing) > 0:

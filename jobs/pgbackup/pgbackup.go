@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/ghosteam/upkeep/configs/unit"
@@ -80,6 +81,7 @@ type Options struct {
 	MinFree          unit.Size     `yaml:"min_free" doc:"The room that must be left in a store that knows its free space after a backup as large as the last one." example:"2GiB"`
 	MaxDrop          unit.Share    `yaml:"max_drop" doc:"The largest share by which bytes, tables, or the rows of a table or of all may fall below the median of the last good runs without being reported; 100% turns it off." example:"30%"`
 	MaxSlowdown      float64       `yaml:"max_slowdown" doc:"How many times the median duration a dump may take without being reported; 0 turns it off. A slow backup is not suspect."`
+	AllowEmpty       bool          `yaml:"allow_empty" doc:"Accept a database without tables, which may be the wrong one; all_databases does."`
 	MinRows          int64         `yaml:"min_rows" doc:"Tables that had fewer rows are not compared with the last good runs."`
 }
 
@@ -196,4 +198,16 @@ func (j *Job) LockKeys() []string {
 // manifest. No server is needed. What is wrong wraps object.ErrDamaged.
 func Verify(ctx context.Context, env *jobs.Env, a *object.Artifact, keys crypt.Keys) error {
 	return verify(ctx, env, a, keys, "")
+}
+
+// Read hands the plain bytes of one stream of a backup, a dump or globals, to
+// read, opened anew through the store and decrypted with the age identities in
+// the files, if need be. What read saw may be trusted only when Read has
+// returned nil.
+func Read(ctx context.Context, a *object.Artifact, stream string, read func(io.Reader) error, identities ...string) error {
+	keys, err := crypt.Load(identities...)
+	if err != nil {
+		return err
+	}
+	return artifact.Read(ctx, a, keys, stream, read)
 }

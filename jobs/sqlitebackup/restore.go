@@ -95,11 +95,8 @@ func Restore(ctx context.Context, a *object.Artifact, target string, identities 
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{target, target + "-wal", target + "-shm", target + "-journal"} {
-		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
-			return jobs.WithHint(&jobs.RefusedError{Rail: "new target", Why: name + " exists already, and would be overwritten or mixed with the restored database"},
-				"choose a new name, or move the old database and its -wal and -shm files away")
-		}
+	if err := vacant(target); err != nil {
+		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(target), object.ReservedPrefix+"*.tmp")
 	if err != nil {
@@ -118,6 +115,18 @@ func Restore(ctx context.Context, a *object.Artifact, target string, identities 
 	}
 	if err := appear(f.Name(), target); err != nil {
 		return fmt.Errorf("restore %s: %w", target, err)
+	}
+	return nil
+}
+
+// vacant refuses a target that exists, or beside which a file lies that SQLite
+// would take for its log.
+func vacant(target string) error {
+	for _, name := range []string{target, target + "-wal", target + "-shm", target + "-journal"} {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			return jobs.WithHint(&jobs.RefusedError{Rail: "new target", Why: name + " exists already, and would be overwritten or mixed with the restored database"},
+				"choose a new name, or move the old database and its -wal and -shm files away")
+		}
 	}
 	return nil
 }

@@ -5,14 +5,11 @@
 package sqlitebackup
 
 import (
-	"context"
 	"errors"
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
-	"github.com/ghosteam/upkeep/jobs/internal/crypt"
-	"github.com/ghosteam/upkeep/storage/object"
 )
 
 const doc = `Saves an SQLite database, also while programs write to it, and proves the copy.
@@ -63,9 +60,7 @@ func Kind() jobs.Kind {
 		MaxDrop: 50,
 		MinRows: 100,
 		Wait:    unit.Duration(30e9),
-	}, New).WithArtifacts(artifact.Prover(func(ctx context.Context, env *jobs.Env, a *object.Artifact, keys crypt.Keys) error {
-		return Verify(ctx, a, env.WorkDir, keys...)
-	}))
+	}, New).WithArtifacts(artifacts{})
 }
 
 // Validate judges the options.
