@@ -137,6 +137,12 @@ func (c *Config) OpenStore(name string) (object.Store, []string, error) {
 	return resolveOutside(c, func(s *scope) (object.Store, error) { return s.Store(name) })
 }
 
+// OpenDatabase returns the configured database of that name with its references
+// resolved now. The texts are the secrets that it can see.
+func (c *Config) OpenDatabase(name string) (jobs.Database, []string, error) {
+	return resolveOutside(c, func(s *scope) (jobs.Database, error) { return s.Database(name) })
+}
+
 // OpenCheck makes the probe of the configured check of that name with its
 // references resolved now. The texts are the secrets that it can see.
 func (c *Config) OpenCheck(name string) (jobs.Check, []string, error) {

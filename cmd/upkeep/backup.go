@@ -20,13 +20,13 @@ import (
 func newBackup(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
-		Short: "List, prove and prune what jobs put into stores",
+		Short: "List, prove, prune and restore what jobs put into stores",
 		Long: `Everything that a job put into a store is an artifact with a manifest, which says what
 it is, what it consists of and how far it was proven. These commands read the stores
 themselves: they need neither the service nor the ledger.`,
 		Example: "  upkeep backup list\n  upkeep backup verify --newest",
 	}
-	cmd.AddCommand(newBackupList(a), newBackupVerify(a), newBackupPrune(a))
+	cmd.AddCommand(newBackupList(a), newBackupVerify(a), newBackupRestore(a), newBackupPrune(a))
 	for _, c := range cmd.Commands() {
 		c.Args = positional(c)
 	}

@@ -166,11 +166,11 @@ func TestDocs_JSON(t *testing.T) {
 		}
 	}
 	printed := map[string][]string{
-		"version":  {call(t, 0, "version", "-o", "json")},
-		"kinds":    {call(t, 0, "kinds", "-o", "json"), call(t, 0, "kinds", "prune", "-o", "json")},
-		"show":     {call(t, 1, "-c", config, "run", "daily", "-q", "-o", "json"), call(t, 0, "-c", config, "show", "last", "-o", "json")},
-		"history":  {call(t, 0, "-c", config, "history", "-o", "json")},
-		"list":     {call(t, 0, "-c", config, "list", "-o", "json")},
+		"version": {call(t, 0, "version", "-o", "json")},
+		"kinds":   {call(t, 0, "kinds", "-o", "json"), call(t, 0, "kinds", "prune", "-o", "json")},
+		"show":    {call(t, 1, "-c", config, "run", "daily", "-q", "-o", "json"), call(t, 0, "-c", config, "show", "last", "-o", "json")},
+		"history": {call(t, 0, "-c", config, "history", "-o", "json")},
+		"list":    {call(t, 0, "-c", config, "list", "-o", "json")},
 		"backup": {
 			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),
 			call(t, 0, "-c", config, "backup", "prune", "-o", "json"),

@@ -76,6 +76,12 @@ type problemsFound struct{ count int }
 
 func (e *problemsFound) Error() string { return count(e.count, "problem") }
 
+// warnedError says that something was done, and that there is something to
+// know about it, which has been shown already.
+type warnedError struct{ count int }
+
+func (e *warnedError) Error() string { return count(e.count, "warning") }
+
 // codeOf is the one place that turns an error into an exit code.
 func codeOf(err error) int {
 	switch {
@@ -95,6 +101,8 @@ func codeOf(err error) int {
 		return exitTemporary
 	case is[*jobs.RefusedError](err):
 		return exitRefused
+	case is[*warnedError](err):
+		return exitWarned
 	case is[*skippedError](err), errors.Is(err, runner.ErrNotClaimable), errors.Is(err, runner.ErrNoticeState):
 		return exitSkipped
 	case errors.Is(err, context.Canceled):
@@ -143,7 +151,7 @@ func is[E error](err error) bool {
 func (a *app) finish(cmd *cobra.Command, err error) int {
 	code := codeOf(err)
 	switch {
-	case err == nil, is[*runEnded](err), is[*problemsFound](err), is[*findingsFound](err):
+	case err == nil, is[*runEnded](err), is[*problemsFound](err), is[*findingsFound](err), is[*warnedError](err):
 		return code
 	case code == exitCanceled:
 		err = errors.New("interrupted")
