@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -15,6 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	upkeep "github.com/ghosteam/upkeep/cmd/upkeep"
+	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
 )
 
 // call runs a command line in this process.
@@ -37,21 +41,40 @@ func readDoc(t *testing.T, name string) string {
 	return string(text)
 }
 
-// sections splits a page at its headings that name a command.
+// sections splits a page at its headings that name a command: "upkeep run
+// WORKFLOW", or below the heading of a command, "alert test CHANNEL".
 func sections(page string) map[string]string {
 	out := map[string]string{}
-	parts := regexp.MustCompile(`(?m)^##+ `).Split(page, -1)
-	for _, part := range parts[1:] {
-		title, body, _ := strings.Cut(part, "\n")
-		if name, ok := strings.CutPrefix(title, "upkeep "); ok {
-			out[strings.Fields(name)[0]] = title + "\n" + body
+	heading := regexp.MustCompile(`(?m)^(##+) (.*)\n`)
+	at := heading.FindAllStringSubmatchIndex(page, -1)
+	for n, m := range at {
+		end := len(page)
+		if n+1 < len(at) {
+			end = at[n+1][0]
+		}
+		title, named := strings.CutPrefix(page[m[4]:m[5]], "upkeep ")
+		if named || page[m[2]:m[3]] == "####" {
+			path := regexp.MustCompile(`^[a-z][a-z-]*( [a-z-]+)*`).FindString(title)
+			out[path] = "upkeep " + title + "\n" + page[m[1]:end]
 		}
 	}
 	return out
 }
 
+// commandsOf lists the commands of the program, and below each its own.
+func commandsOf(t *testing.T, path ...string) []string {
+	t.Helper()
+	var all []string
+	for _, m := range commandLine.FindAllStringSubmatch(call(t, 0, append(path, "--help")...), -1) {
+		below := append(slices.Clone(path), m[1])
+		all = append(all, strings.Join(below, " "))
+		all = append(all, commandsOf(t, below...)...)
+	}
+	return all
+}
+
 var (
-	commandLine = regexp.MustCompile(`(?m)^  ([a-z]+) +[A-Z]`)
+	commandLine = regexp.MustCompile(`(?m)^  ([a-z-]+)  +[A-Z]`)
 	flagName    = regexp.MustCompile(`(?m)^ +(?:-(\w), )?--([a-z-]+)`)
 )
 
@@ -61,15 +84,12 @@ func TestDocs_CLI(t *testing.T) {
 	t.Parallel()
 	page := readDoc(t, "cli.md")
 	documented := sections(page)
-	var commands []string
-	for _, m := range commandLine.FindAllStringSubmatch(call(t, 0, "--help"), -1) {
-		commands = append(commands, m[1])
-	}
+	commands := commandsOf(t)
 	if diff := cmp.Diff(slices.Sorted(slices.Values(commands)), slices.Sorted(maps.Keys(documented))); diff != "" {
 		t.Errorf("commands (-program +docs/cli.md):\n%s", diff)
 	}
 	for _, name := range commands {
-		help := call(t, 0, name, "--help")
+		help := call(t, 0, append(strings.Fields(name), "--help")...)
 		usage := regexp.MustCompile(`(?m)^  upkeep (.*?)(?: \[FLAGS\])?$`).FindStringSubmatch(help[strings.Index(help, "Usage:"):])
 		if usage == nil || !strings.HasPrefix(documented[name], "upkeep "+usage[1]+"\n") {
 			t.Errorf("docs/cli.md has no heading %q", usage)
@@ -113,8 +133,8 @@ func TestDocs_ExitCodes(t *testing.T) {
 		want = append(want, m[1])
 	}
 	slices.Sort(want)
-	for _, m := range commandLine.FindAllStringSubmatch(call(t, 0, "--help"), -1) {
-		help := call(t, 0, m[1], "--help")
+	for _, name := range commandsOf(t) {
+		help := call(t, 0, append(strings.Fields(name), "--help")...)
 		_, told, _ := strings.Cut(help, "\nExit codes:\n")
 		var got []string
 		for _, c := range codes.FindAllStringSubmatch(told, -1) {
@@ -122,14 +142,14 @@ func TestDocs_ExitCodes(t *testing.T) {
 		}
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("exit codes in the help of %s (-docs/cli.md +program):\n%s", m[1], diff)
+			t.Errorf("exit codes in the help of %s (-docs/cli.md +program):\n%s", name, diff)
 		}
 		if !strings.Contains(help, "\nExamples:\n  upkeep ") {
-			t.Errorf("the help of %s has no example", m[1])
+			t.Errorf("the help of %s has no example", name)
 		}
 		for line := range strings.Lines(help) {
 			if strings.Contains(line, "`") && strings.Count(line, "`")%2 == 1 {
-				t.Errorf("the help of %s has an open quote: %s", m[1], line)
+				t.Errorf("the help of %s has an open quote: %s", name, line)
 			}
 		}
 	}
@@ -139,6 +159,8 @@ func TestDocs_ExitCodes(t *testing.T) {
 const stage = `
 project: stage
 timezone: UTC
+ballast: off
+history: {runs: 1}
 stores:
   local: {kind: local, path: store}
 workflows:
@@ -159,18 +181,33 @@ const result = `{"schema": 1, "summary": "measured", "values": {"rows": 3}, "out
 func TestDocs_JSON(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	config := filepath.Join(dir, "upkeep.yaml")
-	for name, text := range map[string]string{"upkeep.yaml": stage, "result.json": result} {
+	config, berlin := filepath.Join(dir, "upkeep.yaml"), filepath.Join(dir, "berlin.yaml")
+	for name, text := range map[string]string{
+		"upkeep.yaml": stage, "result.json": result, "berlin.yaml": strings.Replace(stage, "UTC", "Europe/Berlin", 1),
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	h := &house{dir: dir}
+	h.owe(t)
+	d := h.serve(t)
+	detached, _ := h.upkeep(t, 0, "run", "daily", "--detach", "-o", "json")
+	h.runs(t, "daily", "failed")
+	d.stop(t)
+	call(t, 0, "-c", config, "pause", "daily", "--reason", "to see", "--until", "1h")
 	printed := map[string][]string{
-		"version": {call(t, 0, "version", "-o", "json")},
-		"kinds":   {call(t, 0, "kinds", "-o", "json"), call(t, 0, "kinds", "prune", "-o", "json")},
-		"show":    {call(t, 1, "-c", config, "run", "daily", "-q", "-o", "json"), call(t, 0, "-c", config, "show", "last", "-o", "json")},
-		"history": {call(t, 0, "-c", config, "history", "-o", "json")},
-		"list":    {call(t, 0, "-c", config, "list", "-o", "json")},
+		"run":               {detached},
+		"version":           {call(t, 0, "version", "-o", "json")},
+		"kinds":             {call(t, 0, "kinds", "-o", "json"), call(t, 0, "kinds", "prune", "-o", "json")},
+		"show":              {call(t, 1, "-c", config, "run", "daily", "-q", "-o", "json"), call(t, 0, "-c", config, "show", "last", "-o", "json")},
+		"history":           {call(t, 0, "-c", config, "history", "-o", "json")},
+		"list":              {call(t, 0, "-c", config, "list", "-o", "json")},
+		"why":               {call(t, 0, "-c", config, "why", "daily", "-o", "json")},
+		"plan":              {call(t, 0, "-c", config, "plan", "-o", "json")},
+		"plan --around-dst": {call(t, 0, "-c", berlin, "plan", "--around-dst", "2027", "-o", "json")},
+		"alert outbox":      {call(t, 0, "-c", config, "alert", "outbox", "-o", "json")},
+		"prune-history":     {call(t, 0, "-c", config, "prune-history", "--dry-run", "-o", "json")},
 		"backup": {
 			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),
 			call(t, 0, "-c", config, "backup", "prune", "-o", "json"),
@@ -204,6 +241,18 @@ func TestDocs_JSON(t *testing.T) {
 	}
 }
 
+// owe puts a notice into the outbox of a house in which nothing runs.
+func (h *house) owe(t *testing.T) {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), ledger.Options{DSN: secret.New("sqlite:" + filepath.Join(h.dir, "var", "upkeep.db"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Owe(t.Context(), runner.Notice{Channel: "ops", Action: runner.NoticeRemind, Subject: "subject", Text: "text"}), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func keysOf(section string) []string {
 	var out []string
 	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(section, -1) {
@@ -213,7 +262,7 @@ func keysOf(section string) []string {
 }
 
 // freeNames are the objects whose keys users choose.
-var freeNames = []string{"params", "jobs", "values", "outputs"}
+var freeNames = []string{"params", "jobs", "runs", "values", "outputs"}
 
 // collect adds the paths of all keys in data.
 func collect(into map[string]bool, at string, data any) {

@@ -178,6 +178,25 @@ func AroundDST(cfg *configs.Config, workflow string, year int) []forecast.Night 
 	return forecast.AroundDST(year, list)
 }
 
+// mostUnderWay bounds how many runs under way are counted.
+const mostUnderWay = 10_000
+
+// freshness tells whether a workflow did its work recently enough; nil when
+// that is not asked for or cannot be told. Until it is as old as that itself,
+// its beginning counts as a success.
+func freshness(w web.Workflow, success time.Time, cursors []runner.Cursor) *bool {
+	for _, c := range cursors {
+		if c.Workflow == w.Name && c.Since.After(success) {
+			success = c.Since
+		}
+	}
+	if w.FreshWithin <= 0 || success.IsZero() {
+		return nil
+	}
+	fresh := time.Since(success) <= w.FreshWithin
+	return &fresh
+}
+
 // Workflows lists a configuration with what the ledger says about it, for
 // where no service runs. interrupted tells whether nobody works on an open
 // run.
@@ -199,16 +218,26 @@ func Workflows(ctx context.Context, cfg *configs.Config, runs runner.Reader, slo
 	if err != nil {
 		return nil, err
 	}
+	cursors, err := slots.Cursors(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	underWay, err := runs.Runs(ctx, runner.Filter{States: []runner.State{runner.Running}, Limit: mostUnderWay})
+	if err != nil {
+		return nil, err
+	}
 	list := make([]api.Workflow, len(configured))
 	for i, w := range configured {
 		v := api.Workflow{
 			Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: w.Zone, Next: api.Instant(w.Next),
 			Jobs: append([]string{}, w.Jobs...), LastSuccess: api.Instant(successes[w.Name]), FreshWithinSeconds: w.FreshWithin.Seconds(),
 		}
-		if at, ever := successes[w.Name]; ever && w.FreshWithin > 0 {
-			fresh := time.Since(at) <= w.FreshWithin
-			v.Fresh = &fresh
+		for _, run := range underWay {
+			if run.Spec.Workflow == w.Name {
+				v.Running++
+			}
 		}
+		v.Fresh = freshness(w, successes[w.Name], cursors)
 		for _, p := range pauses {
 			if p.Workflow == w.Name {
 				pause := api.NewPause(p)
