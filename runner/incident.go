@@ -128,7 +128,9 @@ type Notice struct {
 // say through Alarm. Its methods follow the obligations of Ledger.
 type Incidents interface {
 	// Raise opens an incident or adds an occurrence to the open one; opened
-	// tells which. Only opening owes notices.
+	// tells which. Each channel of the fault that was not told of the incident
+	// yet is owed a notice: all of them when it opens, later only those that
+	// were added since.
 	Raise(ctx context.Context, f Fault) (opened bool, err error)
 	// Clear resolves the open incident with that fingerprint, if there is one,
 	// and owes its channels a notice. A notice of the opening that was not sent,

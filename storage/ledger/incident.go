@@ -185,20 +185,32 @@ func raiseAll(ctx context.Context, s session, list []ruling) (map[string]bool, e
 		ON CONFLICT (fingerprint) WHERE state = 'open' DO UPDATE SET workflow = excluded.workflow, severity = excluded.severity,
 			reason = excluded.reason, title = excluded.title, run = excluded.run, count = incidents.count + excluded.count,
 			last_at = CASE WHEN excluded.last_at > incidents.last_at THEN excluded.last_at ELSE incidents.last_at END
-		RETURNING id`
+		RETURNING id, fingerprint, channels`
 	opened := map[string]bool{}
+	var widened []widening
 	err = s.each(ctx, query, args, func(rows *sql.Rows) error {
-		var id string
-		err := rows.Scan(&id)
-		if _, ours := channels[id]; ours {
-			opened[id] = true
+		var w widening
+		var told string
+		if err := rows.Scan(&w.id, &w.fingerprint, &told); err != nil {
+			return err
 		}
-		return err
+		if _, ours := channels[w.id]; ours {
+			opened[w.id] = true
+			return nil
+		}
+		if err := unpack(told, &w.told); err != nil {
+			return fmt.Errorf("channels: %w", err)
+		}
+		widened = append(widened, w)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	var notices []runner.Notice
+	notices, err := widen(ctx, s, widened, list)
+	if err != nil {
+		return nil, err
+	}
 	for i := range list {
 		if id := string(ids[i]); opened[id] {
 			for _, channel := range channels[id] {
@@ -207,6 +219,44 @@ func raiseAll(ctx context.Context, s session, list []ruling) (map[string]bool, e
 		}
 	}
 	return opened, insertNotices(ctx, s, notices, now)
+}
+
+// widening is an open incident that occurred again, with who was told of it.
+type widening struct {
+	id, fingerprint string
+	told            []string
+}
+
+// widen adds the channels that an occurrence names and that were not told of
+// the open incident, such as those of a route that was added since, and returns
+// what they are owed.
+func widen(ctx context.Context, s session, open []widening, list []ruling) ([]runner.Notice, error) {
+	var notices []runner.Notice
+	for _, w := range open {
+		told := len(w.told)
+		for _, r := range list {
+			if r.fingerprint != w.fingerprint {
+				continue
+			}
+			for _, channel := range r.last.Channels {
+				if !slices.Contains(w.told, channel) {
+					w.told = append(w.told, channel)
+					notices = append(notices, runner.Notice{Incident: w.id, Channel: channel, Action: runner.NoticeOpen})
+				}
+			}
+		}
+		if len(w.told) == told {
+			continue
+		}
+		packed, err := pack(w.told)
+		if err != nil {
+			return nil, fmt.Errorf("channels: %w", err)
+		}
+		if _, err := s.exec(ctx, "UPDATE incidents SET channels = ? WHERE id = ?", packed, w.id); err != nil {
+			return nil, err
+		}
+	}
+	return notices, nil
 }
 
 // clearOne resolves the open incident of a fingerprint, if there is one.

@@ -148,15 +148,15 @@ func testIncidents(t *testing.T, dsn secret.String) {
 		t.Error("the second occurrence opened an incident")
 	}
 	want.Fault, want.Count, want.LastAt = worse, 2, worse.At
-	want.Channels = first.Channels
+	want.Channels = []string{"ops", "pager", "more"}
 	check("again")
 	late := worse
 	late.At = first.At.Add(-time.Hour)
 	s.raise(late)
 	want.Count++
 	check("by a clock that is behind")
-	if n := s.notices(runner.NoticeFilter{}); len(n) != 2 {
-		t.Errorf("%d notices after three occurrences, want one for each channel", len(n))
+	if n := s.notices(runner.NoticeFilter{}); len(n) != 3 {
+		t.Errorf("%d notices after three occurrences, want one for each channel, also for the one that was added", len(n))
 	}
 	if s.clear("workflow/other", first.At) {
 		t.Error("nothing was cleared")

@@ -53,15 +53,20 @@ func (m *alertModel) open(fingerprint string) int {
 }
 
 func (m *alertModel) raise(fingerprint string, channels []string) bool {
-	if i := m.open(fingerprint); i >= 0 {
-		m.incidents[i].Count++
-		return false
+	i := m.open(fingerprint)
+	fresh := i < 0
+	if fresh {
+		m.incidents = append(m.incidents, modelIncident{fingerprint, 0, true})
+		i = len(m.incidents) - 1
 	}
-	m.incidents = append(m.incidents, modelIncident{fingerprint, 1, true})
+	m.incidents[i].Count++
 	for _, channel := range channels {
-		m.notices = append(m.notices, &modelNotice{Incident: len(m.incidents) - 1, Channel: channel, Action: runner.NoticeOpen, State: runner.NoticePending})
+		told := slices.ContainsFunc(m.notices, func(n *modelNotice) bool { return n.Incident == i && n.Channel == channel })
+		if !told {
+			m.notices = append(m.notices, &modelNotice{Incident: i, Channel: channel, Action: runner.NoticeOpen, State: runner.NoticePending})
+		}
 	}
-	return true
+	return fresh
 }
 
 func (m *alertModel) clear(fingerprint string) bool {
