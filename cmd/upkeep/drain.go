@@ -105,7 +105,16 @@ func (a *app) drain(ctx context.Context, f drainFlags) error {
 const drainStep = 5 * time.Second
 
 // errStillBusy says that a drain took longer than somebody wanted to wait.
-var errStillBusy = fmt.Errorf("%w: not idle yet", runner.ErrUnavailable)
+var errStillBusy = &busyError{}
+
+// busyError is one way of having to try again.
+type busyError struct{}
+
+// Error says what is missing.
+func (*busyError) Error() string { return "not idle yet" }
+
+// Is makes it temporary.
+func (*busyError) Is(target error) bool { return target == runner.ErrUnavailable }
 
 // namesOfRunning names the workflows under way, as far as that can be found
 // out.

@@ -101,6 +101,13 @@ func (a *app) configOrHolder(ctx context.Context) (*configs.Config, *remote, err
 		c, err := a.holder(ctx, cfg)
 		return cfg, c, err
 	}
+	if cfg != nil {
+		// Only this shell lacks what the service has, such as a variable.
+		if c, silent := a.holder(ctx, cfg); silent == nil && c != nil {
+			return cfg, c, nil
+		}
+		return nil, nil, err
+	}
 	place, unknown := configs.Locate(path, a.catalog())
 	if unknown != nil {
 		return nil, nil, err

@@ -46,7 +46,7 @@ func newGateway(t *testing.T, to string) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{port: at.(*unix.SockaddrInet4).Port, to: to, fd: fd} //nolint:forcetypeassert // of such a socket
+	g := &gateway{port: at.(*unix.SockaddrInet4).Port, to: to, fd: fd}
 	t.Cleanup(func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -86,15 +86,15 @@ func (g *gateway) open(t *testing.T) {
 
 // pass connects a client with the server.
 func (g *gateway) pass(client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := net.Dial("tcp", g.to)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	go func() {
 		_, _ = io.Copy(server, client)
-		_ = server.(*net.TCPConn).CloseWrite() //nolint:forcetypeassert // of a TCP connection
+		_ = server.(*net.TCPConn).CloseWrite()
 	}()
 	_, _ = io.Copy(client, server)
 }

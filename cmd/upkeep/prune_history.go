@@ -47,7 +47,7 @@ type prunedView struct {
 }
 
 func (a *app) pruneHistory(ctx context.Context, dryRun bool) (err error) {
-	cfg, err := a.config()
+	cfg, err := a.loadForReading()
 	if err != nil {
 		return err
 	}

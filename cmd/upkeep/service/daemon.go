@@ -109,6 +109,7 @@ func (d *Daemon) settle(ctx context.Context) {
 	if err != nil {
 		d.o.Log.WarnContext(ctx, "settle the incidents of the process before", "error", err)
 	}
+	d.forgetRemoved(ctx)
 }
 
 // run keeps the daemon going until it has drained.
@@ -125,7 +126,8 @@ func (d *Daemon) run(ctx context.Context) error {
 	clock, stopClock := context.WithCancelCause(context.WithoutCancel(ctx))
 	work, stopWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	mail, stopMail := context.WithCancelCause(context.WithoutCancel(ctx))
-	var clocks, works, mails parts
+	failed := make(chan error, 1)
+	clocks, works, mails := newParts(failed), newParts(failed), newParts(failed)
 	works.run(func() error { return d.Work(work) })
 	clocks.run(func() error { return d.ticker.Run(clock) })
 	mails.run(func() error { d.dispatcher.Run(mail); return nil })
@@ -136,29 +138,22 @@ func (d *Daemon) run(ctx context.Context) error {
 	d.supervisor.ready()
 	d.o.Log.InfoContext(ctx, "upkeep serves", "node", d.Config().Node, "workflows", len(d.Config().Workflows), "socket", SocketPath(d.Config()), "version", d.o.Version)
 
-	failed := d.obey(ctx, &clocks, &works, &mails)
+	err = d.obey(ctx, failed)
 	d.gate.shut(holdEnd)
 	stopClock(runner.ErrShutdown)
-	err = errors.Join(failed, clocks.wait())
+	err = errors.Join(err, clocks.wait())
 	d.exec.Drain()
 	stopWork(runner.ErrShutdown)
-	err = errors.Join(err, d.drain(ctx, &works))
+	err = errors.Join(err, d.drain(ctx, works))
 	d.happened(context.WithoutCancel(ctx), "restart", "upkeep", "upkeep "+d.o.Version+" ended")
 	stopMail(runner.ErrShutdown)
 	return errors.Join(err, mails.wait())
 }
 
-// obey does what signals ask for until one asks for the end, somebody drains
-// the daemon for good, ctx ends, or a part fails.
-func (d *Daemon) obey(ctx context.Context, all ...*parts) error {
-	failed := make(chan error, 1)
-	for _, p := range all {
-		go func() {
-			if err := p.wait(); err != nil {
-				failed <- err
-			}
-		}()
-	}
+// obey does what signals ask for until one asks for the end, ctx ends, a part
+// fails, or the ledger is lost, without which nothing can be done: whoever
+// supervises this process starts it anew.
+func (d *Daemon) obey(ctx context.Context, failed <-chan error) error {
 	for {
 		select {
 		case s := <-d.o.Signals:
@@ -171,7 +166,9 @@ func (d *Daemon) obey(ctx context.Context, all ...*parts) error {
 			return nil
 		case err := <-failed:
 			d.o.Log.ErrorContext(ctx, "a part of upkeep failed; it drains and ends", "error", err)
-			return err
+			return nil // the part tells it once more when all have ended
+		case <-d.hard.Done():
+			return fmt.Errorf("this process lost the ledger: %w", context.Cause(d.hard))
 		case <-ctx.Done():
 			d.Stop()
 			return nil
@@ -182,9 +179,13 @@ func (d *Daemon) obey(ctx context.Context, all ...*parts) error {
 // parts are goroutines that run beside each other and end together.
 type parts struct {
 	group sync.WaitGroup
-	mu    sync.Mutex
-	errs  []error
+	// failed gets the first error as soon as it is there; nil for nobody.
+	failed chan<- error
+	mu     sync.Mutex
+	errs   []error
 }
+
+func newParts(failed chan<- error) *parts { return &parts{failed: failed} }
 
 func (p *parts) run(do func() error) {
 	p.group.Go(func() {
@@ -192,6 +193,10 @@ func (p *parts) run(do func() error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.errs = append(p.errs, err)
+			select {
+			case p.failed <- err:
+			default:
+			}
 		}
 	})
 }

@@ -61,6 +61,9 @@ func (e *errFixed) Error() string {
 func (d *Daemon) Reload(ctx context.Context, by string) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
+	if d.gate.has(holdEnd) {
+		return holdEnd.refusal()
+	}
 	reloaded := d.supervisor.reloading()
 	defer reloaded()
 	err := d.reload(ctx, by)
@@ -102,8 +105,32 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 	if _, err := d.ledger.Clear(ctx, alerts.FingerprintReload, time.Now().UTC()); err != nil {
 		d.o.Log.WarnContext(ctx, "resolve the incident of an earlier reload", "error", err)
 	}
+	d.forgetRemoved(ctx)
 	return nil
 }
+
+// forgetRemoved resolves the incidents of workflows that are no longer
+// configured: nothing else would, and one that comes back under the same name
+// begins anew.
+func (d *Daemon) forgetRemoved(ctx context.Context) {
+	cfg := d.Config()
+	open, err := d.ledger.Incidents(ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostOpen})
+	for _, i := range open {
+		if i.Workflow == "" {
+			continue
+		}
+		if _, unknown := cfg.Workflow(i.Workflow); unknown != nil {
+			_, cleared := d.ledger.Clear(ctx, i.Fingerprint, time.Now().UTC())
+			err = errors.Join(err, cleared)
+		}
+	}
+	if err != nil {
+		d.o.Log.WarnContext(ctx, "resolve the incidents of removed workflows", "error", err)
+	}
+}
+
+// mostOpen is how many open incidents are looked at.
+const mostOpen = 1000
 
 func (r *reloads) fail(err error) {
 	r.mu.Lock()
@@ -129,6 +156,8 @@ func fixedChanges(old, cfg *configs.Config) []string {
 		"ledger":      old.Ledger.Dialect != cfg.Ledger.Dialect || old.Ledger.Path != cfg.Ledger.Path || old.Ledger.URL.Reveal() != cfg.Ledger.URL.Reveal(),
 		"root":        old.Root != cfg.Root,
 		"node":        old.Node != cfg.Node,
+		"project":     old.Project != cfg.Project,
+		"timezone":    old.Timezone.String() != cfg.Timezone.String(),
 		"max_running": old.MaxRunning != cfg.MaxRunning,
 		"ballast":     old.Ballast != cfg.Ballast,
 	} {

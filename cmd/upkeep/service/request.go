@@ -120,6 +120,8 @@ func (e *Engine) reopen(ctx context.Context, by string, run runner.Run, attempts
 		switch {
 		case err != nil:
 			return err
+		case run.State == runner.Queued && run.Approval && run.ApprovedBy == "":
+			return skipped("let it go with `upkeep approve "+string(run.ID)+"`", "run %s waits for approval", run.ID)
 		case works:
 			return skipped("wait until it has ended, or cancel it", "run %s is under way on %s", run.ID, run.Node)
 		case run.State == runner.Running && len(again) > 0:

@@ -58,7 +58,7 @@ func (e *Engine) WorkThrough(ctx context.Context) error {
 	}
 	serving, silence := context.WithCancelCause(ctx)
 	working, enough := context.WithCancelCause(ctx)
-	var all parts
+	all := newParts(nil)
 	all.run(func() error { return server.serve(serving) })
 	all.run(func() error {
 		select {

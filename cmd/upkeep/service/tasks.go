@@ -80,7 +80,11 @@ func (d *Daemon) remind(ctx context.Context, pauses []runner.Pause) error {
 			notices = append(notices, runner.Notice{Channel: channel, Action: runner.NoticeRemind, Subject: subject, Text: text})
 		}
 		d.o.Log.WarnContext(ctx, "a workflow is still paused", "workflow", p.Workflow, "by", p.By, "since", p.Since, "why", p.Why)
-		errs = append(errs, d.ledger.Owe(ctx, notices...), d.ledger.Reminded(ctx, p.Workflow, now))
+		if err := d.ledger.Owe(ctx, notices...); err != nil {
+			errs = append(errs, err)
+			continue // it is tried again with the next sweep
+		}
+		errs = append(errs, d.ledger.Reminded(ctx, p.Workflow, now))
 	}
 	return errors.Join(errs...)
 }
