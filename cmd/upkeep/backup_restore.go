@@ -31,8 +31,10 @@ func newBackupRestore(a *app) *cobra.Command {
 WORKFLOW[.JOB] for its newest artifact, with --at that of a time. It never replaces
 anything: a target that exists or holds anything is refused.
 
---to is the path of a new file for sqlitebackup, and of a new directory for archive.`,
+--to is the path of a new file for sqlitebackup and of a new directory for archive, and
+the name under databases: of an empty database for pgbackup.`,
 		Example: "  upkeep backup restore daily.app --to /tmp/app.db\n" +
+			"  upkeep backup restore daily.backup --to scratch --dry-run\n" +
 			"  upkeep backup restore daily.files --at 2026-11-20 --to /tmp/files --only data/models",
 		RunE:              func(cmd *cobra.Command, given []string) error { return a.restoreBackup(cmd.Context(), given[0], f) },
 		ValidArgsFunction: a.completeBackups,

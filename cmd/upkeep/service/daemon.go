@@ -168,13 +168,17 @@ func (d *Daemon) obey(ctx context.Context, failed <-chan error) error {
 			d.o.Log.ErrorContext(ctx, "a part of upkeep failed; it drains and ends", "error", err)
 			return nil // the part tells it once more when all have ended
 		case <-d.hard.Done():
-			return fmt.Errorf("this process lost the ledger: %w", context.Cause(d.hard))
+			return errLostLedger
 		case <-ctx.Done():
 			d.Stop()
 			return nil
 		}
 	}
 }
+
+// errLostLedger ends a service that can no longer be sure that it is the only
+// one: others may take over its runs.
+var errLostLedger = fmt.Errorf("this process lost the ledger: %w", runner.ErrLeaseLost)
 
 // parts are goroutines that run beside each other and end together.
 type parts struct {
