@@ -88,6 +88,9 @@ func (a *app) restoreBackup(ctx context.Context, name string, f backupRestoreFla
 	target := jobs.Target{To: f.to, Only: f.only, Identities: f.identities, Database: func(name string) (jobs.Database, error) {
 		database, found, err := cfg.OpenDatabase(name)
 		secrets = append(secrets, found...)
+		if is[*configs.UnknownError](err) {
+			err = hintIfNone(&notFoundError{err: err}, "name a database of the configuration, under databases:")
+		}
 		return database, err
 	}}
 	began := time.Now()

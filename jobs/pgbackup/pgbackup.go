@@ -99,7 +99,7 @@ func Kind() jobs.Kind {
 		MaxDrop:         50,
 		MaxSlowdown:     5,
 		MinRows:         100,
-	}, New).WithArtifacts(artifact.Prover(Verify))
+	}, New).WithArtifacts(artifacts{Prover: Verify})
 }
 
 // mostJobs bounds the connections of one dump.
