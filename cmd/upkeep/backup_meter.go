@@ -142,7 +142,7 @@ func sweepOne(dir string) error {
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return err
 	}
-	if int(stat.Uid) != os.Getuid() || stat.Mode&0o777 != 0o700 || time.Since(time.Unix(stat.Ctim.Unix())) < scratchSettled {
+	if int(stat.Uid) != os.Getuid() || stat.Mode&0o777 != 0o700 || time.Since(time.Unix(stat.Mtim.Unix())) < scratchSettled {
 		return nil
 	}
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
