@@ -13,6 +13,7 @@ import (
 const (
 	FingerprintDisk   = "upkeep/disk"
 	FingerprintReload = "upkeep/reload"
+	FingerprintDrain  = "upkeep/drain"
 )
 
 // Stale is the fault of a workflow that did not succeed within the time that
@@ -47,6 +48,15 @@ func (p *Policy) ReloadFailed(why string, at time.Time) runner.Fault {
 	return p.address(runner.Fault{
 		Fingerprint: FingerprintReload, Severity: jobs.Warning, Reason: ReasonReload, At: at,
 		Title: jobs.OneLine("the changed configuration was refused, the one before stays in force: " + why),
+	})
+}
+
+// Drained is the fault of a service that was drained at since and is drained
+// still: nothing starts, and whoever did it may have forgotten.
+func (p *Policy) Drained(since, at time.Time) runner.Fault {
+	return p.address(runner.Fault{
+		Fingerprint: FingerprintDrain, Severity: jobs.Warning, Reason: ReasonDrained, At: at,
+		Title: fmt.Sprintf("upkeep has been drained for %s: nothing starts", rough(at.Sub(since))),
 	})
 }
 

@@ -19,11 +19,12 @@ const (
 	ReasonStale    = "stale"     // no success for too long
 	ReasonDiskFull = "disk_full" // no room is left
 	ReasonReload   = "reload"    // a changed configuration was refused
+	ReasonDrained  = "drained"   // somebody drained the service and forgot to end that
 )
 
 // Reasons lists the reasons of faults, the words that a route may match.
 func Reasons() []string {
-	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonDiskFull, ReasonReload}
+	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonDiskFull, ReasonReload, ReasonDrained}
 }
 
 // Severities is one severity or a list of them: `severity: critical` and
@@ -55,7 +56,7 @@ type Match struct {
 	Severity Severities `yaml:"severity" enum:"warning,critical" doc:"How grave it is: warning, critical."`
 	// Workflow are patterns of doublestar. Faults of upkeep itself fit none.
 	Workflow unit.Names `yaml:"workflow" doc:"Names of workflows; * ? [a-z] and {a,b} are understood." example:"daily*"`
-	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,disk_full,reload" doc:"What happened: failed, lost, missed, stale, disk_full, reload."`
+	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,disk_full,reload,drained" doc:"What happened: failed, lost, missed, stale, disk_full, reload, drained."`
 }
 
 // Validate returns a *jobs.FieldError when the route could never match.

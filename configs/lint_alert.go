@@ -96,13 +96,14 @@ func (l *loader) routed() []fault {
 	out := []fault{
 		{severity: jobs.Critical, reason: alerts.ReasonDiskFull},
 		{severity: jobs.Warning, reason: alerts.ReasonReload},
+		{severity: jobs.Warning, reason: alerts.ReasonDrained},
 	}
 	for _, w := range l.config.Workflows {
 		if w.Alert.Off || len(w.Alert.To) > 0 {
 			continue
 		}
 		for _, reason := range alerts.Reasons() {
-			if reason != alerts.ReasonDiskFull && reason != alerts.ReasonReload && (reason != alerts.ReasonStale || w.FreshWithin > 0) {
+			if reason != alerts.ReasonDiskFull && reason != alerts.ReasonReload && reason != alerts.ReasonDrained && (reason != alerts.ReasonStale || w.FreshWithin > 0) {
 				out = append(out, fault{w.Alert.Severity, w.Name, reason})
 			}
 		}

@@ -83,8 +83,8 @@ func (a *app) nextOf(v api.Workflow, now time.Time) string {
 	return v.Next.In(zone).Format("2006-01-02 15:04:05 MST")
 }
 
-// tellDegraded says that the service goes by another configuration than the
-// one on disk.
+// tellDegraded says what is wrong with the service, such as that it goes by
+// another configuration than the one on disk.
 func (a *app) tellDegraded(ctx context.Context, c *remote) error {
 	status, err := c.Status(ctx)
 	if err != nil {
@@ -93,6 +93,11 @@ func (a *app) tellDegraded(ctx context.Context, c *remote) error {
 	if status.Config.State == api.ConfigDegraded {
 		fmt.Fprintf(a.std.Err, "warning: the service is degraded: it goes by the configuration of %s, because the newer one was refused: %s\n",
 			stamp(status.Config.LoadedAt), oneLine(status.Config.Reason, 0))
+	}
+	for _, p := range status.Problems {
+		if p.Name != "config" {
+			fmt.Fprintf(a.std.Err, "warning: the service: %s\n", oneLine(p.Text, 0))
+		}
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ type Daemon struct {
 	// staleSince is since when the stale workflows are, as they were told; only
 	// the ticker's goroutine uses it.
 	staleSince map[string]time.Time
+	// drainTold is the beginning of the drain that was told; only the chore
+	// that watches drains uses it.
+	drainTold time.Time
 }
 
 // RunDaemon is `upkeep serve`: it returns nil after a drain, and otherwise why
@@ -82,6 +85,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		Chores: []ticker.Chore{
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
+			{Name: "drain", Every: time.Minute, Do: d.watchDrain},
 			{Name: "memory", Every: time.Hour, First: settleFor, Do: giveBack},
 			{Name: "status", Every: statusEvery, First: statusFirst, Do: d.tellStatus},
 		},
@@ -103,7 +107,8 @@ func (d *Daemon) assemble(ctx context.Context) error {
 func (d *Daemon) settle(ctx context.Context) {
 	d.space.owed = d.space.clear
 	err := d.space.look(ctx, false)
-	if _, unsettled := d.ledger.Clear(ctx, alerts.FingerprintReload, time.Now().UTC()); unsettled != nil {
+	for _, over := range []string{alerts.FingerprintReload, alerts.FingerprintDrain} {
+		_, unsettled := d.ledger.Clear(ctx, over, time.Now().UTC())
 		err = errors.Join(err, unsettled)
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package service
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -36,6 +37,8 @@ type gate struct {
 
 	mu      sync.Mutex
 	reasons []hold
+	// since is when each reason came.
+	since map[hold]time.Time
 }
 
 // shut adds a reason and tells whether it is new.
@@ -46,6 +49,10 @@ func (g *gate) shut(why hold) bool {
 		return false
 	}
 	g.reasons = append(g.reasons, why)
+	if g.since == nil {
+		g.since = map[hold]time.Time{}
+	}
+	g.since[why] = time.Now().UTC()
 	if len(g.reasons) == 1 {
 		g.hold(why)
 	}
@@ -73,6 +80,13 @@ func (g *gate) has(why hold) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Contains(g.reasons, why)
+}
+
+// held returns since when a reason is in force, and whether it is.
+func (g *gate) held(why hold) (time.Time, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.since[why], slices.Contains(g.reasons, why)
 }
 
 // refusal returns what somebody hears who asks for a run, or nil when runs

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
@@ -120,11 +121,15 @@ func (f facts) Checks(ctx context.Context) []api.StatusCheck {
 	if !disk.OK {
 		disk.Text = "the disk of the ledger is full: no run starts until there is room"
 	}
+	drain := api.StatusCheck{Name: "drain", OK: true, Text: "runs start"}
+	if since, drained := d.gate.held(holdDrain); drained {
+		drain.OK, drain.Text = false, fmt.Sprintf("it was drained at %s, nothing new starts; `upkeep drain --end` ends that", since.Format(time.RFC3339))
+	}
 	outbox := api.StatusCheck{Name: "outbox", OK: true, Text: "nothing is owed for long"}
 	if o := d.outbox(ctx); o.OldestAt != nil && time.Since(*o.OldestAt) > stuckAfter {
 		outbox.OK, outbox.Text = false, fmt.Sprintf("%d notices are owed, the oldest since %s", o.Pending, o.OldestAt.Format(time.RFC3339))
 	}
-	return append(list, ticking, config, disk, outbox)
+	return append(list, ticking, config, disk, drain, outbox)
 }
 
 // stuckAfter is how long a notice may be owed before the daemon is degraded.
@@ -156,6 +161,9 @@ func (f facts) Drain(ctx context.Context, by string) error {
 func (f facts) Undrain(ctx context.Context, by string) (bool, error) {
 	if f.d == nil || !f.d.gate.open(holdDrain) {
 		return false, nil
+	}
+	if _, err := f.d.ledger.Clear(ctx, alerts.FingerprintDrain, time.Now().UTC()); err != nil {
+		f.d.o.Log.WarnContext(ctx, "resolve the incident of the drain", "error", err)
 	}
 	f.d.o.Log.InfoContext(ctx, "the drain is over: runs start again", "by", by)
 	f.d.happened(ctx, "drain", "upkeep", "the drain was ended by "+by)

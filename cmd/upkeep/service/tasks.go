@@ -29,6 +29,8 @@ const (
 	// statusFirst is how long after the start it gets the first: then the clock
 	// knows what comes next.
 	statusFirst = time.Second
+	// forgottenAfter is how long a drain may last before somebody is told.
+	forgottenAfter = time.Hour
 	// remindEvery is how often somebody is reminded of a pause.
 	remindEvery = 7 * 24 * time.Hour
 )
@@ -118,6 +120,20 @@ func (d *Daemon) pruneHistory(ctx context.Context) error {
 		d.o.Log.InfoContext(ctx, "the history is pruned", "runs", pruned.Total(), "freed", humanize.IBytes(uint64(max(pruned.Bytes, 0))))
 	}
 	return err
+}
+
+// watchDrain tells, once, that a drain was probably forgotten.
+func (d *Daemon) watchDrain(ctx context.Context) error {
+	since, drained := d.gate.held(holdDrain)
+	if !drained || time.Since(since) < forgottenAfter || d.drainTold.Equal(since) {
+		return nil
+	}
+	if _, err := d.ledger.Raise(ctx, d.Config().Alarm().Drained(since, time.Now().UTC())); err != nil {
+		return err
+	}
+	d.drainTold = since
+	d.o.Log.WarnContext(ctx, "upkeep is still drained: nothing starts", "since", since)
+	return nil
 }
 
 // giveBack returns memory to the system that was only needed for a while, as
