@@ -21,8 +21,11 @@ func TestScript(t *testing.T) {
 		fails   bool
 	}{
 		"empty": {"", map[[2]string]int64{}, 0, false},
-		"plain": {"--\n-- comment; with 'quotes\n--\n\\restrict abc\nSET x = 'a;b';\n\nCOPY public.t (a, b) FROM stdin;\n1\t2\n\\\\.\n\\.\n\n\nSELECT pg_catalog.setval('public.s', 1, true);\n\\unrestrict abc\n",
-			map[[2]string]int64{{"public", "t"}: 2}, 0, false},
+		"plain": {
+			"--\n-- comment; with 'quotes\n--\n\\restrict abc\nSET x = 'a;b';\n\nCOPY public.t (a, b) FROM stdin;\n1\t2\n\\\\.\n\\.\n\n\nSELECT pg_catalog.setval('public.s', 1, true);\n\\unrestrict abc\n",
+			map[[2]string]int64{{"public", "t"}: 2},
+			0, false,
+		},
 		"quoted":          {"COPY \"a \"\"b.\".\"c\n.d;\nCOPY x.y FROM stdin;\" (\"e f\") FROM stdin;\n\\.\n", map[[2]string]int64{{`a "b.`, "c\n.d;\nCOPY x.y FROM stdin;"}: 0}, 0, false},
 		"no columns":      {"COPY public.t  FROM stdin;\n\n\n\\.\n", map[[2]string]int64{{"public", "t"}: 2}, 0, false},
 		"long row":        {"COPY public.t (a) FROM stdin;\n" + long + "\n" + long + "\\.\n\\.\n", map[[2]string]int64{{"public", "t"}: 2}, 0, false},

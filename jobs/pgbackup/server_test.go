@@ -68,8 +68,10 @@ func TestFilters(t *testing.T) {
 func TestAllDatabases(t *testing.T) {
 	t.Parallel()
 	odd := `all "odd" = 'x' ü/ö`
-	names := []string{newDatabase(t, "all_one", `CREATE TABLE t (id int)`), newDatabase(t, odd, `CREATE TABLE t (id int)`, `INSERT INTO t VALUES (1), (2)`),
-		newDatabase(t, "all_left_out")}
+	names := []string{
+		newDatabase(t, "all_one", `CREATE TABLE t (id int)`), newDatabase(t, odd, `CREATE TABLE t (id int)`, `INSERT INTO t VALUES (1), (2)`),
+		newDatabase(t, "all_left_out"),
+	}
 	b := benchOn(t, names[0])
 	b.options.AllDatabases = true
 	// Other tests make databases on the same server, which may go while they are dumped.
