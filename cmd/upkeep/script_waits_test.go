@@ -12,8 +12,8 @@ import (
 const glance = 30 * time.Millisecond
 
 // waitFor calls look until it says yes, within the patience of scripts.
-func waitFor(ts *testscript.TestScript, look func() bool, tell func() string) {
-	for deadline := time.Now().Add(patience); !look(); time.Sleep(glance) {
+func waitFor(ts *testscript.TestScript, pause time.Duration, look func() bool, tell func() string) {
+	for deadline := time.Now().Add(patience); !look(); time.Sleep(pause) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("waited too long: %s", tell())
 		}
@@ -27,7 +27,7 @@ func appears(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern := regexp.MustCompile(`(?m)` + args[0])
 	var text []byte
-	waitFor(ts, func() bool {
+	waitFor(ts, glance, func() bool {
 		text, _ = os.ReadFile(ts.MkAbs(args[1])) // it may not be there yet
 		return pattern.Match(text)
 	}, func() string { return args[1] + " has no " + args[0] + "\n" + string(text) })
@@ -39,7 +39,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: until PATTERN COMMAND [ARGUMENT…]")
 	}
 	pattern := regexp.MustCompile(`(?m)` + args[0])
-	waitFor(ts, func() bool {
+	waitFor(ts, 4*glance, func() bool {
 		_ = ts.Exec(args[1], args[2:]...) // how it ends is told by its output
 		return pattern.MatchString(ts.ReadFile("stdout"))
 	}, func() string { return args[0] + " did not come\n" + ts.ReadFile("stdout") + ts.ReadFile("stderr") })
