@@ -13,6 +13,7 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web/api"
+	"github.com/ghosteam/upkeep/web/socket"
 )
 
 // The exit codes of every command. exitHelp repeats them for people.
@@ -97,7 +98,7 @@ func codeOf(err error) int {
 		return ended.code()
 	case is[*notFoundError](err), errors.Is(err, runner.ErrNotFound):
 		return exitNotFound
-	case is[*ledger.LockedError](err), errors.Is(err, runner.ErrUnavailable):
+	case is[*ledger.LockedError](err), errors.Is(err, socket.ErrInUse), errors.Is(err, runner.ErrUnavailable):
 		return exitTemporary
 	case is[*jobs.RefusedError](err):
 		return exitRefused
