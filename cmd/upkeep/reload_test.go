@@ -3,6 +3,7 @@ package main_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,8 +33,11 @@ func TestServe_ReloadsLoseNoSlot(t *testing.T) {
 	const coming = "  coming:\n    schedule: {every: 1s}\n    overlap: allow\n    jobs:\n      one: {kind: script, with: {run: [\"true\"]}}\n"
 	h := newHouse(t, reloadFrame+fmt.Sprintf(changing, 1))
 	d := h.serve(t)
-	good, bad := 0, 0
-	for i := range 14 {
+	good, bad, rounds := 0, 0, 14
+	if os.Getenv("UPKEEP_SOAK") != "" {
+		rounds = 300
+	}
+	for i := range rounds {
 		text := reloadFrame + fmt.Sprintf(changing, 1+i%2)
 		if i%4 >= 2 {
 			text += coming
