@@ -37,6 +37,7 @@ type Daemon struct {
 	space      *space
 	supervisor *supervisor
 	reloads    *reloads
+	server     *server
 	reloading  sync.Mutex
 	// staleSince is since when the stale workflows are, as they were told; only
 	// the ticker's goroutine uses it.
@@ -86,6 +87,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
 			{Name: "drain", Every: time.Minute, Do: d.watchDrain},
+			{Name: "socket", Every: socketEvery, First: socketEvery, Do: func(ctx context.Context) error { return d.server.restore(ctx) }},
 			{Name: "memory", Every: time.Hour, First: settleFor, Do: giveBack},
 			{Name: "status", Every: statusEvery, First: statusFirst, Do: d.tellStatus},
 		},
@@ -119,8 +121,8 @@ func (d *Daemon) settle(ctx context.Context) {
 
 // run keeps the daemon going until it has drained.
 func (d *Daemon) run(ctx context.Context) error {
-	server, err := d.listen(ctx, d)
-	if err != nil {
+	var err error
+	if d.server, err = d.listen(ctx, d); err != nil {
 		return err
 	}
 	if os.Getpid() == 1 {
@@ -137,7 +139,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	clocks.run(func() error { return d.ticker.Run(clock) })
 	mails.run(func() error { d.dispatcher.Run(mail); return nil })
 	mails.run(func() error { return d.listenToBells(mail) })
-	mails.run(func() error { return server.serve(mail) })
+	mails.run(func() error { return d.server.serve(mail) })
 	mails.run(func() error { d.supervisor.watch(mail, d.ticker.Alive); return nil })
 	d.happened(ctx, "restart", "upkeep", "upkeep "+d.o.Version+" started")
 	d.supervisor.ready()

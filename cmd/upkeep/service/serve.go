@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -17,18 +21,24 @@ const farewell = 5 * time.Second
 
 // server answers on the control socket.
 type server struct {
-	api      *web.Server
-	listener *socket.Listener
-	hub      *web.Hub
+	api  *web.Server
+	path string
+	log  *slog.Logger
+	// first is the socket that is there from the beginning.
+	first *socket.Listener
+	// failed has the first error of a socket.
+	failed  chan error
+	serving sync.WaitGroup
 }
 
 // listen opens the control socket. d is nil for a command in the foreground.
 func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
-	listener, err := socket.Listen(ctx, SocketPath(e.Config()))
+	path := SocketPath(e.Config())
+	first, err := socket.Listen(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
-	return &server{listener: listener, hub: e.hub, api: web.New(web.Options{
+	return &server{path: path, log: e.o.Log, first: first, failed: make(chan error, 1), api: web.New(web.Options{
 		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger,
 		Commands: commands{e}, Notices: notices{e}, Service: facts{e: e, d: d}, Catalog: catalog{e},
 		Hub: e.hub, Log: e.o.Log,
@@ -37,16 +47,43 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 
 // serve answers until ctx ends, and then sees requests under way through.
 func (s *server) serve(ctx context.Context) error {
-	served := make(chan error, 1)
-	go func() { served <- s.api.ServeUnix(s.listener) }()
+	s.answer(s.first)
 	select {
-	case err := <-served:
+	case err := <-s.failed:
 		return err
 	case <-ctx.Done():
 	}
 	end, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), farewell, runner.ErrShutdown)
 	defer cancel()
-	return errors.Join(s.api.Shutdown(end), <-served)
+	err := s.api.Shutdown(end)
+	s.serving.Wait()
+	return err
+}
+
+func (s *server) answer(on *socket.Listener) {
+	s.serving.Go(func() {
+		if err := s.api.ServeUnix(on); err != nil {
+			select {
+			case s.failed <- err:
+			default:
+			}
+		}
+	})
+}
+
+// restore opens the socket anew when somebody removed its file: without it
+// nobody could control this process any more.
+func (s *server) restore(ctx context.Context) error {
+	if _, err := os.Lstat(s.path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	again, err := socket.Listen(ctx, s.path)
+	if err != nil {
+		return fmt.Errorf("open the control socket anew: %w", err)
+	}
+	s.log.WarnContext(ctx, "the control socket was removed and is there again", "socket", s.path)
+	s.answer(again)
+	return nil
 }
 
 // WorkThrough answers on the control socket and executes what this process

@@ -31,6 +31,8 @@ const (
 	statusFirst = time.Second
 	// forgottenAfter is how long a drain may last before somebody is told.
 	forgottenAfter = time.Hour
+	// socketEvery is how often the control socket is looked for.
+	socketEvery = 15 * time.Second
 	// remindEvery is how often somebody is reminded of a pause.
 	remindEvery = 7 * 24 * time.Hour
 )
