@@ -33,6 +33,20 @@ func (p *Policy) Stale(workflow string, since time.Time, never bool, within time
 	})
 }
 
+// Stuck is the fault of a run that has been under way for far longer than its
+// workflow usually takes, which is 0 when nobody knows. It has the fingerprint
+// of the workflow's other faults. Raise it once per run.
+func (p *Policy) Stuck(run runner.Run, usual time.Duration, at time.Time) runner.Fault {
+	title := fmt.Sprintf("%s has been running for %s", run.Spec.Workflow, rough(at.Sub(run.StartedAt)))
+	if usual > 0 {
+		title += ", usually it takes " + rough(usual)
+	}
+	return p.address(runner.Fault{
+		Fingerprint: Fingerprint(run.Spec.Workflow, run.Host), Workflow: run.Spec.Workflow,
+		Reason: ReasonStuck, Title: jobs.OneLine(title), Run: run.ID, At: at,
+	})
+}
+
 // DiskFull is the fault of a disk without room: no run starts until there is
 // some. path is what lies on the disk, such as the ledger.
 func (p *Policy) DiskFull(path string, at time.Time) runner.Fault {

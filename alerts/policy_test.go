@@ -175,6 +175,14 @@ func TestPolicy_Faults(t *testing.T) {
 			Fingerprint: "upkeep/disk", Severity: jobs.Critical, Reason: "disk_full", At: at(), Channels: []string{"ops"},
 			Title: "the disk of /var/lib/upkeep is full: no run starts until there is room",
 		}},
+		"stuck": {p.Stuck(runner.Run{ID: "r", Request: runner.Request{Spec: runner.Spec{Workflow: "daily"}}, StartedAt: at().Add(-26 * time.Hour)}, 5*time.Minute, at()), runner.Fault{
+			Fingerprint: "workflow/daily", Workflow: "daily", Severity: jobs.Warning, Reason: "stuck", Run: "r", At: at(), Channels: []string{"ops"},
+			Title: "daily has been running for 26 h 0 min, usually it takes 5 min",
+		}},
+		"drained": {p.Drained(at().Add(-2*time.Hour), at()), runner.Fault{
+			Fingerprint: "upkeep/drain", Severity: jobs.Warning, Reason: "drained", At: at(), Channels: []string{"ops"},
+			Title: "upkeep has been drained for 2 h 0 min: nothing starts",
+		}},
 		"reload": {p.ReloadFailed("upkeep.yaml:3: unknown key", at()), runner.Fault{
 			Fingerprint: "upkeep/reload", Severity: jobs.Warning, Reason: "reload", At: at(), Channels: []string{"ops"},
 			Title: "the changed configuration was refused, the one before stays in force: upkeep.yaml:3: unknown key",

@@ -17,6 +17,7 @@ const (
 	ReasonLost     = "lost"      // the process that ran a job died, and the job is not repeated
 	ReasonMissed   = "missed"    // a slot passed and nothing ran
 	ReasonStale    = "stale"     // no success for too long
+	ReasonStuck    = "stuck"     // a run takes far longer than usual, and keeps later ones from starting
 	ReasonDiskFull = "disk_full" // no room is left
 	ReasonReload   = "reload"    // a changed configuration was refused
 	ReasonDrained  = "drained"   // somebody drained the service and forgot to end that
@@ -24,7 +25,7 @@ const (
 
 // Reasons lists the reasons of faults, the words that a route may match.
 func Reasons() []string {
-	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonDiskFull, ReasonReload, ReasonDrained}
+	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonStuck, ReasonDiskFull, ReasonReload, ReasonDrained}
 }
 
 // Severities is one severity or a list of them: `severity: critical` and
@@ -56,7 +57,7 @@ type Match struct {
 	Severity Severities `yaml:"severity" enum:"warning,critical" doc:"How grave it is: warning, critical."`
 	// Workflow are patterns of doublestar. Faults of upkeep itself fit none.
 	Workflow unit.Names `yaml:"workflow" doc:"Names of workflows; * ? [a-z] and {a,b} are understood." example:"daily*"`
-	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,disk_full,reload,drained" doc:"What happened: failed, lost, missed, stale, disk_full, reload, drained."`
+	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,stuck,disk_full,reload,drained" doc:"What happened: failed, lost, missed, stale, stuck, disk_full, reload, drained."`
 }
 
 // Validate returns a *jobs.FieldError when the route could never match.

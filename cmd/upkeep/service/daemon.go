@@ -88,6 +88,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
 			{Name: "drain", Every: time.Minute, Do: d.watchDrain},
 			{Name: "socket", Every: socketEvery, First: socketEvery, Do: func(ctx context.Context) error { return d.server.restore(ctx) }},
+			{Name: "stuck runs", Every: stuckEvery, First: stuckEvery, Do: (&stuck{d: d}).look},
 			{Name: "memory", Every: time.Hour, First: settleFor, Do: giveBack},
 			{Name: "status", Every: statusEvery, First: statusFirst, Do: d.tellStatus},
 		},
