@@ -58,8 +58,9 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestChanges_AgreeWithAScan asks the zone every quarter of an hour; bounds of
-// the interval are changes themselves now and then.
+// TestChanges_AgreeWithAScan asks the zone every quarter of an hour, and every
+// second of a quarter in which its offset changed; bounds of the interval are
+// changes themselves now and then.
 func TestChanges_AgreeWithAScan(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -69,15 +70,22 @@ func TestChanges_AgreeWithAScan(t *testing.T) {
 		through := after.Add(time.Duration(rapid.IntRange(0, 300*96).Draw(t, "quarters")) * 15 * time.Minute)
 		var want []schedule.Change
 		for at := after.Add(15 * time.Minute); !at.After(through); at = at.Add(15 * time.Minute) {
-			_, before := at.Add(-time.Second).In(zone).Zone()
-			_, now := at.In(zone).Zone()
-			if before != now {
-				want = append(want, schedule.Change{At: at.UTC(), Before: time.Duration(before) * time.Second, After: time.Duration(now) * time.Second})
+			if offset(zone, at.Add(-15*time.Minute)) == offset(zone, at) {
+				continue
+			}
+			for second := at.Add(-15*time.Minute + time.Second); !second.After(at); second = second.Add(time.Second) {
+				if before, now := offset(zone, second.Add(-time.Second)), offset(zone, second); before != now {
+					want = append(want, schedule.Change{At: second.UTC(), Before: before, After: now})
+				}
 			}
 		}
-		// Changes between quarters of an hour are history of local mean times.
 		if diff := cmp.Diff(want, schedule.Changes(zone, after, through)); diff != "" {
 			t.Fatalf("%s (%s, %s] (-scan +Changes):\n%s", zone, after, through, diff)
 		}
 	})
+}
+
+func offset(zone *time.Location, at time.Time) time.Duration {
+	_, seconds := at.In(zone).Zone()
+	return time.Duration(seconds) * time.Second
 }

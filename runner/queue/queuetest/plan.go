@@ -119,7 +119,12 @@ func restartScript(do string) (jobs.Job, error) {
 	options.Run = unit.Command{"/bin/sh", "-c", text}
 	options.Restarts = "upkeep"
 	options.Verify.Run = unit.Command{"/bin/sh", "-c", "! kill -0 $(cat " + restartPIDFile + ") && echo looking && test -e " + upgradedFile}
-	options.Verify.Within, options.Verify.Every = unit.Duration(4*time.Second), unit.Duration(100*time.Millisecond)
+	// Only the program that breaks what it upgrades is waited for in vain.
+	within := 60 * time.Second
+	if do == doBreak {
+		within = 6 * time.Second
+	}
+	options.Verify.Within, options.Verify.Every = unit.Duration(within), unit.Duration(100*time.Millisecond)
 	return kind.Build(options, nil)
 }
 
