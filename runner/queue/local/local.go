@@ -154,7 +154,10 @@ func (q *Queue) Work(ctx context.Context, h queue.Handler) error {
 	if !q.use() {
 		return errUsed
 	}
-	if err := q.pickUp(ctx); err != nil {
+	switch err := q.pickUp(ctx); {
+	case err != nil && ctx.Err() != nil:
+		return nil // the end came before the beginning
+	case err != nil:
 		return err
 	}
 	var handlers sync.WaitGroup

@@ -239,3 +239,14 @@ func TestQueue_BacklogUnreadable(t *testing.T) {
 		t.Errorf("Work: %v, want the backlog's error", err)
 	}
 }
+
+// Who is asked to end before the beginning ends well.
+func TestQueue_EndsBeforeItBegan(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	q := local.New(local.Options{Backlog: &backlog{err: context.Canceled}})
+	if err := q.Work(ctx, func(context.Context, runner.RunID) {}); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
