@@ -94,6 +94,9 @@ workflows:
     schedule: {every: 1s}
     jobs:
       one: {kind: script, with: {run: [echo, tick]}}
+  other:
+    jobs:
+      one: {kind: script, with: {run: [echo, other]}}
   slow:
     jobs:
       one: {kind: script, with: {run: "touch begun; until test -e go; do sleep 0.05; done"}}
@@ -107,7 +110,7 @@ func TestNotify_Life(t *testing.T) {
 	h := newHouse(t, notifyConfig)
 	h.env = []string{"NOTIFY_SOCKET=" + s.path}
 	// Ready means that the ledger is there, so not while another holds it up.
-	h.upkeep(t, 0, "run", "tick", "-q")
+	h.upkeep(t, 0, "run", "other", "-q")
 	free := h.holdLedger(t)
 	d := h.launch(t, h.command(t, "serve"))
 	s.await(t, "^STATUS=opening the ledger$", 1)
@@ -118,7 +121,7 @@ func TestNotify_Life(t *testing.T) {
 	free()
 	s.await(t, "^READY=1$", 1)
 	// What is told as ready can be used at once.
-	h.upkeep(t, 0, "run", "tick", "-q")
+	h.upkeep(t, 0, "run", "other", "-q")
 	s.await(t, `^STATUS=\d+ running, \d+ waiting, next start \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$`, 1)
 
 	before := monotonic(t)
@@ -244,7 +247,7 @@ func TestNotify_Nobody(t *testing.T) {
 	h := newHouse(t, notifyConfig)
 	h.env = []string{"NOTIFY_SOCKET=" + filepath.Join(h.dir, "nobody"), "WATCHDOG_USEC=nonsense"}
 	d := h.serve(t)
-	h.upkeep(t, 0, "run", "tick", "-q")
+	h.upkeep(t, 0, "run", "other", "-q")
 	d.await(t, "tell the service supervisor")
 	d.stop(t)
 }

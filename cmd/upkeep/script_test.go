@@ -29,19 +29,19 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// TestScripts_Postgres runs testdata/postgres on a ledger of its own.
+// TestScripts_Postgres runs testdata/postgres, each on a ledger of its own.
 func TestScripts_Postgres(t *testing.T) {
 	t.Parallel()
-	address := ledgertest.Postgres(t).Reveal()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	password, _ := u.User.Password()
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "postgres"),
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			address := ledgertest.Postgres(t).Reveal()
+			u, err := url.Parse(address)
+			if err != nil {
+				return err
+			}
+			password, _ := u.User.Password()
 			env.Setenv("UPKEEP_LEDGER", address)
 			env.Setenv("PASSWORD", password)
 			return setScene(env)
