@@ -104,6 +104,10 @@ func (w *worker) deliver(ctx context.Context, n runner.Notice) {
 	defer stop()
 
 	receipt, redactor, err := w.attempt(sending, n)
+	if err != nil && errors.Is(context.Cause(sending), errEnding) {
+		// Whatever the channel calls it, it was cut short.
+		err = fmt.Errorf("%w: %w", errEnding, err)
+	}
 	if partial, ok := errors.AsType[*PartialError](err); ok {
 		w.log.WarnContext(settled, "a message was accepted for some only", "notice", n.ID, "error", redactor.Scrub(partial.Err.Error()))
 		receipt, err = partial.Receipt+"; not told: "+partial.Err.Error(), nil

@@ -275,7 +275,12 @@ func TestAlerts_MissedAndStale(t *testing.T) {
 	box.open(t)
 	h := newHouse(t, mailing(box, lateWorkflows))
 	h.env = []string{"SMTP_PASSWORD=" + box.server.Password}
-	h.serve(t).stop(t)
+	first := h.serve(t)
+	eventually(t, "both calendars are on record", func() (bool, string) {
+		n := h.count(t, "SELECT COUNT(*) FROM cursors WHERE workflow IN ('yearly', 'fresh')")
+		return n == 2, fmt.Sprintf("%d of them", n)
+	})
+	first.stop(t)
 	// As if it had been away over the turn of two years.
 	h.sqlite(t, `UPDATE cursors SET through = through - 400*86400*1000000, since = since - 500*86400*1000000 WHERE workflow = 'yearly'`)
 	h.sqlite(t, `UPDATE cursors SET since = since - 2*86400*1000000 WHERE workflow = 'fresh'`)

@@ -235,6 +235,21 @@ func (h *house) sqlite(t *testing.T, statement string) {
 	}
 }
 
+// count asks the ledger of the house for a number.
+func (h *house) count(t *testing.T, query string) int {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(h.dir, "var", "upkeep.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	var n int
+	if err := db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // everySlotOnce fails unless each multiple of an interval that the calendar of a
 // workflow has come past has exactly one row.
 func (h *house) everySlotOnce(t *testing.T, workflow string, every time.Duration) {
