@@ -34,7 +34,7 @@ func (h *house) outbox(t *testing.T) []notice {
 // noticed waits until the outbox is as wanted.
 func (h *house) noticed(t *testing.T, what string, wanted func([]notice) bool) {
 	t.Helper()
-	eventually(t, what, func() (bool, string) {
+	lookEvery(t, 4*glance, what, func() (bool, string) {
 		list := h.outbox(t)
 		return wanted(list), fmt.Sprintf("%+v", list)
 	})
@@ -43,7 +43,7 @@ func (h *house) noticed(t *testing.T, what string, wanted func([]notice) bool) {
 // runs waits until a workflow has a newest run in a state.
 func (h *house) runs(t *testing.T, workflow, state string) {
 	t.Helper()
-	eventually(t, workflow+" is "+state, func() (bool, string) {
+	lookEvery(t, 4*glance, workflow+" is "+state, func() (bool, string) {
 		text, _ := h.upkeep(t, 0, "history", "-w", workflow, "-n", "1", "-o", "csv")
 		return strings.Contains(text, ","+workflow+","+state), text
 	})

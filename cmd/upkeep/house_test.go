@@ -205,7 +205,13 @@ func (r *resident) end(t *testing.T) {
 // eventually waits for a condition; look also says what there is instead.
 func eventually(t *testing.T, what string, look func() (bool, string)) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(glance) {
+	lookEvery(t, glance, what, look)
+}
+
+// lookEvery is eventually for looks that cost something.
+func lookEvery(t *testing.T, pause time.Duration, what string, look func() (bool, string)) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
 		ok, instead := look()
 		if ok {
 			return

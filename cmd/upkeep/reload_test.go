@@ -56,8 +56,11 @@ func TestServe_ReloadsLoseNoSlot(t *testing.T) {
 			return strings.Count(said, "the configuration is reloaded") == good && strings.Count(said, "could not be reloaded") == bad, said
 		})
 	}
+	h.write(t, "upkeep.yaml", reloadFrame+fmt.Sprintf(changing, 1)+coming)
+	d.signal(t, syscall.SIGHUP)
 	h.runs(t, "tick", "succeeded")
 	h.runs(t, "changing", "succeeded")
+	h.runs(t, "coming", "succeeded")
 	d.stop(t)
 	h.everySlotOnce(t, "tick", time.Second)
 
@@ -68,9 +71,6 @@ func TestServe_ReloadsLoseNoSlot(t *testing.T) {
 			t.Errorf("the slot %s of %s was missed", run.Slot, run.Spec.Workflow)
 		}
 		slots[run.Spec.Workflow] = append(slots[run.Spec.Workflow], run) // newest first
-	}
-	if len(slots["coming"]) == 0 {
-		t.Error("a workflow that came never ran")
 	}
 	list := slots["changing"]
 	for i := range len(list) - 1 {
