@@ -39,6 +39,7 @@ func scriptCommands() map[string]command {
 		"tree":    tree,
 		"absent":  absent,
 		"present": present,
+		"freeze":  freeze,
 		"sqlite":  execSQLite,
 		"pty":     pty,
 		"appears": appears,

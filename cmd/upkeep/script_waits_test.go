@@ -1,8 +1,11 @@
 package main_test
 
 import (
+	"context"
+	"database/sql"
 	"os"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -56,4 +59,24 @@ func save(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s has no %s\n%s", args[2], args[1], ts.ReadFile(args[2]))
 	}
 	ts.Setenv(args[0], m[1])
+}
+
+// freeze NAME DB stops a process in the background at a moment at which it does
+// not hold the write lock of an SQLite database.
+func freeze(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: freeze NAME DB")
+	}
+	a := actorOf(ts, args[0])
+	db, err := sql.Open("sqlite", "file:"+ts.MkAbs(args[1]))
+	ts.Check(err)
+	defer func() { ts.Check(db.Close()) }()
+	waitFor(ts, patience, func() bool {
+		ts.Check(a.cmd.Process.Signal(syscall.SIGSTOP))
+		if _, err = db.ExecContext(context.Background(), "BEGIN IMMEDIATE; ROLLBACK"); err == nil {
+			return true
+		}
+		ts.Check(a.cmd.Process.Signal(syscall.SIGCONT))
+		return false
+	}, func() string { return err.Error() })
 }
