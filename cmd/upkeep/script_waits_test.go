@@ -71,7 +71,7 @@ func freeze(ts *testscript.TestScript, neg bool, args []string) {
 	db, err := sql.Open("sqlite", "file:"+ts.MkAbs(args[1]))
 	ts.Check(err)
 	defer func() { ts.Check(db.Close()) }()
-	waitFor(ts, patience, func() bool {
+	waitFor(ts, glance, func() bool {
 		ts.Check(a.cmd.Process.Signal(syscall.SIGSTOP))
 		if _, err = db.ExecContext(context.Background(), "BEGIN IMMEDIATE; ROLLBACK"); err == nil {
 			return true
