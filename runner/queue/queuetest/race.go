@@ -8,8 +8,9 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 )
 
-// testRace lets two processes submit and execute the same slots. Where one
-// process executes at a time, the other takes over when it has drained.
+// testRace lets two processes submit and execute the same slots. Each leaves
+// when it has executed half of them, so that both have their part where one
+// process executes at a time.
 func testRace(t *testing.T, s Subject) {
 	st := newStage(t, s)
 	slots := scaled(200)
@@ -17,46 +18,40 @@ func testRace(t *testing.T, s Subject) {
 	for n := range slots {
 		requests = append(requests, request("race", n, workflow{Parallel: 1, Jobs: []task{{Name: "only"}}}))
 	}
-	shuffled := func(r *role) {
-		r.Submit = slices.Clone(requests)
+	half := func(r *role) {
+		r.Submit, r.Leave = slices.Clone(requests), slots/2
 		rand.Shuffle(len(r.Submit), func(i, j int) { r.Submit[i], r.Submit[j] = r.Submit[j], r.Submit[i] })
 	}
-	one, two := st.start(shuffled), st.start(shuffled)
+	one, two := st.start(half), st.start(half)
 	one.await("submitted", 0)
 	two.await("submitted", 0)
 
-	ended := func() (n int, by map[string]int, ids []runner.RunID) {
-		by = map[string]int{}
+	var ids []runner.RunID
+	by := map[string]int{}
+	st.waitFor("all runs", func() bool {
 		runs, err := st.ledger.Runs(t.Context(), runner.Filter{Limit: 2 * slots})
 		if err != nil {
 			t.Fatalf("list runs: %v", err)
 		}
+		ids = ids[:0]
+		clear(by)
 		for _, r := range runs {
 			ids = append(ids, r.ID)
 			if r.State.Final() {
-				n++
 				by[r.Node]++
 			}
 		}
-		return n, by, ids
-	}
-	first := one
-	st.waitFor("half of the runs", func() bool {
-		n, by, _ := ended()
-		if by[two.role.Node] > by[one.role.Node] {
-			first = two
-		}
-		return n >= slots/2
+		return by[one.role.Node]+by[two.role.Node] >= slots
 	})
-	first.drain()
-	second := one
-	if first == one {
-		second = two
+	for _, c := range []*child{one, two} {
+		// Whoever reached its half leaves by itself.
+		if by[c.role.Node] >= slots/2 {
+			c.leaves()
+		} else {
+			c.drain()
+		}
 	}
-	st.waitFor("all runs", func() bool { n, _, _ := ended(); return n >= slots })
-	second.drain()
 
-	_, by, ids := ended()
 	if len(ids) != slots {
 		t.Errorf("%d runs on record, want one per slot: %d", len(ids), slots)
 	}

@@ -33,6 +33,9 @@ type role struct {
 	Compiler int
 	// Submit are requests to submit before it executes.
 	Submit []runner.Request
+	// Leave makes it drain by itself when it has ended so many runs; 0 means
+	// never.
+	Leave int
 	// Late makes it try every write with its claims when it is continued after
 	// a stop.
 	Late bool
@@ -56,16 +59,18 @@ type player struct {
 	process *Process
 
 	freeze chan struct{}
+	drain  context.CancelFunc
 
 	mu     sync.Mutex
 	claims map[runner.RunID]runner.Claim
+	ended  int
 }
 
 func (r role) play(s Subject) error {
 	base, force := context.WithCancelCause(context.Background())
 	ctx, drain := context.WithCancel(context.Background())
 	defer drain()
-	p := &player{role: r, freeze: make(chan struct{}, 1), claims: map[runner.RunID]runner.Claim{}}
+	p := &player{role: r, freeze: make(chan struct{}, 1), drain: drain, claims: map[runner.RunID]runner.Claim{}}
 	go func() {
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 			switch in.Text() {
@@ -254,6 +259,11 @@ func (p *player) Observe(_ context.Context, e runner.Event) {
 		p.say("attempt %s %s %d ends %s", e.Attempt.Run, e.Attempt.Job, e.Attempt.Number, e.Attempt.State)
 	case runner.RunEnded:
 		p.say("run %s ends %s", e.Run.ID, e.Run.State)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.ended++; p.ended == p.Leave {
+			p.drain()
+		}
 	}
 }
 
