@@ -18,7 +18,7 @@ const idRandom = 10
 var idPattern = regexp.MustCompile(`^\d{8}-\d{6}\.\d{3}-[a-z2-7]{10}$`)
 
 // NewID returns the id of a new artifact, such as
-// "20261123-023000.123-k3v9q2m7xd": the UTC time in milliseconds and 50 random
+// "20261123-023000.123-k3v7q2m5xd": the UTC time in milliseconds and 50 random
 // bits, so that ids sort by time and no two artifacts in any store share one.
 func NewID(now time.Time) string {
 	return now.UTC().Format(idTime) + "-" + strings.ToLower(rand.Text()[:idRandom])
