@@ -4,16 +4,17 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -28,26 +29,44 @@ const (
 	formatCSV   format = "csv"
 )
 
-// Set takes one of the formats.
-func (f *format) Set(text string) error {
-	switch given := format(text); given {
-	case formatTable, formatJSON, formatCSV:
-		*f = given
-		return nil
-	}
-	return errors.New("use table, json or csv")
+// word is the value of a flag that is one of some words.
+type word[T ~string] struct {
+	to *T
+	of []T
 }
 
-// String returns the format's name.
-func (f *format) String() string { return string(*f) }
+// oneOf makes a flag set *to, which holds the default, to one of the words.
+func oneOf[T ~string](to *T, of ...T) pflag.Value { return word[T]{to: to, of: of} }
+
+// Set implements pflag.Value.
+func (w word[T]) Set(text string) error {
+	if !slices.Contains(w.of, T(text)) {
+		var words []string
+		for _, one := range w.of {
+			words = append(words, string(one))
+		}
+		last := len(words) - 1
+		return fmt.Errorf("use %s or %s", strings.Join(words[:last], ", "), words[last])
+	}
+	*w.to = T(text)
+	return nil
+}
+
+// String implements pflag.Value; pflag also asks the zero value.
+func (w word[T]) String() string {
+	if w.to == nil {
+		return ""
+	}
+	return string(*w.to)
+}
 
 // Type names the value in the help.
-func (f *format) Type() string { return "FORMAT" }
+func (w word[T]) Type() string { return "FORMAT" }
 
 // outputFlag adds -o to a command that shows things.
 func (a *app) outputFlag(cmd *cobra.Command) {
 	a.format = formatTable
-	cmd.Flags().VarP(&a.format, "output", "o", "table, json or csv")
+	cmd.Flags().VarP(oneOf(&a.format, formatTable, formatJSON, formatCSV), "output", "o", "table, json or csv")
 	completeFlag(cmd, "output", completeWords([]format{formatTable, formatJSON, formatCSV}))
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -20,22 +19,6 @@ const (
 	logJSON    logFormat = "json"
 	logJournal logFormat = "journal"
 )
-
-// Set takes one of the formats.
-func (f *logFormat) Set(text string) error {
-	switch given := logFormat(text); given {
-	case logText, logJSON, logJournal:
-		*f = given
-		return nil
-	}
-	return errors.New("use text, json or journal")
-}
-
-// String returns the format's name.
-func (f *logFormat) String() string { return string(*f) }
-
-// Type names the value in the help.
-func (f *logFormat) Type() string { return "FORMAT" }
 
 func newServe(a *app) *cobra.Command {
 	form, debug := logText, false
@@ -61,7 +44,7 @@ are reported.`,
 			return a.serve(cmd.Context(), form, debug)
 		},
 	}
-	cmd.Flags().Var(&form, "log-format", "text, json or journal (lines with syslog levels and without times)")
+	cmd.Flags().Var(oneOf(&form, logText, logJSON, logJournal), "log-format", "text, json or journal (lines with syslog levels and without times)")
 	completeFlag(cmd, "log-format", completeWords([]logFormat{logText, logJSON, logJournal}))
 	cmd.Flags().BoolVar(&debug, "debug", false, "log more")
 	return cmd

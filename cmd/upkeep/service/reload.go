@@ -72,7 +72,7 @@ func (d *Daemon) Reload(ctx context.Context, by string) error {
 	}
 	d.reloads.fail(err)
 	err = errors.Join(err, d.tellStatus(ctx))
-	d.o.Log.ErrorContext(ctx, "the configuration could not be reloaded; the old one stays in force", "by", by, "error", err)
+	d.o.Log.ErrorContext(ctx, "the configuration could not be reloaded; the old one stays in force", "by", by, "error", strings.Join(problemLines(err), "; "))
 	_, unrecorded := d.ledger.Raise(ctx, d.Config().Alarm().ReloadFailed(firstLine(err), time.Now().UTC()))
 	return errors.Join(err, unrecorded)
 }

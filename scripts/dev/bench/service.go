@@ -186,7 +186,12 @@ func burst(binary string, n, maxRunning int) (err error) {
 	var lags []time.Duration
 	var last time.Time
 	for _, run := range runs {
-		lags = append(lags, run.StartedAt.Sub(run.Slot))
+		attempts, err := r.Attempts(context.Background(), run.ID)
+		if err != nil {
+			return err
+		}
+		// The run itself starts when it is claimed, its job when the process does.
+		lags = append(lags, attempts[0].StartedAt.Sub(run.Slot))
 		if run.FinishedAt.After(last) {
 			last = run.FinishedAt
 		}
