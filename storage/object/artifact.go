@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -47,6 +46,31 @@ type Proof struct {
 	Node string `json:"node"`
 	// Damage says what is wrong with the artifact; empty when it is whole.
 	Damage string `json:"damage,omitempty"`
+	// Restored is what L3 and L4 restored; nil for a proof that did not go so
+	// far.
+	Restored *Restored `json:"restored,omitempty"`
+}
+
+// Restored is what was restored for a proof, and how fast.
+type Restored struct {
+	// AsOf is the instant of the state that came back, UTC.
+	AsOf time.Time `json:"as_of"`
+	// Seconds is how long it took until the content was usable, without the
+	// making of its place.
+	Seconds float64 `json:"seconds"`
+	// Bytes is how much room it took where it was restored.
+	Bytes int64 `json:"bytes"`
+	// Databases, Tables, Rows and Files count what came back, as far as the
+	// kind has such things.
+	Databases int   `json:"databases,omitempty"`
+	Tables    int   `json:"tables,omitempty"`
+	Rows      int64 `json:"rows,omitempty"`
+	Files     int64 `json:"files,omitempty"`
+	// Server says what it was restored on, such as "PostgreSQL 15.18"; empty
+	// when no server was needed.
+	Server string `json:"server,omitempty"`
+	// Assertions is how many demands of people it met.
+	Assertions int `json:"assertions,omitempty"`
 }
 
 // Level returns the highest level proven, at publication or since. It is
@@ -72,6 +96,11 @@ func (a *Artifact) key(name string) string { return a.Dir() + "/" + name }
 // Load reads the artifact whose manifest stands at key. The error wraps
 // ErrNotFound, ErrDamaged or ErrNewer where these apply.
 func Load(ctx context.Context, store Store, key string) (*Artifact, error) {
+	return load(ctx, store, key, true)
+}
+
+// load reads the manifest at key, and the proof beside it if there may be one.
+func load(ctx context.Context, store Store, key string, proven bool) (*Artifact, error) {
 	text, info, err := readSmall(ctx, store, key)
 	if err != nil {
 		return nil, fmt.Errorf("read manifest %s: %w", key, err)
@@ -84,10 +113,10 @@ func Load(ctx context.Context, store Store, key string) (*Artifact, error) {
 		return nil, fmt.Errorf("read manifest %s: %w: it belongs to artifact %s", key, ErrDamaged, m.ID)
 	}
 	a := &Artifact{Manifest: m, Info: info, store: store, whole: map[string]bool{}}
-	if err := a.loadProof(ctx); err != nil {
-		return nil, err
+	if !proven {
+		return a, nil
 	}
-	return a, nil
+	return a, a.loadProof(ctx)
 }
 
 func (a *Artifact) loadProof(ctx context.Context) error {
@@ -120,35 +149,6 @@ func (a *Artifact) Record(ctx context.Context, proof Proof) error {
 	}
 	a.Proof = &proof
 	return nil
-}
-
-// Artifacts yields every artifact whose manifest's key starts with prefix,
-// such as Folder("daily", "backup"), in the order of keys, which within one
-// job is the order of time. A manifest that cannot be read is yielded as its
-// error, with an Artifact of which only Info is set, and the sequence goes on;
-// it ends after a failure to list, which is yielded with a nil Artifact.
-func Artifacts(ctx context.Context, store Store, prefix string) iter.Seq2[*Artifact, error] {
-	return func(yield func(*Artifact, error) bool) {
-		for info, err := range store.List(ctx, prefix) {
-			if err != nil {
-				yield(nil, fmt.Errorf("list artifacts under %q: %w", prefix, err))
-				return
-			}
-			if !isManifest(info.Key) {
-				continue
-			}
-			a, err := Load(ctx, store, info.Key)
-			if errors.Is(err, ErrNotFound) {
-				continue // it was removed since it was listed
-			}
-			if err != nil {
-				a = &Artifact{Info: info}
-			}
-			if !yield(a, err) {
-				return
-			}
-		}
-	}
 }
 
 // isManifest tells whether a key is that of an artifact's manifest.

@@ -42,7 +42,7 @@ func (l Level) Rank() int {
 // UnmarshalText reads one of the five words, or nothing for unproven.
 func (l *Level) UnmarshalText(text []byte) error {
 	if len(text) > 0 && Level(text).Rank() < 0 {
-		return fmt.Errorf("%q is not a level of proof: use L0, L1 or L2", text)
+		return fmt.Errorf("%q is not a level of proof: use L0, L1, L2, L3 or L4", text)
 	}
 	*l = Level(text)
 	return nil
