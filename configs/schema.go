@@ -107,6 +107,9 @@ func scalar() fragment { return fragment{"type": []string{"string", "number", "b
 // schemaOfText describes a type that reads itself from text. A list type may be
 // written as one value too.
 func schemaOfText(t reflect.Type) fragment {
+	if decode.IsShorthand(t) {
+		return fragment{"anyOf": []any{scalar(), schemaOfStruct(t, reflect.Value{})}}
+	}
 	if t.Kind() != reflect.Slice {
 		return scalar()
 	}
@@ -171,6 +174,9 @@ func schemaOfField(f decode.Field, preset reflect.Value) fragment {
 func restrict(f decode.Field, to fragment) fragment {
 	if !f.Fixed {
 		to = orReference(to)
+	}
+	if decode.IsShorthand(f.Type) {
+		return fragment{"anyOf": []any{to, schemaOfStruct(f.Type, reflect.Value{})}}
 	}
 	if f.Type.Kind() == reflect.Slice {
 		list := fragment{"type": []string{"array", "null"}, "items": to}

@@ -78,7 +78,7 @@ func describe(prefix string, v reflect.Value) []Option {
 func members(v reflect.Value, path string) (inner reflect.Value, at string, ok bool) {
 	t := v.Type()
 	switch {
-	case isText(t):
+	case isText(t) && !isShorthand(t):
 		return reflect.Value{}, "", false
 	case t.Kind() == reflect.Struct:
 		return v, path, true
@@ -96,6 +96,11 @@ func members(v reflect.Value, path string) (inner reflect.Value, at string, ok b
 
 func isText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// isShorthand tells whether a value is a group of options or one text.
+func isShorthand(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && reflect.PointerTo(t).Implements(reflect.TypeFor[unit.Shorthand]())
 }
 
 func typeWord(t reflect.Type) string {
@@ -124,6 +129,9 @@ func typeWord(t reflect.Type) string {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Struct:
+		if isShorthand(t) {
+			return "text or group"
+		}
 		if !isText(t) {
 			return "group"
 		}

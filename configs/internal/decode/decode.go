@@ -114,6 +114,8 @@ func (d *Decoder) value(n *source.Node, v reflect.Value, f field) {
 	}
 	text, isText := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr())
 	switch {
+	case isText && n.Kind == source.Map && IsShorthand(v.Type()):
+		d.structure(n, v, f)
 	case isText && (v.Kind() != reflect.Slice || n.Kind == source.Scalar):
 		d.text(n, v, text, f)
 	case v.Kind() == reflect.Struct:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/configs/unit"
 )
 
 // Field is one key that a struct understands.
@@ -69,6 +70,11 @@ func Fields(t reflect.Type) []Field {
 // own method.
 func IsText(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// IsShorthand tells whether a value of t is a group of keys or one value.
+func IsShorthand(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && reflect.PointerTo(t).Implements(reflect.TypeFor[unit.Shorthand]())
 }
 
 // raw is the type of fields that take a value undecoded.
