@@ -68,8 +68,8 @@ type frame struct {
 }
 
 type databaseField struct {
-	Kind string        `yaml:"kind" required:"true" fixed:"true" enum:"postgres" doc:"The kind of server: postgres." example:"postgres"`
-	URL  secret.String `yaml:"url" required:"true" doc:"How to connect, as a URL." example:"\"${env:DATABASE_URL}\""`
+	Kind string        `yaml:"kind" required:"true" fixed:"true" enum:"postgres,redis" doc:"The kind of server: postgres or redis." example:"postgres"`
+	URL  secret.String `yaml:"url" required:"true" doc:"How to connect, as a URL: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or redis://USER:PASSWORD@HOST:PORT/NUMBER (rediss:// with TLS, unix://PATH by socket)." example:"\"${env:DATABASE_URL}\""`
 }
 
 type checkField struct {

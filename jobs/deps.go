@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/secret"
@@ -29,10 +30,27 @@ type Deps interface {
 type Database struct {
 	// Name is the key under `databases:`.
 	Name string
-	// Kind is "postgres".
+	// Kind is Postgres or Redis.
 	Kind string
 	// URL is the connection URL; it may hold a password.
 	URL secret.String
+}
+
+// The kinds of database.
+const (
+	Postgres = "postgres"
+	Redis    = "redis"
+)
+
+// DatabaseOf returns the configured database of that name, which must be of the
+// kind. A kind of job calls it instead of Deps.Database when it speaks with one
+// kind of server only; its errors are those of that method.
+func DatabaseOf(deps Deps, kind, name string) (Database, error) {
+	db, err := deps.Database(name)
+	if err == nil && db.Kind != kind {
+		err = WithHint(fmt.Errorf("database %q is of the kind %s", name, db.Kind), "this job works on a database of the kind "+kind)
+	}
+	return db, err
 }
 
 // Check is a configured probe.

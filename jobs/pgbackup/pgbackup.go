@@ -160,7 +160,7 @@ func New(o Options, deps jobs.Deps) (jobs.Job, error) {
 	var errs []error
 	j := &Job{options: o}
 	for i, name := range o.Database {
-		db, err := deps.Database(name)
+		db, err := jobs.DatabaseOf(deps, jobs.Postgres, name)
 		if err != nil {
 			field := "database"
 			if len(o.Database) > 1 {
