@@ -113,10 +113,12 @@ func load(ctx context.Context, store Store, key string, proven bool) (*Artifact,
 		return nil, fmt.Errorf("read manifest %s: %w: it belongs to artifact %s", key, ErrDamaged, m.ID)
 	}
 	a := &Artifact{Manifest: m, Info: info, store: store, whole: map[string]bool{}}
-	if !proven {
-		return a, nil
+	if proven {
+		if err := a.loadProof(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return a, a.loadProof(ctx)
+	return a, nil
 }
 
 func (a *Artifact) loadProof(ctx context.Context) error {
