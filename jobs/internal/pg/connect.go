@@ -67,9 +67,24 @@ func (s Server) Name() string {
 // demand. application is what the server shows its administrator. The caller
 // closes the connection. An error carries a hint where there is a known remedy.
 func Connect(ctx context.Context, a Address, application string) (*Conn, error) {
+	return ConnectNoticing(ctx, a, application, nil)
+}
+
+// Notice is what a server says beside its answers. VACUUM and ANALYZE tell only
+// by one, of severity WARNING, that they left a table out.
+type Notice struct {
+	// Severity is the same in every language of the server, such as "WARNING".
+	Severity string
+	// Code is the SQLSTATE, and Text the message in the server's language.
+	Code, Text string
+}
+
+// ConnectNoticing is Connect for whoever wants to hear the server's notices.
+// notice is called in the goroutine that waits for an answer, before it comes.
+func ConnectNoticing(ctx context.Context, a Address, application string, notice func(Notice)) (*Conn, error) {
 	var errs []error
 	for _, host := range a.hosts {
-		c, err := a.connect(ctx, host, application)
+		c, err := a.connect(ctx, host, application, notice)
 		if err == nil {
 			return c, nil
 		}
@@ -81,7 +96,7 @@ func Connect(ctx context.Context, a Address, application string) (*Conn, error) 
 	return nil, Advise(fmt.Errorf("connect to %s: %w", a.Where(), errors.Join(errs...)))
 }
 
-func (a Address) connect(ctx context.Context, host hostPort, application string) (*Conn, error) {
+func (a Address) connect(ctx context.Context, host hostPort, application string, notice func(Notice)) (*Conn, error) {
 	config, err := pgx.ParseConfig(a.text(host))
 	if err != nil {
 		// Its own text repeats the address; the cause does not.
@@ -95,6 +110,11 @@ func (a Address) connect(ctx context.Context, host hostPort, application string)
 	}
 	config.RuntimeParams["application_name"] = application
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if notice != nil {
+		config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+			notice(Notice{Severity: n.SeverityUnlocalized, Code: n.Code, Text: n.Message})
+		}
+	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err

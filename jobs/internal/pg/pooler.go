@@ -46,7 +46,7 @@ func (c *Conn) Pooled(ctx context.Context) (bool, error) {
 	if poolerName.MatchString(c.Server.Host) || c.Server.Port == supabase {
 		return true, refused
 	}
-	other, err := c.address.connect(ctx, c.host, "upkeep probe")
+	other, err := c.address.connect(ctx, c.host, "upkeep probe", nil)
 	if err != nil {
 		return true, fmt.Errorf("probe the pooler: %w", err)
 	}
