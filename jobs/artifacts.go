@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -35,13 +36,37 @@ type Proving struct {
 // saved.
 type Restorer interface {
 	// Restore puts the content of a to t.To, reading it anew through its store
-	// and proving it on the way. It never replaces or mixes: a target that
-	// exists or holds anything is refused with a *RefusedError before anything
-	// is read. Every change goes through env.Effect, so that a dry run makes
-	// the checks and no more. After an error the target does not hold what
-	// could be taken for a whole restore, unless the error says so.
+	// and proving it on the way. Unless t.Replace says otherwise it never
+	// replaces or mixes: a target that exists or holds anything is refused with
+	// a *RefusedError before anything is read. Every change goes through
+	// env.Effect, so that a dry run makes the checks and no more. After an error
+	// the target does not hold what could be taken for a whole restore, unless
+	// the error says so. What an earlier call left behind because its process
+	// died is removed first, as far as it is provably ours.
+	//
+	// A demand that the kind does not know of is refused: the caller looks at
+	// Demanding before.
 	Restore(ctx context.Context, env *Env, a *object.Artifact, t Target) (Restored, error)
 }
+
+// Demanding is implemented by Restorers that meet more demands than a plain
+// restore into a new place; without it a Restorer meets none.
+type Demanding interface {
+	// Demands are the demands that are met, by their names in Target.Demands.
+	Demands() []string
+}
+
+// Undoer is implemented by Restorers that know Replace.
+type Undoer interface {
+	// Undo puts back what the last Restore with Replace put aside at t.To, by
+	// exchanging the two, so that it can be undone itself. It removes nothing.
+	// The error wraps ErrNothingReplaced when there is nothing to put back, or
+	// when t.To is not a target of this kind.
+	Undo(ctx context.Context, env *Env, t Target) (Restored, error)
+}
+
+// ErrNothingReplaced says that there is nothing that Undo could put back.
+var ErrNothingReplaced = errors.New("nothing was replaced here")
 
 // Target says where to put what an artifact holds.
 type Target struct {
@@ -55,6 +80,51 @@ type Target struct {
 	Only []string
 	// Identities are the paths of files with age identities that decrypt.
 	Identities []string
+
+	// Replace puts the content in the place of what is there, at once and only
+	// when it is complete and proven; what was there is kept beside it, and
+	// Restored says where.
+	Replace bool
+	// Create makes a database that does not exist.
+	Create bool
+	// Disconnect ends the sessions of others that keep Replace or Undo from
+	// exchanging.
+	Disconnect bool
+	// Jobs is how much is loaded at once; 0 and 1 mean in one transaction.
+	Jobs int
+	// Globals also restores what belongs to the server and not to one of its
+	// databases, such as roles, where it does not exist.
+	Globals bool
+	// NoOwner and NoPrivileges leave out who owns what and who may do what.
+	NoOwner, NoPrivileges bool
+}
+
+// The demands that a Target can make.
+const (
+	DemandReplace      = "replace"
+	DemandCreate       = "create"
+	DemandDisconnect   = "disconnect"
+	DemandJobs         = "jobs"
+	DemandGlobals      = "globals"
+	DemandNoOwner      = "no-owner"
+	DemandNoPrivileges = "no-privileges"
+)
+
+// Demands returns what t demands beyond a plain restore into a new place.
+func (t Target) Demands() []string {
+	var out []string
+	for _, d := range []struct {
+		made bool
+		name string
+	}{
+		{t.Replace, DemandReplace}, {t.Create, DemandCreate}, {t.Disconnect, DemandDisconnect}, {t.Jobs > 1, DemandJobs},
+		{t.Globals, DemandGlobals}, {t.NoOwner, DemandNoOwner}, {t.NoPrivileges, DemandNoPrivileges},
+	} {
+		if d.made {
+			out = append(out, d.name)
+		}
+	}
+	return out
 }
 
 // Restored is what a restore did, or would do.
