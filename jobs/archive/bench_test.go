@@ -80,7 +80,7 @@ func BenchmarkArchive(b *testing.B) {
 		b.Run("archive verify="+string(level), func(b *testing.B) {
 			for b.Loop() {
 				o := archive.Kind().Options().(*archive.Options)
-				o.Paths, o.Store, o.Verify = []unit.Path{unit.Path(filepath.Join(root, "data"))}, unit.Names{"s"}, level
+				o.Paths, o.Store, o.Verify.Each = []unit.Path{unit.Path(filepath.Join(root, "data"))}, unit.Names{"s"}, level
 				deps := jobstest.NewDeps(&testing.T{})
 				deps.AddStore("s", openLocal(b, filepath.Join(root, "store")))
 				job, err := archive.Kind().Build(o, deps)

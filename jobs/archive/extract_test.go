@@ -77,7 +77,7 @@ func forge(t *testing.T, headers ...tar.Header) *object.Artifact {
 func publish(t *testing.T, data, index []byte, totals archive.Totals) *object.Artifact {
 	t.Helper()
 	o := artifact.Defaults()
-	o.Store, o.Verify, o.Level = unit.Names{"s"}, object.L1, 1
+	o.Store, o.Verify.Each, o.Level = unit.Names{"s"}, object.L1, 1
 	deps := jobstest.NewDeps(t)
 	store := objecttest.NewMemory("s")
 	deps.AddStore("s", store)

@@ -99,7 +99,7 @@ func BenchmarkBackup(b *testing.B) {
 				b.Fatal(err)
 			}
 			x := benchOn(b, name)
-			x.store, x.options.Verify, x.options.Globals = disk, object.L0, false
+			x.store, x.options.Verify.Each, x.options.Globals = disk, object.L0, false
 			change(x)
 			if _, err := x.run(b.Context()); err != nil {
 				b.Fatal(err)
@@ -120,7 +120,7 @@ func BenchmarkBackup(b *testing.B) {
 		{"backup", ours(func(*bench) {})},
 		{"backup encrypted", ours(func(x *bench) { x.options.EncryptTo = []string{public} })},
 		{"backup jobs 2", ours(func(x *bench) { x.options.Jobs = 2 })},
-		{"backup verified L2", ours(func(x *bench) { x.options.Verify = object.L2 })},
+		{"backup verified L2", ours(func(x *bench) { x.options.Verify.Each = object.L2 })},
 	}
 	found := make([][]measured, len(ways))
 	for range rounds {

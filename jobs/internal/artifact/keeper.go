@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/retention"
 )
 
@@ -19,7 +20,7 @@ func (p *Publisher) Prune(ctx context.Context, env *jobs.Env, r jobs.Pruning) ([
 		if len(r.Stores) > 0 && !slices.Contains(r.Stores, s.name) {
 			continue
 		}
-		one, err := p.retain(ctx, env, s, r.Failed)
+		one, err := p.retain(ctx, env, s, r)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("store %s: %w", s.name, err))
 			if context.Cause(ctx) != nil {
@@ -33,32 +34,51 @@ func (p *Publisher) Prune(ctx context.Context, env *jobs.Env, r jobs.Pruning) ([
 }
 
 // retain applies retention in one store beside a run.
-func (p *Publisher) retain(ctx context.Context, env *jobs.Env, s store, failed time.Time) (jobs.Retained, error) {
+func (p *Publisher) retain(ctx context.Context, env *jobs.Env, s store, r jobs.Pruning) (jobs.Retained, error) {
 	var out Outcome
 	policy := p.options.Keep.Policy()
-	artifacts, items, err := p.inventory(ctx, env, s, &out)
-	if err != nil {
-		return jobs.Retained{}, err
+	held, ok := p.known(env, r.Known, s.name)
+	if !ok {
+		var err error
+		if held, err = p.inventory(ctx, env, s, &out); err != nil {
+			return jobs.Retained{}, err
+		}
 	}
-	if !failed.IsZero() {
-		items = append(items, retention.Item{Time: failed})
+	items := held.items
+	if !r.Failed.IsZero() {
+		items = append(items, retention.Item{Time: r.Failed})
 	}
 	plan := retention.Apply(policy, items, time.Now(), env.Zone)
 	kept := jobs.Retained{Store: s.name, Active: policy.Active(), Plan: plan}
-	if err := p.remove(ctx, env, s, plan, artifacts, &out); err != nil {
+	if err := p.remove(ctx, env, s, plan, held.artifacts, &out); err != nil {
 		return kept, err
 	}
-	if !env.DryRun() && len(plan.Remove) > 0 {
-		left, _, err := p.inventory(ctx, env, s, &Outcome{})
-		if err != nil {
-			return kept, fmt.Errorf("look what is left: %w", err)
-		}
+	if !env.DryRun() {
 		for _, d := range plan.Remove {
-			if left[d.Item.ID] == nil {
+			// What the store says of a removal is not believed.
+			_, err := s.Stat(ctx, held.artifacts[d.Item.ID].Info.Key)
+			if errors.Is(err, object.ErrNotFound) {
 				kept.Removed = append(kept.Removed, d.Item.ID)
+			} else if err != nil {
+				return kept, fmt.Errorf("look what is left: %w", err)
 			}
 		}
 	}
 	kept.Findings = out.Findings
 	return kept, nil
+}
+
+// known is an inventory of what the caller has read.
+func (p *Publisher) known(env *jobs.Env, known map[string][]*object.Artifact, store string) (*inventory, bool) {
+	read, ok := known[store]
+	if !ok {
+		return nil, false
+	}
+	held := p.newInventory()
+	for _, a := range read {
+		if a.Manifest.Workflow == env.Workflow && a.Manifest.Job == env.Job {
+			held.add(a)
+		}
+	}
+	return held, true
 }

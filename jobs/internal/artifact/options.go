@@ -20,13 +20,13 @@ import (
 // Options are the options that every kind which publishes artifacts has. Kinds
 // embed them with `yaml:",inline"`.
 type Options struct {
-	Store       unit.Names   `yaml:"store" required:"true" doc:"Store, or list of stores, of which each gets a copy of its own." example:"[local, offsite]"`
-	Compression string       `yaml:"compression" enum:"zstd,gzip,none" doc:"How the content is compressed; any zstd or gzip program can read it."`
-	Level       int          `yaml:"level" doc:"Level of compression, 1 (fastest) to 19 for zstd and 9 for gzip." example:"3"`
-	EncryptTo   unit.Names   `yaml:"encrypt_to" doc:"Public keys of age (age1…), each of which decrypts the content; name at least two, one of them kept offline. The identities that belong to them need not be, and should not be, on this machine." example:"[age1…, age1…]"`
-	Identity    unit.Path    `yaml:"identity" doc:"A file with an age identity that decrypts the content. With it the proof of each copy also proves that this identity works; without it a key that exists only while the job runs reads the copy back."`
-	Verify      object.Level `yaml:"verify" enum:"L0,L1,L2" doc:"How far each copy is proven before it counts: L0 its parts are present, L1 every byte was read back and hashed, L2 the content was read in full by its own reader and compared with the source's hashes and counts."`
-	Keep        Keep         `yaml:"keep" doc:"Which artifacts of this job stay in each store; an artifact stays when any rule wants it. Without a rule all stay."`
+	Store       unit.Names `yaml:"store" required:"true" doc:"Store, or list of stores, of which each gets a copy of its own." example:"[local, offsite]"`
+	Compression string     `yaml:"compression" enum:"zstd,gzip,none" doc:"How the content is compressed; any zstd or gzip program can read it."`
+	Level       int        `yaml:"level" doc:"Level of compression, 1 (fastest) to 19 for zstd and 9 for gzip." example:"3"`
+	EncryptTo   unit.Names `yaml:"encrypt_to" doc:"Public keys of age (age1…), each of which decrypts the content; name at least two, one of them kept offline. The identities that belong to them need not be, and should not be, on this machine." example:"[age1…, age1…]"`
+	Identity    unit.Path  `yaml:"identity" doc:"A file with an age identity that decrypts the content. With it the proof of each copy also proves that this identity works; without it a key that exists only while the job runs reads the copy back."`
+	Verify      Ladder     `yaml:"verify" enum:"L0,L1,L2" doc:"How far each copy is proven before it counts: L0 its parts are present, L1 every byte was read back and hashed, L2 the content was read in full by its own reader and compared with the source's hashes and counts. As a group of keys it also says how often a copy is proven further." example:"{each: L2, weekly: L3}"`
+	Keep        Keep       `yaml:"keep" doc:"Which artifacts of this job stay in each store; an artifact stays when any rule wants it. Without a rule all stay."`
 }
 
 // Keep is a retention policy as it is written in a configuration.
@@ -48,7 +48,7 @@ func Defaults() Options {
 	return Options{
 		Compression: string(frame.Zstd),
 		Level:       1,
-		Verify:      object.L2,
+		Verify:      Ladder{Each: object.L2},
 		Keep:        Keep{MinKeep: 1, MaxRemove: 50, Unverified: unit.Duration(30 * 24 * 60 * 60 * 1e9)},
 	}
 }
@@ -62,8 +62,12 @@ func (k Keep) Policy() retention.Policy {
 	}
 }
 
-// Validate judges the options; every complaint is a *jobs.FieldError.
-func (o Options) Validate() error {
+// Validate judges the options of a kind that can prove up to L2; every
+// complaint is a *jobs.FieldError.
+func (o Options) Validate() error { return o.ValidateUpTo(object.L2) }
+
+// ValidateUpTo does the same for a kind that can prove up to most.
+func (o Options) ValidateUpTo(most object.Level) error {
 	var errs []error
 	for i, name := range o.Store {
 		if slices.Contains(o.Store[:i], name) {
@@ -78,8 +82,8 @@ func (o Options) Validate() error {
 		errs = append(errs, jobs.Fieldf("level", "%d is not a level of %s: use 1 to %d", o.Level, codec, highest))
 	}
 	errs = append(errs, o.validateKeys()...)
-	if o.Verify.Rank() < 0 || o.Verify.Rank() > object.L2.Rank() {
-		errs = append(errs, jobs.Fieldf("verify", "%q is not a level this job can prove: use L0, L1 or L2", o.Verify))
+	if err := o.Verify.validate(most); err != nil {
+		errs = append(errs, err)
 	}
 	if o.Keep.MinKeep < 1 {
 		errs = append(errs, jobs.Fieldf("keep.min_keep", "%d artifacts would be no backup at all: at least 1 must stay", o.Keep.MinKeep))

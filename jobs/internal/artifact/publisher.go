@@ -26,6 +26,8 @@ type Publisher struct {
 	kind    string
 	options Options
 	stores  []store
+	// history tells when a level was proven last; nil when nobody asks.
+	history jobs.History
 }
 
 // store is a store under its configured name.
@@ -49,6 +51,12 @@ func New(kind string, o Options, deps jobs.Deps) (*Publisher, error) {
 			continue
 		}
 		p.stores = append(p.stores, store{Store: s, name: name})
+	}
+	if len(o.Verify.rungs()) > 0 {
+		var err error
+		if p.history, err = deps.History("", ""); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return p, errors.Join(errs...)
 }
@@ -103,6 +111,10 @@ type Work struct {
 	// Prove reads the artifact's content in full and compares it with its
 	// manifest. It is called for each store when L2 is wanted; keys decrypt.
 	Prove func(ctx context.Context, a *object.Artifact, keys crypt.Keys) error
+	// Driller proves L3 and L4 in the way that Drill says, but for the level
+	// and the identities; nil for a kind that cannot.
+	Driller jobs.Driller
+	Drill   jobs.Drill
 }
 
 // Note is what the maker of an artifact adds to its manifest.
@@ -122,6 +134,11 @@ type Copy struct {
 	Artifact *object.Artifact
 	// Proving is how long reading back took.
 	Proving time.Duration
+	// Drilled is the further proof that was due; nil when none was, or none
+	// came about.
+	Drilled *object.Proof
+
+	keys crypt.Keys
 }
 
 // Outcome is what a publication achieved.
@@ -140,7 +157,8 @@ type Outcome struct {
 // left, streams and proves the artifact, writes the manifests, and then applies
 // retention where the copy is good. Every change goes through env.Effect. A
 // store that fails does not keep the others from getting their copy, but makes
-// the error that is returned beside the outcome.
+// the error that is returned beside the outcome. Before retention it proves
+// further what is due.
 func (p *Publisher) Publish(ctx context.Context, env *jobs.Env, work Work) (Outcome, error) {
 	var out Outcome
 	for _, s := range p.stores {
@@ -154,6 +172,10 @@ func (p *Publisher) Publish(ctx context.Context, env *jobs.Env, work Work) (Outc
 		return err
 	})
 	if err != nil && context.Cause(ctx) != nil {
+		return out, err
+	}
+	err = errors.Join(err, p.climb(ctx, env, work, &out))
+	if context.Cause(ctx) != nil {
 		return out, err
 	}
 	for _, s := range p.stores {
@@ -271,10 +293,10 @@ func (p *Publisher) begin(ctx context.Context, env *jobs.Env) ([]*target, error)
 
 func (p *Publisher) commit(ctx context.Context, t *target, c object.Content, prove func(context.Context, *object.Artifact, crypt.Keys) error) (Copy, error) {
 	began := time.Now()
-	a, err := t.pub.Commit(ctx, c, p.options.Verify, func(ctx context.Context, a *object.Artifact) error {
+	a, err := t.pub.Commit(ctx, c, p.options.Verify.Each, func(ctx context.Context, a *object.Artifact) error {
 		return prove(ctx, a, t.lane.keys)
 	})
-	return Copy{Store: t.store.name, Artifact: a, Proving: time.Since(began)}, err
+	return Copy{Store: t.store.name, Artifact: a, Proving: time.Since(began), keys: t.lane.keys}, err
 }
 
 // abort clears away what unfinished publications left, even when ctx has

@@ -27,6 +27,7 @@ func (o Outcome) Describe(r *jobs.Result, plain int64) {
 	var proving time.Duration
 	for _, c := range o.Copies {
 		proving += c.Proving
+		c.describeDrill(r)
 		m := c.Artifact.Manifest
 		for _, s := range m.Streams {
 			for _, part := range s.Parts {
@@ -48,6 +49,42 @@ func (o Outcome) Describe(r *jobs.Result, plain int64) {
 	}
 }
 
+// describeDrill adds what a further proof of the copy found. restore_seconds is
+// that of the slowest restore.
+func (c Copy) describeDrill(r *jobs.Result) {
+	if c.Drilled == nil {
+		return
+	}
+	r.Values["drill_seconds"] += c.Drilled.Seconds
+	if restored := c.Drilled.Restored; restored != nil {
+		r.Values["restore_seconds"] = max(r.Values["restore_seconds"], restored.Seconds)
+	}
+	if c.Drilled.Damage == "" {
+		if r.Outputs == nil {
+			r.Outputs = map[string]string{}
+		}
+		r.Outputs[provenOutput+c.Store] = string(c.Drilled.Level)
+	}
+}
+
+// proofs says how far the copies were proven.
+func (o Outcome) proofs() string {
+	text := fmt.Sprintf("verified %s", o.Copies[0].Artifact.Manifest.Level)
+	for _, c := range o.Copies {
+		switch {
+		case c.Drilled == nil:
+		case c.Drilled.Damage != "":
+			text += fmt.Sprintf(", FOUND DAMAGED in %s", c.Store)
+		default:
+			text += fmt.Sprintf(", proven %s in %s", c.Drilled.Level, c.Store)
+			if restored := c.Drilled.Restored; restored != nil {
+				text += fmt.Sprintf(" (restored in %s)", time.Duration(restored.Seconds*float64(time.Second)).Round(100*time.Millisecond))
+			}
+		}
+	}
+	return text
+}
+
 // Sentence says where so many plain bytes went, such as "56 MB -> 12 MB zstd
 // in store local, verified L2". It is empty when no store has a copy.
 func (o Outcome) Sentence(plain int64) string {
@@ -67,7 +104,7 @@ func (o Outcome) Sentence(plain int64) string {
 	if codec := m.Streams[0].Compression; codec != "none" {
 		text += " " + codec
 	}
-	text += fmt.Sprintf(" in %s %s, verified %s", word, strings.Join(stores, ", "), m.Level)
+	text += fmt.Sprintf(" in %s %s, %s", word, strings.Join(stores, ", "), o.proofs())
 	if o.Removed > 0 {
 		text += fmt.Sprintf(", %d old removed", o.Removed)
 	}

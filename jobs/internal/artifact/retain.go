@@ -66,9 +66,9 @@ func (p *Publisher) prune(ctx context.Context, env *jobs.Env, s store, out *Outc
 	if !policy.Active() {
 		return nil
 	}
-	artifacts, items, err := p.inventory(ctx, env, s, out)
+	held, err := p.inventory(ctx, env, s, out)
 	if err == nil {
-		now := time.Now()
+		now, items := time.Now(), held.items
 		if env.DryRun() {
 			// The artifact that a real run would have added.
 			items = append(items, retention.Item{ID: "new", Time: now, Verified: true})
@@ -77,7 +77,7 @@ func (p *Publisher) prune(ctx context.Context, env *jobs.Env, s store, out *Outc
 		if plan.Held != "" {
 			env.Printf("store %s: retention holds back: %s", s.name, plan.Held)
 		}
-		err = p.remove(ctx, env, s, plan, artifacts, out)
+		err = p.remove(ctx, env, s, plan, held.artifacts, out)
 	}
 	if err == nil || context.Cause(ctx) != nil {
 		return err
@@ -88,38 +88,56 @@ func (p *Publisher) prune(ctx context.Context, env *jobs.Env, s store, out *Outc
 	return nil
 }
 
-// inventory reads the manifests of this job's artifacts in a store. What is
-// damaged, newer than this program or of another kind is left alone.
-func (p *Publisher) inventory(ctx context.Context, env *jobs.Env, s store, out *Outcome) (map[string]*object.Artifact, []retention.Item, error) {
-	needed := p.options.Verify
+// inventory is what a store holds of this job: the artifacts by their ids, and
+// as retention sees them.
+type inventory struct {
+	kind      string
+	needed    object.Level
+	artifacts map[string]*object.Artifact
+	items     []retention.Item
+}
+
+func (p *Publisher) newInventory() *inventory {
+	needed := p.options.Verify.Each
 	if needed.Rank() > object.L1.Rank() {
 		needed = object.L1
 	}
-	found := map[string]*object.Artifact{}
-	var items []retention.Item
+	return &inventory{kind: p.kind, needed: needed, artifacts: map[string]*object.Artifact{}}
+}
+
+// add counts an artifact, unless it is of another kind, which is left alone.
+func (i *inventory) add(a *object.Artifact) {
+	if a.Manifest.Kind != i.kind {
+		return
+	}
+	i.artifacts[a.Manifest.ID] = a
+	i.items = append(i.items, retention.Item{
+		ID: a.Manifest.ID, Time: a.Manifest.Created,
+		Verified: a.Level().Rank() >= i.needed.Rank() && a.Manifest.Suspect == "",
+	})
+}
+
+// inventory reads the manifests of this job's artifacts in a store. What is
+// damaged, newer than this program or of another kind is left alone.
+func (p *Publisher) inventory(ctx context.Context, env *jobs.Env, s store, out *Outcome) (*inventory, error) {
+	held := p.newInventory()
 	for a, err := range object.Artifacts(ctx, s.Store, object.Folder(env.Workflow, env.Job)) {
 		if a == nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if err != nil {
 			if !errors.Is(err, object.ErrDamaged) && !errors.Is(err, object.ErrNewer) {
-				return nil, nil, err
+				return nil, err
 			}
 			out.Findings = append(out.Findings, jobs.Finding{
 				ID: "unreadable-manifest", Severity: jobs.Warning, Text: fmt.Sprintf("store %s: %s is left alone: %s", s.name, a.Dir(), oneLine(err)),
 			})
 			continue
 		}
-		if a.Manifest.Kind != p.kind {
-			continue
-		}
-		found[a.Manifest.ID] = a
-		items = append(items, retention.Item{
-			ID: a.Manifest.ID, Time: a.Manifest.Created,
-			Verified: a.Level().Rank() >= needed.Rank() && a.Manifest.Suspect == "",
-		})
+		a.Manifest.Details = nil // what retention does not need would fill the memory
+		held.add(a)
 	}
-	return found, items, nil
+	return held, nil
 }
 
 // remove carries out a plan.

@@ -182,7 +182,7 @@ func TestValidate(t *testing.T) {
 		"store twice":   {func(o *artifact.Options) { o.Store = unit.Names{"a", "b", "a"} }, "store[2]"},
 		"level 0":       {func(o *artifact.Options) { o.Level = 0 }, "level"},
 		"gzip 10":       {func(o *artifact.Options) { o.Compression, o.Level = "gzip", 10 }, "level"},
-		"L3":            {func(o *artifact.Options) { o.Verify = object.L3 }, "verify"},
+		"L3":            {func(o *artifact.Options) { o.Verify.Each = object.L3 }, "verify"},
 		"min_keep 0":    {func(o *artifact.Options) { o.Keep.MinKeep = 0 }, "keep.min_keep"},
 		"negative rule": {func(o *artifact.Options) { o.Keep.Daily = -1 }, "keep"},
 	} {

@@ -28,17 +28,29 @@ func (prove Prover) Verify(ctx context.Context, env *jobs.Env, a *object.Artifac
 	if err != nil {
 		return object.Proof{}, err
 	}
+	return prove.with(ctx, env, a, p.Level, keys)
+}
+
+// with proves an artifact up to level.
+func (prove Prover) with(ctx context.Context, env *jobs.Env, a *object.Artifact, level object.Level, keys crypt.Keys) (object.Proof, error) {
 	began := time.Now()
+	var err error
 	switch {
-	case p.Level.Rank() > object.L1.Rank():
+	case level.Rank() > object.L1.Rank():
 		err = prove(ctx, env, a, keys)
-	case p.Level.Rank() == object.L1.Rank():
+	case level.Rank() == object.L1.Rank():
 		err = decipher(ctx, a, keys)
 	}
 	if err == nil {
-		err = a.Verify(ctx, p.Level)
+		err = a.Verify(ctx, level)
 	}
-	proof := object.Proof{ID: a.Manifest.ID, Level: p.Level, Time: time.Now().UTC(), Seconds: time.Since(began).Seconds(), Node: env.Node}
+	return Judge(env, a, level, began, err)
+}
+
+// Judge makes the proof of what began then and ended with err; without an
+// error, or with damage, it is one to record.
+func Judge(env *jobs.Env, a *object.Artifact, level object.Level, began time.Time, err error) (object.Proof, error) {
+	proof := object.Proof{ID: a.Manifest.ID, Level: level, Time: time.Now().UTC(), Seconds: time.Since(began).Seconds(), Node: env.Node}
 	switch {
 	case errors.Is(err, object.ErrDamaged):
 		proof.Damage = jobs.OneLine(err.Error())
