@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/retention"
 )
 
@@ -25,6 +26,10 @@ type Pruning struct {
 	// Failed is when the job failed since its last success; zero when it did
 	// not. Nothing is removed that was made before.
 	Failed time.Time
+	// Known is what a store holds under a name of the workflow and job, read
+	// just now, by the configured names of stores; artifacts of others in it do
+	// not matter. A store that is missing here is read.
+	Known map[string][]*object.Artifact
 }
 
 // Retained is what retention did in one store, or would do.

@@ -38,6 +38,9 @@ themselves: they need neither the service nor the ledger.`,
 type backupScope struct {
 	workflow, job string
 	store         string
+	// bare leaves out what kinds say of their artifacts, which can be long;
+	// such artifacts are not for reading what is in them.
+	bare bool
 }
 
 // scopeOf reads WORKFLOW[.JOB].
@@ -128,7 +131,7 @@ func (a *app) backups(ctx context.Context, cfg *configs.Config, s backupScope) (
 	var all []backup
 	var errs []error
 	for _, name := range names {
-		found, err := a.backupsIn(ctx, cfg, name, s.prefix())
+		found, err := a.backupsIn(ctx, cfg, name, s)
 		all = append(all, found...)
 		if context.Cause(ctx) != nil {
 			return nil, context.Cause(ctx)
@@ -144,13 +147,17 @@ func (a *app) backups(ctx context.Context, cfg *configs.Config, s backupScope) (
 	return all, errors.Join(errs...)
 }
 
-func (a *app) backupsIn(ctx context.Context, cfg *configs.Config, name, prefix string) ([]backup, error) {
+func (a *app) backupsIn(ctx context.Context, cfg *configs.Config, name string, s backupScope) ([]backup, error) {
 	store, scrub, m, err := openMetered(cfg, name)
 	if err != nil {
 		return nil, err
 	}
+	from := object.Store(store)
+	if s.bare {
+		from = store.Store // it can do more than be read
+	}
 	var found []backup
-	for artifact, err := range object.Artifacts(ctx, store, prefix) {
+	for artifact, err := range object.Artifacts(ctx, from, s.prefix()) {
 		switch {
 		case artifact == nil:
 			return found, scrub(err)
@@ -159,6 +166,9 @@ func (a *app) backupsIn(ctx context.Context, cfg *configs.Config, name, prefix s
 		case err != nil:
 			return found, scrub(err)
 		default:
+			if s.bare {
+				artifact.Manifest.Details = nil
+			}
 			found = append(found, backup{Artifact: artifact, store: name, from: store, meter: m, scrub: scrub})
 		}
 	}
@@ -166,7 +176,7 @@ func (a *app) backupsIn(ctx context.Context, cfg *configs.Config, name, prefix s
 }
 
 // openMetered opens a store of which the readers count.
-func openMetered(cfg *configs.Config, name string) (object.Store, func(error) error, *meter, error) {
+func openMetered(cfg *configs.Config, name string) (*meteredStore, func(error) error, *meter, error) {
 	store, secrets, err := cfg.OpenStore(name)
 	scrub := scrubber(secrets)
 	if err != nil {
@@ -174,6 +184,22 @@ func openMetered(cfg *configs.Config, name string) (object.Store, func(error) er
 	}
 	m := &meter{}
 	return &meteredStore{Store: store, meter: m}, scrub, m, nil
+}
+
+// known hands what was read to a job that applies its retention to it; nil when
+// a store could not be read to its end.
+func known(found []backup, stores []string, failed error) map[string][]*object.Artifact {
+	if failed != nil {
+		return nil
+	}
+	out := map[string][]*object.Artifact{}
+	for _, name := range stores {
+		out[name] = nil // read, and it may hold nothing
+	}
+	for _, b := range found {
+		out[b.store] = append(out[b.store], b.Artifact)
+	}
+	return out
 }
 
 // compareSizes sets the ratios of artifacts, which are newest first, to the

@@ -54,11 +54,12 @@ func (a *app) listBackups(ctx context.Context, s backupScope, limit int) error {
 	if err != nil {
 		return err
 	}
+	s.bare = true
 	found, failed := a.backups(ctx, cfg, s)
 	if found == nil && failed != nil {
 		return failed
 	}
-	a.foretell(ctx, cfg, s, found)
+	a.foretell(ctx, cfg, s, found, failed)
 	if err := a.list(a.listOfBackups(cfg, s, found[:min(len(found), limit)])); err != nil {
 		return err
 	}
@@ -80,7 +81,11 @@ const (
 
 // foretell sets the fates of artifacts from the retention of the configured
 // jobs. A job that cannot be asked is told about and leaves them open.
-func (a *app) foretell(ctx context.Context, cfg *configs.Config, s backupScope, found []backup) {
+func (a *app) foretell(ctx context.Context, cfg *configs.Config, s backupScope, found []backup, failed error) {
+	stores, err := s.stores(cfg)
+	if err != nil {
+		return // which has been told
+	}
 	made := map[string]bool{}
 	for _, b := range found {
 		made[b.name()] = true
@@ -89,7 +94,7 @@ func (a *app) foretell(ctx context.Context, cfg *configs.Config, s backupScope, 
 		if !made[j.name()] {
 			continue
 		}
-		retained, err := a.retention(ctx, cfg, j, jobs.Pruning{Stores: only(s.store)}, jobs.Hooks{DryRun: true})
+		retained, err := a.retention(ctx, cfg, j, jobs.Pruning{Stores: only(s.store), Known: known(found, stores, failed)}, jobs.Hooks{DryRun: true})
 		if err != nil {
 			fmt.Fprintf(a.std.Err, "warning: what retention would do is not known: %s: %s\n", j.name(), oneLine(err.Error(), 0))
 		}

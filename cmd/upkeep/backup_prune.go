@@ -52,9 +52,11 @@ func (a *app) pruneBackups(ctx context.Context, s backupScope, f backupPruneFlag
 	if err != nil {
 		return err
 	}
-	if _, err := s.stores(cfg); err != nil {
+	stores, err := s.stores(cfg)
+	if err != nil {
 		return err
 	}
+	s.bare = true
 	chosen := backupJobs(cfg, s)
 	if len(chosen) == 0 {
 		return notFoundf("`upkeep backup list` shows what there is", "no configured job in this scope makes artifacts")
@@ -75,7 +77,8 @@ func (a *app) pruneBackups(ctx context.Context, s backupScope, f backupPruneFlag
 		if err != nil {
 			return err
 		}
-		retained, err := a.retention(ctx, cfg, j, jobs.Pruning{Stores: only(s.store), Failed: failed}, jobs.Hooks{DryRun: !f.apply})
+		what := jobs.Pruning{Stores: only(s.store), Failed: failed, Known: known(found, stores, nil)}
+		retained, err := a.retention(ctx, cfg, j, what, jobs.Hooks{DryRun: !f.apply})
 		errs = append(errs, err)
 		setFates(found, j, retained)
 		for _, r := range retained {

@@ -82,7 +82,14 @@ func (s *S3Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.active.Done()
 	s.mu.Lock()
 	broken := s.cut
+	s.busy++
+	s.peak = max(s.peak, s.busy)
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.busy--
+	}()
 	if broken {
 		panic(http.ErrAbortHandler)
 	}

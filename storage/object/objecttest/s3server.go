@@ -65,6 +65,8 @@ type S3Server struct {
 	uploads  map[string]*s3Upload
 	faults   []*s3Armed
 	requests map[string]int
+	busy     int
+	peak     int
 	headers  []http.Header
 	cut      bool
 	active   sync.WaitGroup
@@ -117,6 +119,13 @@ func (s *S3Server) Requests(operation string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.requests[operation]
+}
+
+// Peak returns how many requests were answered at once at most.
+func (s *S3Server) Peak() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peak
 }
 
 // Keys returns the keys of all objects in order.
