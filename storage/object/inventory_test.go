@@ -129,6 +129,7 @@ func TestArtifactsEndEarly(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	stopped := errors.New("stopped")
 	n := 0
 	var last error

@@ -7,23 +7,13 @@ import (
 	"github.com/ghosteam/upkeep/jobs/internal/crypt"
 )
 
-// encrypting is implemented by stores that want what they hold encrypted,
-// whatever the job says.
-type encrypting interface {
-	// EncryptTo returns the recipients' public keys.
-	EncryptTo() []string
-}
-
 // lanes groups the targets by the recipients that their copies are encrypted
-// to: those of the job, or else those of the store.
+// to: those of the job and those of the store.
 func (p *Publisher) lanes(targets []*target) ([]*lane, error) {
 	var lanes []*lane
 	var wanted [][]string
 	for _, t := range targets {
-		texts := []string(p.options.EncryptTo)
-		if e, ok := t.store.Store.(encrypting); ok && len(texts) == 0 {
-			texts = e.EncryptTo()
-		}
+		texts := p.recipients(t.store)
 		at := slices.IndexFunc(wanted, func(other []string) bool { return slices.Equal(other, texts) })
 		if at < 0 {
 			l, err := p.newLane(texts)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +52,9 @@ func New(kind string, o Options, deps jobs.Deps) (*Publisher, error) {
 			continue
 		}
 		p.stores = append(p.stores, store{Store: s, name: name})
+		if _, err := crypt.ParseRecipients(p.recipients(p.stores[len(p.stores)-1])); err != nil && len(o.EncryptTo) > 0 {
+			errs = append(errs, jobs.Fieldf("encrypt_to", "together with those of store %s: %v", name, err))
+		}
 	}
 	if len(o.Verify.rungs()) > 0 {
 		var err error
@@ -59,6 +63,19 @@ func New(kind string, o Options, deps jobs.Deps) (*Publisher, error) {
 		}
 	}
 	return p, errors.Join(errs...)
+}
+
+// recipients returns the public keys to which the copy in a store is encrypted:
+// those of the job and those of the store, each once and in an order that does
+// not depend on where they stand, so that stores which want the same share one
+// stream.
+func (p *Publisher) recipients(s store) []string {
+	texts := slices.Clone([]string(p.options.EncryptTo))
+	if e, ok := s.Store.(object.Encrypting); ok {
+		texts = append(texts, e.EncryptTo()...)
+	}
+	slices.Sort(texts)
+	return slices.Compact(texts)
 }
 
 // Options returns the options that the publisher was made with.

@@ -26,7 +26,12 @@ import (
 type Options struct {
 	// Path is the directory.
 	Path unit.Path `yaml:"path" required:"true" doc:"Directory that holds the artifacts; it is made, private to its owner, when the first artifact is stored." example:"var/backups"`
+	// EncryptTo are the recipients of what is stored here.
+	EncryptTo unit.Names `yaml:"encrypt_to" doc:"Public keys of age (age1…) to which every artifact in this store is encrypted, beside those of the job's own encrypt_to; name at least two, one of them kept offline." example:"[age1…, age1…]"`
 }
+
+// Validate judges the options; every complaint is a *registry.FieldError.
+func (o *Options) Validate() error { return object.CheckRecipients(o.EncryptTo) }
 
 const doc = `Keeps artifacts as files in a directory of this machine.
 
@@ -48,31 +53,39 @@ func Kind() object.Kind {
 
 // Store is a directory of artifacts.
 type Store struct {
-	name string
-	dir  string
+	name      string
+	dir       string
+	encryptTo []string
 }
 
 var (
-	_ object.Store    = (*Store)(nil)
-	_ object.Checker  = (*Store)(nil)
-	_ object.Spacious = (*Store)(nil)
-	_ object.Housed   = (*Store)(nil)
-	_ object.Sweeper  = (*Store)(nil)
-	_ object.Prober   = (*Store)(nil)
+	_ object.Store      = (*Store)(nil)
+	_ object.Checker    = (*Store)(nil)
+	_ object.Spacious   = (*Store)(nil)
+	_ object.Housed     = (*Store)(nil)
+	_ object.Sweeper    = (*Store)(nil)
+	_ object.Prober     = (*Store)(nil)
+	_ object.Encrypting = (*Store)(nil)
 )
 
 // Open returns the store of that configured name. It does not touch the file
 // system: the directory is made by the first Put.
 func Open(name string, o Options) (*Store, error) {
 	dir := o.Path.String()
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", name, err)
+	}
 	if !filepath.IsAbs(dir) {
 		return nil, fmt.Errorf("open store %s: the path %q is not absolute", name, dir)
 	}
-	return &Store{name: name, dir: filepath.Clean(dir)}, nil
+	return &Store{name: name, dir: filepath.Clean(dir), encryptTo: o.EncryptTo}, nil
 }
 
 // Dir implements object.Housed.
 func (s *Store) Dir() string { return s.dir }
+
+// EncryptTo implements object.Encrypting.
+func (s *Store) EncryptTo() []string { return s.encryptTo }
 
 // Get implements object.Store.
 func (s *Store) Get(ctx context.Context, key string) (io.ReadCloser, object.Info, error) {

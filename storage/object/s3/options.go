@@ -48,6 +48,7 @@ type Options struct {
 	RetryDelay unit.Duration `yaml:"retry_delay" doc:"Pause before the second attempt; it doubles up to 20s, unless the server asks for another (Retry-After)."`
 	Bandwidth  unit.Size     `yaml:"bandwidth" doc:"Bytes per second that uploads of this store may take together; 0 is no bound." example:"20MB"`
 	Checksum   string        `yaml:"checksum" enum:"auto,none,crc32c,md5" doc:"What requests carry besides their signed SHA-256; auto is the profile's."`
+	EncryptTo  unit.Names    `yaml:"encrypt_to" doc:"Public keys of age (age1…) to which every artifact in this store is encrypted, beside those of the job's own encrypt_to; name at least two, one of them kept offline." example:"[age1…, age1…]"`
 	ObjectLock ObjectLock    `yaml:"object_lock" doc:"Locks what is stored against removal; the bucket must have been made for that."`
 }
 
@@ -73,7 +74,7 @@ var (
 
 // Validate judges the options; every complaint is a *registry.FieldError.
 func (o *Options) Validate() error {
-	return errors.Join(o.place(), o.server(), o.credentials(), o.sizes(), o.patience(), o.lock())
+	return errors.Join(o.place(), o.server(), o.credentials(), o.sizes(), o.patience(), o.lock(), object.CheckRecipients(o.EncryptTo))
 }
 
 func (o *Options) place() error {

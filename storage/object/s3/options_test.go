@@ -67,6 +67,7 @@ func TestOptions(t *testing.T) {
 		"attempts":                  {func(o *s3.Options) { o.Attempts = 0 }, "attempts"},
 		"retry_delay":               {func(o *s3.Options) { o.RetryDelay = unit.Duration(time.Hour) }, "retry_delay"},
 		"bandwidth":                 {func(o *s3.Options) { o.Bandwidth = 10 }, "bandwidth"},
+		"no recipient":              {func(o *s3.Options) { o.EncryptTo = unit.Names{"me@example.com"} }, "encrypt_to"},
 		"lock without days":         {func(o *s3.Options) { o.ObjectLock.Mode = "compliance" }, "object_lock.days"},
 		"lock without mode":         {func(o *s3.Options) { o.ObjectLock.Days = 3 }, "object_lock.mode"},
 		"lock without checksum":     {func(o *s3.Options) { o.ObjectLock, o.Checksum = s3.ObjectLock{Mode: "compliance", Days: 3}, "none" }, "checksum"},

@@ -78,6 +78,7 @@ var (
 	_ object.Ranger      = (*Store)(nil)
 	_ object.BulkDeleter = (*Store)(nil)
 	_ object.Locker      = (*Store)(nil)
+	_ object.Encrypting  = (*Store)(nil)
 )
 
 // Open returns the store of that configured name. It has no effects: neither
@@ -125,6 +126,9 @@ func (s *Store) key(key string) (*string, error) {
 	}
 	return &full, nil
 }
+
+// EncryptTo implements object.Encrypting.
+func (s *Store) EncryptTo() []string { return s.options.EncryptTo }
 
 func (s *Store) info(key string, bytes int64, modified time.Time) object.Info {
 	return object.Info{Store: s.name, Key: key, Bytes: bytes, Modified: modified.UTC()}
