@@ -29,6 +29,21 @@ type Result struct {
 	// Artifacts are the objects that the attempt put into stores, manifests
 	// included.
 	Artifacts []object.Info `json:"artifacts,omitempty"`
+	// Events are what the attempt changed about the system, for those who ask
+	// later what had changed before something broke.
+	Events []Event `json:"events,omitempty"`
+}
+
+// Event is one change of the system that others should know of: a package that
+// was updated, a service that was restarted, a certificate that was renewed.
+type Event struct {
+	// Kind is one word (ValidName), such as packages, restart, certificate or
+	// deploy.
+	Kind string `json:"kind"`
+	// Subject is what changed, such as the name of the package or the service.
+	Subject string `json:"subject"`
+	// Text says how, in one line: "3.0.14 to 3.0.15".
+	Text string `json:"text"`
 }
 
 // Finding is one observation with a severity.

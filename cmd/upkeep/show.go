@@ -190,6 +190,9 @@ func (a *app) showDetails(w io.Writer, attempts []runner.Attempt) {
 		for _, name := range slices.Sorted(maps.Keys(at.Result.Outputs)) {
 			fmt.Fprintf(&b, "  %s: %s\n", oneLine(name, 0), oneLine(at.Result.Outputs[name], 200))
 		}
+		for _, e := range at.Result.Events {
+			fmt.Fprintf(&b, "  changed %s %s: %s\n", oneLine(e.Kind, 0), oneLine(e.Subject, 0), oneLine(e.Text, 0))
+		}
 		for _, art := range at.Result.Artifacts {
 			fmt.Fprintf(&b, "  artifact %s: %s (%s)\n", oneLine(art.Store, 0), oneLine(art.Key, 0), humanize.IBytes(uint64(max(art.Bytes, 0))))
 		}

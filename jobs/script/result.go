@@ -32,6 +32,7 @@ type resultFile struct {
 	Outputs   map[string]*string  `json:"outputs"`
 	Findings  []jobs.Finding      `json:"findings"`
 	Artifacts []artifactFile      `json:"artifacts"`
+	Events    []jobs.Event        `json:"events"`
 }
 
 // decodeResult reads what a program measured. It is strict: whatever is wrong
@@ -128,7 +129,7 @@ func (f *resultFile) check() error {
 	if f.Schema != jobs.ResultSchema {
 		return fmt.Errorf("its schema is %d, not %d", f.Schema, jobs.ResultSchema)
 	}
-	if n := max(len(f.Values), len(f.Outputs), len(f.Findings), len(f.Artifacts)); n > mostEntries {
+	if n := max(len(f.Values), len(f.Outputs), len(f.Findings), len(f.Artifacts), len(f.Events)); n > mostEntries {
 		return fmt.Errorf("it has %d entries of one sort, more than %d", n, mostEntries)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Values)) {
@@ -160,6 +161,11 @@ func (f *resultFile) check() error {
 			return fmt.Errorf("finding %q: it has no text, or one longer than %d bytes", finding.ID, mostTextBytes)
 		}
 	}
+	for i, event := range f.Events {
+		if !jobs.ValidName(event.Kind) || strings.TrimSpace(event.Subject) == "" || len(event.Text) > mostTextBytes {
+			return fmt.Errorf("event %d: it needs a kind (one word), a subject, and at most %d bytes of text", i+1, mostTextBytes)
+		}
+	}
 	return nil
 }
 
@@ -167,6 +173,7 @@ func (f *resultFile) check() error {
 func (f *resultFile) result(env *jobs.Env) jobs.Result {
 	r := jobs.Result{
 		Summary: env.OneLine(f.Summary), Values: map[string]float64{}, Outputs: map[string]string{}, Findings: f.Findings,
+		Events: f.Events,
 	}
 	for name, value := range f.Values {
 		r.Values[name] = *value
@@ -176,6 +183,9 @@ func (f *resultFile) result(env *jobs.Env) jobs.Result {
 	}
 	for i := range r.Findings {
 		r.Findings[i].Text = env.OneLine(r.Findings[i].Text)
+	}
+	for i := range r.Events {
+		r.Events[i].Subject, r.Events[i].Text = env.OneLine(r.Events[i].Subject), env.OneLine(r.Events[i].Text)
 	}
 	if r.Summary == "" {
 		r.Summary = fmt.Sprintf("%d values, %d findings", len(r.Values), len(r.Findings))

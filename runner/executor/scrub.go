@@ -32,6 +32,10 @@ func scrub(a *runner.Attempt, r *secret.Redactor) {
 		f.ID, f.Text = r.Scrub(f.ID), r.Scrub(f.Text)
 		out.Findings = append(out.Findings, f)
 	}
+	for _, e := range in.Events {
+		e.Kind, e.Subject, e.Text = r.Scrub(e.Kind), r.Scrub(e.Subject), r.Scrub(e.Text)
+		out.Events = append(out.Events, e)
+	}
 	for i, artifact := range in.Artifacts {
 		if key := r.Scrub(artifact.Key); key != artifact.Key {
 			out.Artifacts = append(out.Artifacts[:i:i], in.Artifacts[i:]...)

@@ -92,7 +92,7 @@ func (l *Ledger) prepareStep(c runner.Claim, in runner.Step) (step, error) {
 		if err := checkAttempt(c, e.Attempt, true); err != nil {
 			return out, err
 		}
-		prepared, err := l.prepareEnd(e)
+		prepared, err := l.prepareEnd(c, e)
 		if err != nil {
 			return out, fmt.Errorf("attempt %s/%d: %w", e.Attempt.Job, e.Attempt.Number, err)
 		}

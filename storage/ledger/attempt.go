@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -14,17 +15,20 @@ type endedAttempt struct {
 	a         runner.Attempt
 	result    string
 	artifacts []object.Info
+	events    []runner.Happening
 	output    runner.Output
 	codec     string
 	wrote     bool
 }
 
-func (l *Ledger) prepareEnd(e runner.End) (endedAttempt, error) {
+func (l *Ledger) prepareEnd(c runner.Claim, e runner.End) (endedAttempt, error) {
 	out := endedAttempt{a: e.Attempt, output: bounded(e.Output)}
 	var err error
-	if out.result, out.artifacts, err = encodeResult(e.Attempt.Result); err != nil {
+	var stored jobs.Result
+	if out.result, stored, err = encodeResult(e.Attempt.Result); err != nil {
 		return out, fmt.Errorf("encode the result: %w", err)
 	}
+	out.artifacts, out.events = stored.Artifacts, eventsOf(c, e.Attempt, stored.Events)
 	out.wrote = len(out.output.Head)+len(out.output.Tail) > 0 || out.output.Cut > 0
 	kept := int64(len(out.output.Head) + len(out.output.Tail))
 	out.a.OutputBytes, out.a.OutputCut = max(e.Attempt.OutputBytes, kept+out.output.Cut), out.output.Cut
@@ -105,6 +109,12 @@ func (e endedAttempt) record(ctx context.Context, s session, f fencedRun) error 
 			artifact.Store, artifact.Key, artifact.Bytes, artifact.SHA256, micros(artifact.Modified)); err != nil {
 			return fmt.Errorf("artifact %s: %w", artifact.Key, err)
 		}
+	}
+	if f.dryRun {
+		return nil
+	}
+	if err := insertEvents(ctx, s, e.events); err != nil {
+		return fmt.Errorf("events: %w", err)
 	}
 	return nil
 }

@@ -2,12 +2,14 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -42,19 +44,39 @@ func (l *Ledger) Record(ctx context.Context, happenings ...runner.Happening) err
 		h.Subject, h.Text, h.By = cleanLine(h.Subject, maxShortText), cleanLine(h.Text, maxLine), cleanLine(h.By, maxShortText)
 	}
 	return l.transact(ctx, what, func(ctx context.Context, s session) error {
-		for chunk := range slices.Chunk(list, eventChunk) {
-			const columns = 6
-			args := make([]any, 0, columns*len(chunk))
-			for _, h := range chunk {
-				args = append(args, h.ID, h.Kind, h.Subject, h.Text, h.By, h.At.UnixMicro())
-			}
-			if _, err := s.exec(ctx, "INSERT INTO events (id, kind, subject, text, made_by, at) VALUES "+tuples(len(chunk), columns)+
-				" ON CONFLICT (id) DO NOTHING", args...); err != nil {
-				return err
-			}
-		}
-		return nil
+		return insertEvents(ctx, s, list)
 	})
+}
+
+// insertEvents records events as they are. One that is on record already stays
+// as it is.
+func insertEvents(ctx context.Context, s session, list []runner.Happening) error {
+	for chunk := range slices.Chunk(list, eventChunk) {
+		const columns = 6
+		args := make([]any, 0, columns*len(chunk))
+		for _, h := range chunk {
+			args = append(args, h.ID, h.Kind, h.Subject, h.Text, h.By, h.At.UnixMicro())
+		}
+		if _, err := s.exec(ctx, "INSERT INTO events (id, kind, subject, text, made_by, at) VALUES "+tuples(len(chunk), columns)+
+			" ON CONFLICT (id) DO NOTHING", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventsOf are the events that an ended attempt reports. Their IDs follow from
+// the attempt, so that an end recorded twice reports them once.
+func eventsOf(c runner.Claim, a runner.Attempt, events []jobs.Event) []runner.Happening {
+	list := make([]runner.Happening, len(events))
+	for i, e := range events {
+		identity := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d/%d", c.Run, a.Job, a.Number, i))
+		list[i] = runner.Happening{
+			ID: string(tickOf(a.FinishedAt).id([8]byte(identity[:8]))), Kind: e.Kind, Subject: e.Subject, Text: e.Text,
+			By: cleanLine(fmt.Sprintf("%s of run %s", a.Job, c.Run), maxShortText), At: a.FinishedAt,
+		}
+	}
+	return list
 }
 
 // Happenings returns the events that f selects, the latest first, and those of

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/ghosteam/upkeep/jobs"
-	"github.com/ghosteam/upkeep/storage/object"
 )
 
 // Limits of one attempt's result, in entries.
@@ -18,12 +17,13 @@ const (
 	maxOutputs   = 200
 	maxFindings  = 1000
 	maxArtifacts = 10_000
+	maxEvents    = 200
 )
 
 // encodeResult returns a result as JSON, made storable: texts as clean makes
 // them, lists cut at their limits, numbers finite. What was left out is said
-// in a finding of severity info. It also returns the artifacts as stored.
-func encodeResult(r jobs.Result) (string, []object.Info, error) {
+// in a finding of severity info. It also returns the result as stored.
+func encodeResult(r jobs.Result) (string, jobs.Result, error) {
 	stored := jobs.Result{Summary: cleanLine(r.Summary, maxLine)}
 	var notes []string
 	stored.Values, notes = storableValues(r.Values)
@@ -44,6 +44,13 @@ func encodeResult(r jobs.Result) (string, []object.Info, error) {
 		a.Store, a.Key, a.SHA256 = clean(a.Store, maxName), clean(a.Key, maxLine), clean(a.SHA256, maxName)
 		stored.Artifacts = append(stored.Artifacts, a)
 	}
+	for _, e := range r.Events[:min(len(r.Events), maxEvents)] {
+		if checkName("", e.Kind) != nil {
+			notes = append(notes, fmt.Sprintf("an event had the unusable kind %q", cleanLine(e.Kind, maxName)))
+			continue
+		}
+		stored.Events = append(stored.Events, jobs.Event{Kind: e.Kind, Subject: cleanLine(e.Subject, maxShortText), Text: cleanLine(e.Text, maxLine)})
+	}
 	for _, list := range []struct {
 		what      string
 		had, kept int
@@ -51,6 +58,7 @@ func encodeResult(r jobs.Result) (string, []object.Info, error) {
 		{"outputs", len(r.Outputs), maxOutputs},
 		{"findings", len(r.Findings), maxFindings},
 		{"artifacts", len(r.Artifacts), maxArtifacts},
+		{"events", len(r.Events), maxEvents},
 	} {
 		if list.had > list.kept {
 			notes = append(notes, fmt.Sprintf("%d of %d %s are on record", list.kept, list.had, list.what))
@@ -63,7 +71,7 @@ func encodeResult(r jobs.Result) (string, []object.Info, error) {
 		})
 	}
 	text, err := json.Marshal(stored)
-	return string(text), stored.Artifacts, err
+	return string(text), stored, err
 }
 
 // storableValues returns the values that are finite numbers, at most maxValues

@@ -27,6 +27,7 @@ type Attempt struct {
 	Outputs         map[string]string  `json:"outputs" nullable:"false"`
 	Findings        []jobs.Finding     `json:"findings" nullable:"false"`
 	Artifacts       []Artifact         `json:"artifacts" nullable:"false"`
+	Events          []Change           `json:"events" nullable:"false" doc:"what it changed about the system"`
 	OutputBytes     int64              `json:"output_bytes" doc:"the length of all that it wrote"`
 	OutputCut       int64              `json:"output_cut" doc:"how much of that was not kept"`
 }
@@ -40,6 +41,13 @@ type Artifact struct {
 	Modified time.Time `json:"modified"`
 }
 
+// Change is what an attempt changed about the system.
+type Change struct {
+	Kind    string `json:"kind" doc:"one word, such as packages or restart"`
+	Subject string `json:"subject" doc:"what changed"`
+	Text    string `json:"text" doc:"how, in one line"`
+}
+
 // NewAttempt makes the JSON form of an attempt.
 func NewAttempt(a runner.Attempt) Attempt {
 	v := Attempt{
@@ -49,6 +57,7 @@ func NewAttempt(a runner.Attempt) Attempt {
 		Summary: a.Result.Summary, Values: mapped(a.Result.Values), Outputs: mapped(a.Result.Outputs),
 		Findings:    filled(a.Result.Findings),
 		Artifacts:   converted(a.Result.Artifacts, func(i object.Info) Artifact { return Artifact(i) }),
+		Events:      converted(a.Result.Events, func(e jobs.Event) Change { return Change(e) }),
 		OutputBytes: a.OutputBytes, OutputCut: a.OutputCut,
 	}
 	if Began(a) {

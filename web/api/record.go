@@ -101,6 +101,9 @@ func (v AttemptRecord) Runner() runner.Attempt {
 	if len(v.Findings) > 0 {
 		a.Result.Findings = v.Findings
 	}
+	for _, e := range v.Events {
+		a.Result.Events = append(a.Result.Events, jobs.Event(e))
+	}
 	for _, art := range v.Artifacts {
 		a.Result.Artifacts = append(a.Result.Artifacts, object.Info(art))
 	}

@@ -33,6 +33,7 @@ func testLife(t *testing.T, dsn secret.String) {
 		Summary: "done", Values: map[string]float64{"size_bytes": 1.5}, Outputs: map[string]string{"id": "x"},
 		Findings:  []jobs.Finding{{ID: "disk", Severity: jobs.Warning, Text: "full"}},
 		Artifacts: []object.Info{{Store: "local", Key: "a/b", Bytes: 7, SHA256: "00", Modified: Midnight()}},
+		Events:    []jobs.Event{{Kind: "restart", Subject: "api", Text: "reloaded"}},
 	}
 	skipped := runner.Attempt{Job: "model", Kind: "script", Number: 1, State: runner.Skipped, Reason: runner.ReasonCondition, ExitCode: -1, FinishedAt: first.StartedAt.Add(time.Hour)}
 	s.advance(c, runner.Step{

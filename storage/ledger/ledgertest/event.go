@@ -11,8 +11,42 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
+
+// testEventsOfAttempts looks for what an attempt changed among the events, once
+// however often its end is recorded, and for nothing of a dry run.
+func testEventsOfAttempts(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	var changed time.Time
+	for i, dry := range []bool{false, true} {
+		request := Request("upgrade", Midnight().AddDate(0, 0, i))
+		request.DryRun = dry
+		c := s.claim(s.submit(request)[0])
+		s.begin(c, Attempt("packages", 1))
+		ended := Ended(Attempt("packages", 1), runner.Succeeded)
+		ended.Result.Events = []jobs.Event{{Kind: "packages", Subject: "openssl", Text: "3.0.14\nto 3.0.15"}, {Kind: "packages", Subject: "curl", Text: "removed"}}
+		for range 2 { // as after a lost answer
+			s.advance(c, runner.Step{Ended: []runner.End{{Attempt: ended}}})
+		}
+		if !dry {
+			changed = ended.FinishedAt.Truncate(time.Microsecond)
+		}
+		list, err := s.Happenings(s.ctx, runner.HappeningFilter{Kinds: []string{"packages"}})
+		if err != nil {
+			t.Fatalf("list events: %v", err)
+		}
+		if len(list) != 2 {
+			t.Fatalf("dry run %t: %d events, want the two of the first run: %+v", dry, len(list), list)
+		}
+		for _, h := range list {
+			if !h.At.Equal(changed) || !strings.HasPrefix(h.By, "packages of run 0") || h.Subject == "openssl" && h.Text != "3.0.14 to 3.0.15" {
+				t.Errorf("event %+v", h)
+			}
+		}
+	}
+}
 
 func testHappenings(t *testing.T, dsn secret.String) {
 	s := join(t, dsn, "a", longLease)

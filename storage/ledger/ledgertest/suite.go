@@ -76,6 +76,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"NoticeLists", testNoticeLists},
 		{"AlertModel", testAlertModel},
 		{"Happenings", testHappenings},
+		{"EventsOfAttempts", testEventsOfAttempts},
 		{"HappeningLists", testHappeningLists},
 		{"Canceled", testCanceled},
 		{"Decide", testDecide},
