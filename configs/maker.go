@@ -96,9 +96,9 @@ func distinct(texts []string) []string {
 	})
 }
 
-// passwordInURL matches what is probably a URL with a password, in a line that
-// may hold it in a value that nobody understood.
-var passwordInURL = regexp.MustCompile(`://[^/\s:@]*:[^@\s]+@`)
+// unmistakable matches what is probably a URL with a password, or an identity of
+// age, in a line that may hold it in a value that nobody understood.
+var unmistakable = regexp.MustCompile(`://[^/\s:@]*:[^@\s]+@|AGE-SECRET-KEY-`)
 
 // scrub returns problems without the given secrets in any of their texts. A
 // line of the file that holds one is not shown.
@@ -111,7 +111,7 @@ func scrub(problems Problems, secrets []string) Problems {
 	for i := range out {
 		out[i].Message = r.Scrub(out[i].Message)
 		out[i].Hint = r.Scrub(out[i].Hint)
-		if r.Scrub(out[i].Source) != out[i].Source || passwordInURL.MatchString(out[i].Source) {
+		if r.Scrub(out[i].Source) != out[i].Source || unmistakable.MatchString(out[i].Source) {
 			out[i].Source = ""
 		}
 	}
