@@ -50,6 +50,8 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 		Prove: func(ctx context.Context, a *object.Artifact, keys crypt.Keys) error {
 			return verify(ctx, env, a, keys, j.options.Client.String())
 		},
+		Driller: artifacts{},
+		Drill:   j.Drill(),
 	})
 	result := jobs.Result{Values: r.values(), Findings: append(p.findings, r.findings...)}
 	outcome.Describe(&result, r.bytes)

@@ -55,8 +55,16 @@ room there for the largest tables as they are written.
 What falls too far is reported; the backup is kept but marked as suspect, and no older backup is
 removed on its account. What stays that way for three runs and seven days is taken for normal.
 
+**Drills.** ` + "`verify: {each: L2, weekly: L3}`" + ` restores the new copy once a week into a scratch database,
+counts every table, asks the questions under drill, measures how long that took, and drops it: a
+backup that cannot be restored becomes a critical finding, and does not count any more when it is
+damaged. The user of that server must be allowed to make databases. Databases upkeep_drill_… that a
+dead drill left are dropped by the next one, when they carry its mark, are older than an hour, and nobody
+is connected. L4 does the same on a throwaway server, roles included, and needs drill.local.
+
 Values: bytes, stored_bytes, ratio, databases, tables, rows, rows.TABLE (of the 200 largest tables;
-DATABASE.TABLE when there are several databases), database_bytes, dump_seconds, verify_seconds.`
+DATABASE.TABLE when there are several databases), database_bytes, dump_seconds, verify_seconds,
+drill_seconds, restore_seconds.`
 
 // Options are the options of the kind.
 type Options struct {
@@ -83,6 +91,14 @@ type Options struct {
 	MaxSlowdown      float64       `yaml:"max_slowdown" doc:"How many times the median duration a dump may take without being reported; 0 turns it off. A slow backup is not suspect."`
 	AllowEmpty       bool          `yaml:"allow_empty" doc:"Accept a database without tables, which may be the wrong one; all_databases does."`
 	MinRows          int64         `yaml:"min_rows" doc:"Tables that had fewer rows are not compared with the last good runs."`
+	Drill            DrillOptions  `yaml:"drill" doc:"How backups are drilled: restored in full to prove that they can be, by verify or by upkeep backup drill."`
+}
+
+// DrillOptions say how a backup is drilled.
+type DrillOptions struct {
+	Database string   `yaml:"database" doc:"Database, by its name under databases:, whose server takes the scratch database of L3; without it the one that is saved." example:"staging"`
+	Assert   []string `yaml:"assert" doc:"SQL that the restored database must answer with true, or with at least one row." example:"['SELECT count(*) > 1000 FROM orders']"`
+	Local    bool     `yaml:"local" doc:"Allow L4, which makes a PostgreSQL server of its own on this machine for as long as the drill takes; the server's programs must be installed."`
 }
 
 // Kind returns the kind of job.
@@ -107,7 +123,7 @@ const mostJobs = 64
 
 // Validate judges the options.
 func (o *Options) Validate() error {
-	errs := []error{o.Options.Validate()}
+	errs := []error{o.Options.ValidateUpTo(object.L4), o.validateDrill()}
 	if len(o.Database) == 0 {
 		errs = append(errs, jobs.Fieldf("database", "no database is given"))
 	}
@@ -147,6 +163,8 @@ type Job struct {
 	publisher *artifact.Publisher
 	databases []jobs.Database
 	history   jobs.History
+	// drilled is the database whose server takes scratch databases, if another.
+	drilled *jobs.Database
 }
 
 var (
@@ -170,6 +188,13 @@ func New(o Options, deps jobs.Deps) (jobs.Job, error) {
 			continue
 		}
 		j.databases = append(j.databases, db)
+	}
+	if o.Drill.Database != "" {
+		db, err := jobs.DatabaseOf(deps, jobs.Postgres, o.Drill.Database)
+		if err != nil {
+			errs = append(errs, &jobs.FieldError{Field: "drill.database", Why: err.Error(), Hint: jobs.HintOf(err)})
+		}
+		j.drilled = &db
 	}
 	var err error
 	if j.publisher, err = artifact.New("pgbackup", o.Options, deps); err != nil {
