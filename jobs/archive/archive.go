@@ -16,6 +16,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/storage/object"
 )
 
 const doc = `Saves directories as a compressed tar in one or several stores, and proves it.
@@ -44,7 +45,7 @@ directories, and a slash at the end matches directories only.
 database with a write-ahead log is reported; save it with sqlitebackup.
 
 Values: files, directories, links, bytes, stored_bytes, ratio, torn, skipped, write_seconds,
-verify_seconds.`
+verify_seconds, drill_seconds, restore_seconds.`
 
 // Options are the options of the kind.
 type Options struct {
@@ -75,7 +76,7 @@ func Kind() jobs.Kind {
 
 // Validate judges the options.
 func (o *Options) Validate() error {
-	errs := []error{o.Options.Validate()}
+	errs := []error{o.Options.ValidateUpTo(object.L3)}
 	if len(o.Paths) == 0 {
 		errs = append(errs, jobs.Fieldf("paths", "no path is given"))
 	}

@@ -55,6 +55,7 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 		Prove: func(ctx context.Context, a *object.Artifact, keys crypt.Keys) error {
 			return Verify(ctx, a, keys...)
 		},
+		Driller: artifacts{},
 	})
 	result := jobs.Result{Values: t.totals.values(time.Since(began)), Findings: said.findings()}
 	outcome.Describe(&result, t.totals.Bytes)

@@ -78,6 +78,8 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 		Prove: func(ctx context.Context, a *object.Artifact, keys crypt.Keys) error {
 			return Verify(ctx, a, env.WorkDir, keys...)
 		},
+		Driller: artifacts{},
+		Drill:   j.Drill(),
 	})
 	outcome.Describe(&result, plain)
 	result.Summary = fmt.Sprintf("%s rows in %d tables, %s", humanize.Comma(details.Rows()), len(details.Tables), outcome.Sentence(plain))

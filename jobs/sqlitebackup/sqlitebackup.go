@@ -10,6 +10,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/storage/object"
 )
 
 const doc = `Saves an SQLite database, also while programs write to it, and proves the copy.
@@ -33,7 +34,7 @@ the proof. The user that runs upkeep must be able to read the database and, in W
 its directory or to find the ` + "`-shm`" + ` file of a running program there.
 
 Values: bytes, stored_bytes, ratio, rows, tables, rows.TABLE (of the 200 largest tables),
-copy_seconds, verify_seconds.`
+copy_seconds, verify_seconds, drill_seconds, restore_seconds.`
 
 // Options are the options of the kind.
 type Options struct {
@@ -45,6 +46,7 @@ type Options struct {
 	MinRows          int64         `yaml:"min_rows" doc:"Tables that had fewer rows are not compared with the last good run."`
 	Wait             unit.Duration `yaml:"wait" doc:"How long to wait for a program that has locked the database."`
 	AllowEmpty       bool          `yaml:"allow_empty" doc:"Accept a database without tables."`
+	Drill            DrillOptions  `yaml:"drill" doc:"How backups are drilled: restored in full to prove that they can be, by verify or by upkeep backup drill."`
 }
 
 const (
@@ -65,7 +67,7 @@ func Kind() jobs.Kind {
 
 // Validate judges the options.
 func (o *Options) Validate() error {
-	errs := []error{o.Options.Validate()}
+	errs := []error{o.Options.ValidateUpTo(object.L3), o.validateDrill()}
 	if o.MinRows < 0 {
 		errs = append(errs, jobs.Fieldf("min_rows", "%d is negative", o.MinRows))
 	}

@@ -126,7 +126,9 @@ func (p *Publisher) prove(ctx context.Context, env *jobs.Env, work Work, name st
 // attempt proves one copy up to a level.
 func (p *Publisher) attempt(ctx context.Context, env *jobs.Env, work Work, c *Copy, level object.Level, out *Outcome) (_ object.Proof, err error) {
 	if level.Rank() <= object.L2.Rank() {
-		prover := Prover(func(ctx context.Context, _ *jobs.Env, a *object.Artifact, keys crypt.Keys) error { return work.Prove(ctx, a, keys) })
+		prover := Prover(func(ctx context.Context, _ *jobs.Env, a *object.Artifact, keys crypt.Keys) error {
+			return work.Prove(ctx, a, keys)
+		})
 		return prover.with(ctx, env, c.Artifact, level, c.keys)
 	}
 	if work.Driller == nil {
