@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,12 +46,17 @@ type Env struct {
 
 	hooks Hooks
 	own   func() map[inode]bool
+	// agreed tells that the job's plan is the one that was demanded.
+	agreed *atomic.Bool
 }
 
 // Hooks are the parts of an Env that only its maker sets.
 type Hooks struct {
 	// DryRun makes Effect describe instead of do.
 	DryRun bool
+	// Plan is the plan that the attempt may carry out, as an earlier dry run
+	// named it; empty when any may be.
+	Plan string
 	// Progress receives how far the attempt is; nil for nobody.
 	Progress func(done, total int64, unit string)
 	// Effect receives the description of each effect before it happens; nil
@@ -73,6 +79,7 @@ type Hooks struct {
 // NewEnv completes e with hooks. The executor and the test harness call it.
 func NewEnv(e Env, h Hooks) *Env {
 	e.hooks = h
+	e.agreed = &atomic.Bool{}
 	e.own = sync.OnceValue(func() map[inode]bool { return inodesOf(h.Own) })
 	if e.Out == nil {
 		e.Out = io.Discard
@@ -85,13 +92,17 @@ func NewEnv(e Env, h Hooks) *Env {
 
 // Effect is the one gate through which a job changes the world. In a dry run
 // it writes "would <what>" to Out and returns nil without calling do.
-// Otherwise it refuses to start when ctx has ended, tells its observers what is
+// Otherwise it refuses to start when ctx has ended or a plan is demanded that
+// the job has not agreed to, tells its observers what is
 // about to happen and that it has, and returns what do returns. what is an imperative phrase
 // without secrets, such as "delete logs/app.log (12 kB, 9d old)". Several
 // effects of one job may be under way at once.
 func (e *Env) Effect(ctx context.Context, what string, do func(context.Context) error) error {
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("not started: %s: %w", what, err)
+	}
+	if err := e.Planned(); err != nil {
+		return err
 	}
 	if e.hooks.DryRun {
 		if _, err := fmt.Fprintf(e.Out, "would %s\n", what); err != nil {

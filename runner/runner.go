@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"maps"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -85,6 +86,10 @@ type Spec struct {
 	Digest string
 }
 
+// ParamPlan is the name under which the parameters of a run carry the plan that
+// its only job may carry out (jobs.Env.Plan). No workflow can declare it.
+const ParamPlan = "@plan"
+
 // Request asks for one run.
 type Request struct {
 	Spec Spec
@@ -95,7 +100,8 @@ type Request struct {
 	// Host is set for workflows that run on every node: the node's name.
 	Host    string
 	Trigger Trigger
-	// Params are the values of the workflow's parameters by name.
+	// Params are the values of the workflow's parameters by name, and under
+	// ParamPlan the plan that the run may carry out.
 	Params map[string]string
 	// Jobs restricts the run to these jobs; empty means all.
 	Jobs []string
@@ -118,6 +124,16 @@ type Request struct {
 	// and the last LastSlot; 0 and the zero time mean one.
 	Slots    int64
 	LastSlot time.Time
+}
+
+// Arguments returns the values of the workflow's own parameters.
+func (r Request) Arguments() map[string]string {
+	if _, ok := r.Params[ParamPlan]; !ok {
+		return r.Params
+	}
+	own := maps.Clone(r.Params)
+	delete(own, ParamPlan)
+	return own
 }
 
 // Run is one execution of a workflow.

@@ -21,6 +21,7 @@ type runFlags struct {
 	detach    bool
 	alert     bool
 	withNeeds bool
+	apply     string
 	quiet     bool
 }
 
@@ -32,6 +33,9 @@ func newRun(a *app) *cobra.Command {
 		Long: `Run a workflow now, in the foreground, and record it like any other run. With
 WORKFLOW.JOB only that job runs; --with-needs adds the jobs that it needs.
 
+A dry run of a job that deletes ends in a plan with a name, and --apply with that name
+carries out what was shown, or is refused (6) when the facts have changed since.
+
 When a service runs, it executes the run and this command shows it; --detach leaves
 it alone and prints the run's ID. A run that somebody watches sends no alerts unless
 --alert asks for them; one that is left alone does.
@@ -41,6 +45,7 @@ Ctrl-C stops at once; the run can then be continued with ` + "`upkeep retry`" + 
 		Example: "  upkeep run daily\n" +
 			"  upkeep run daily.backup --with-needs\n" +
 			"  upkeep run daily --dry-run\n" +
+			"  upkeep run daily.prune --apply 20261123T081500Z-0123456789abcdef01234567\n" +
 			"  upkeep run daily --detach\n" +
 			"  upkeep run daily --param tag=before-release",
 		ValidArgsFunction: a.completeTargets,
@@ -52,6 +57,7 @@ Ctrl-C stops at once; the run can then be continued with ` + "`upkeep retry`" + 
 	flags := cmd.Flags()
 	flags.StringArrayVarP(&f.params, "param", "p", nil, "a parameter of the workflow as `NAME=VALUE` (several allowed)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what each job would change, and change nothing")
+	flags.StringVar(&f.apply, "apply", "", "with WORKFLOW.JOB: carry out exactly the `PLAN` that a dry run showed")
 	flags.BoolVar(&f.withNeeds, "with-needs", false, "with WORKFLOW.JOB: also run the jobs that it needs")
 	flags.BoolVar(&f.detach, "detach", false, "leave the run to the service and print its ID")
 	flags.BoolVar(&f.alert, "alert", false, "tell the channels when it fails, as of a scheduled run")
@@ -69,6 +75,12 @@ func (f runFlags) request(target string) (api.RunRequest, error) {
 		r.Jobs = []string{job}
 	case f.withNeeds:
 		return r, jobs.WithHint(usagef("--with-needs goes with WORKFLOW.JOB"), "a whole workflow runs all its jobs anyway")
+	}
+	if f.apply != "" {
+		if !one || f.dryRun || f.withNeeds {
+			return r, jobs.WithHint(usagef("--apply goes with WORKFLOW.JOB, without --dry-run and --with-needs"), "a plan is that of one job")
+		}
+		r.Plan = f.apply
 	}
 	for _, p := range f.params {
 		key, value, ok := strings.Cut(p, "=")

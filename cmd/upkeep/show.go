@@ -102,9 +102,11 @@ func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, or
 		}
 	}
 	fact("node", run.Node)
-	for _, name := range slices.Sorted(maps.Keys(run.Params)) {
-		fact("param", name+"="+run.Params[name])
+	own := run.Arguments()
+	for _, name := range slices.Sorted(maps.Keys(own)) {
+		fact("param", name+"="+own[name])
 	}
+	fact("plan", run.Params[runner.ParamPlan])
 	fact("approved by", run.ApprovedBy)
 	fact("canceled by", run.CanceledBy)
 	fact("retried by", run.ReopenedBy)

@@ -42,6 +42,13 @@ func (a *app) summarize(w io.Writer, run runner.Run, attempts []runner.Attempt) 
 	}
 	next("what happened:", "show")
 	next("what it wrote:", "logs")
+	if run.DryRun {
+		for _, at := range latest {
+			if plan := at.Result.Outputs[jobs.OutputPlan]; plan != "" {
+				fmt.Fprintf(w, "  %s %s\n", p.faint("apply exactly this:"), a.again("run "+run.Spec.Workflow+"."+at.Job+" --apply "+shellWord(plan)))
+			}
+		}
+	}
 	switch {
 	case !run.State.Final():
 		next("continue it:  ", "retry")

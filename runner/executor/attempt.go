@@ -187,7 +187,9 @@ func (a *attempt) supervise(ctx context.Context, env *jobs.Env, after func(inTim
 	go func() {
 		var o outcome
 		o.err = guard(func() (err error) {
-			o.result, err = a.do(ctx, env)
+			if o.result, err = a.do(ctx, env); err == nil {
+				err = env.Planned()
+			}
 			return err
 		}, func(err error) { done <- outcome{err: err} })
 		done <- o
@@ -226,6 +228,7 @@ func (a *attempt) environment(dir string) *jobs.Env {
 		WorkDir: dir, KillGrace: r.plan.KillGrace, Log: a.log, Out: a.out,
 	}, jobs.Hooks{
 		DryRun:   r.record.DryRun,
+		Plan:     r.record.Params[runner.ParamPlan],
 		Progress: a.progress(),
 		Effect:   func(what string) { a.log.Info("effect", "what", what) },
 		Scrub:    a.redactor.Scrub,

@@ -181,7 +181,7 @@ func (r *run) views() []jobView {
 func (r *run) view() runView {
 	return runView{
 		Workflow: r.record.Spec.Workflow, Trigger: string(r.record.Trigger), Slot: r.record.Slot,
-		Host: r.record.Host, Params: r.record.Params, DryRun: r.record.DryRun,
+		Host: r.record.Host, Params: r.record.Arguments(), DryRun: r.record.DryRun,
 	}
 }
 

@@ -132,7 +132,7 @@ func (r *run) began(earlier []runner.Attempt) time.Time {
 // compile makes the plan of the frozen workflow.
 func (r *run) compile() error {
 	return guard(func() (err error) {
-		r.plan, err = r.Compiler.Compile(r.halt.shutdown, r.record.Spec, r.record.Params)
+		r.plan, err = r.Compiler.Compile(r.halt.shutdown, r.record.Spec, r.record.Arguments())
 		if err != nil {
 			return fmt.Errorf("load the workflow as it was when the run was recorded: %w", err)
 		}

@@ -13,6 +13,7 @@ type RunRequest struct {
 	WithNeeds bool              `json:"with_needs,omitempty" doc:"also what these jobs need, directly and indirectly"`
 	Params    map[string]string `json:"params,omitempty" doc:"values of the workflow's parameters"`
 	DryRun    bool              `json:"dry_run,omitempty" doc:"every effect is a description"`
+	Plan      string            `json:"plan,omitempty" maxLength:"200" pattern:"^[0-9A-Za-z-]*$" doc:"carry out exactly this plan of an earlier dry run; goes with one job"`
 	Alert     bool              `json:"alert,omitempty" doc:"nobody watches: tell the channels of a bad end"`
 	Trigger   runner.Trigger    `json:"trigger,omitempty" enum:"manual,api" default:"api" doc:"manual for a person who waits for it"`
 }

@@ -40,6 +40,12 @@ func Request(cfg *configs.Config, by string, r api.RunRequest, now time.Time) (r
 	if request.Params, err = workflow.Arguments(r.Params); err != nil {
 		return request, api.NewProblem(api.CodeInvalid, jobs.HintOf(err), err.Error())
 	}
+	if r.Plan != "" {
+		if len(request.Jobs) != 1 || r.DryRun {
+			return request, api.NewProblem(api.CodeInvalid, "name one job: WORKFLOW.JOB", "a plan is carried out by a run of one job that is no dry run")
+		}
+		request.Params[runner.ParamPlan] = r.Plan
+	}
 	return request, nil
 }
 
@@ -82,7 +88,7 @@ func (e *Engine) reopened(ctx context.Context, run runner.Run, from string) ([]s
 	if from == "" {
 		return nil, nil
 	}
-	plan, err := e.Config().Compile(ctx, run.Spec, run.Params)
+	plan, err := e.Config().Compile(ctx, run.Spec, run.Arguments())
 	if err != nil {
 		return nil, api.NewProblem(api.CodeInvalid, jobs.HintOf(err), err.Error())
 	}
