@@ -16,12 +16,12 @@ type database struct {
 	// configured is its name in the configuration, name on the server.
 	configured, name string
 	// several tells that there are other databases in the plan.
-	several bool
-	address          pg.Address
-	server           pg.Server
-	settings         settings
-	tables           int
-	bytes            int64
+	several  bool
+	address  pg.Address
+	server   pg.Server
+	settings settings
+	tables   int
+	bytes    int64
 	// age is that of the oldest transaction in its chosen tables.
 	age      int64
 	due      []work

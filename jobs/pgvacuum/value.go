@@ -130,4 +130,6 @@ func (r *run) perTable() []jobs.Finding {
 }
 
 // id is the first part of a finding's.
-func (o outcome) id() string { return jobs.FindingIDFrom([]string{"done", "clean", "gone", "locked", "denied", "canceled", "left", "failed"}[o]) }
+func (o outcome) id() string {
+	return jobs.FindingIDFrom([]string{"done", "clean", "gone", "locked", "denied", "canceled", "left", "failed"}[o])
+}
