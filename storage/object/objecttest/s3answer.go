@@ -45,7 +45,7 @@ func (s *S3Server) answer(r *s3Request, operation string, fault s3Struck) {
 	case GetLockOfBucket:
 		s.lockOfBucket(r)
 	default:
-		s.fail(r.w, http.StatusNotImplemented, "NotImplemented", r.Method+" "+r.URL.String())
+		s3Fail(r.w, http.StatusNotImplemented, "NotImplemented", r.Method+" "+r.URL.String())
 	}
 }
 
@@ -73,11 +73,11 @@ func (s *S3Server) condition(r *s3Request) bool {
 		return true
 	}
 	if s.dialect.Condition == "refuse" {
-		s.fail(r.w, http.StatusNotImplemented, "NotImplemented", "If-None-Match")
+		s3Fail(r.w, http.StatusNotImplemented, "NotImplemented", "If-None-Match")
 		return false
 	}
 	if _, ok := s.objects[r.key]; ok {
-		s.fail(r.w, http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the preconditions did not hold.")
+		s3Fail(r.w, http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the preconditions did not hold.")
 		return false
 	}
 	return true
@@ -105,11 +105,11 @@ func orElse(text, otherwise string) string {
 func (s *S3Server) getObject(r *s3Request, operation string, fault s3Struck) {
 	o, ok := s.objects[r.key]
 	if !ok {
-		s.fail(r.w, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
+		s3Fail(r.w, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
 		return
 	}
 	if match := r.Header.Get("If-Match"); match != "" && match != o.etag {
-		s.fail(r.w, http.StatusPreconditionFailed, "PreconditionFailed", "If-Match")
+		s3Fail(r.w, http.StatusPreconditionFailed, "PreconditionFailed", "If-Match")
 		return
 	}
 	body, length := o.body, o.length
@@ -131,7 +131,7 @@ func (s *S3Server) getObject(r *s3Request, operation string, fault s3Struck) {
 	if asked := r.Header.Get("Range"); asked != "" {
 		from, to, ok := parseRange(asked, length)
 		if !ok {
-			s.fail(r.w, http.StatusRequestedRangeNotSatisfiable, "InvalidRange", asked)
+			s3Fail(r.w, http.StatusRequestedRangeNotSatisfiable, "InvalidRange", asked)
 			return
 		}
 		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, length))
@@ -164,7 +164,7 @@ func parseRange(text string, length int64) (from, to int64, ok bool) {
 
 func (s *S3Server) deleteObject(r *s3Request, fault s3Struck) {
 	if o, ok := s.objects[r.key]; ok && o.locked.After(time.Now()) {
-		s.fail(r.w, http.StatusForbidden, "AccessDenied", "Access Denied because object protected by object lock.")
+		s3Fail(r.w, http.StatusForbidden, "AccessDenied", "Access Denied because object protected by object lock.")
 		return
 	}
 	if !fault.Lose {
@@ -178,7 +178,7 @@ func (s *S3Server) deleteObjects(r *s3Request) {
 		Object []struct{ Key string }
 	}
 	if err := xml.Unmarshal(r.body, &in); err != nil || r.Header.Get("Content-Md5") == "" {
-		s.fail(r.w, http.StatusBadRequest, "InvalidRequest", "Missing required header for this request: Content-MD5.")
+		s3Fail(r.w, http.StatusBadRequest, "InvalidRequest", "Missing required header for this request: Content-MD5.")
 		return
 	}
 	type failure struct{ Key, Code, Message string }
@@ -252,7 +252,7 @@ func (s *S3Server) createUpload(r *s3Request) {
 func (s *S3Server) under(r *s3Request) (*s3Upload, bool) {
 	u, ok := s.uploads[r.URL.Query().Get("uploadId")]
 	if !ok || u.key != r.key {
-		s.fail(r.w, http.StatusNotFound, "NoSuchUpload", "The specified upload does not exist.")
+		s3Fail(r.w, http.StatusNotFound, "NoSuchUpload", "The specified upload does not exist.")
 		return nil, false
 	}
 	return u, true
@@ -265,7 +265,7 @@ func (s *S3Server) uploadPart(r *s3Request, fault s3Struck) {
 	}
 	n := number(r.URL.Query().Get("partNumber"), 0)
 	if n < 1 || n > orElseNumber(s.dialect.MaxParts, 10_000) {
-		s.fail(r.w, http.StatusBadRequest, "InvalidArgument", fmt.Sprintf("Part number must be an integer between 1 and %d, inclusive", s.dialect.MaxParts))
+		s3Fail(r.w, http.StatusBadRequest, "InvalidArgument", fmt.Sprintf("Part number must be an integer between 1 and %d, inclusive", s.dialect.MaxParts))
 		return
 	}
 	o := s.object(r.body, r.size)
@@ -287,7 +287,7 @@ func (s *S3Server) completeUpload(r *s3Request, fault s3Struck) {
 		}
 	}
 	if err := xml.Unmarshal(r.body, &in); err != nil || len(in.Part) == 0 {
-		s.fail(r.w, http.StatusBadRequest, "MalformedXML", "no parts")
+		s3Fail(r.w, http.StatusBadRequest, "MalformedXML", "no parts")
 		return
 	}
 	var whole s3Object
@@ -297,13 +297,13 @@ func (s *S3Server) completeUpload(r *s3Request, fault s3Struck) {
 		last := i == len(in.Part)-1
 		switch {
 		case !ok || fault.ETag == "" && p.ETag != part.etag:
-			s.fail(r.w, http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.")
+			s3Fail(r.w, http.StatusBadRequest, "InvalidPart", "One or more of the specified parts could not be found.")
 			return
 		case !last && part.length < 5<<20:
-			s.fail(r.w, http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
+			s3Fail(r.w, http.StatusBadRequest, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
 			return
 		case s.dialect.EqualParts && (!last && part.length != first || part.length > first):
-			s.fail(r.w, http.StatusBadRequest, "InvalidPart", "All non-trailing parts must have the same length.")
+			s3Fail(r.w, http.StatusBadRequest, "InvalidPart", "All non-trailing parts must have the same length.")
 			return
 		}
 		whole.body = append(whole.body, part.body...)
@@ -372,7 +372,7 @@ func (s *S3Server) listParts(r *s3Request) {
 
 func (s *S3Server) lockOfBucket(r *s3Request) {
 	if !s.dialect.Locking {
-		s.fail(r.w, http.StatusNotFound, "ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket")
+		s3Fail(r.w, http.StatusNotFound, "ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket")
 		return
 	}
 	writeXML(r.w, struct {

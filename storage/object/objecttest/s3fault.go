@@ -4,7 +4,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -44,8 +46,9 @@ type S3Fault struct {
 	// first entry once more at the end.
 	Hide   func(key string) bool
 	Repeat bool
-	// Do runs before anything else.
-	Do func()
+	// Do runs before anything else, and Then when the work is done, before
+	// the error is answered.
+	Do, Then func()
 }
 
 type s3Armed struct {
@@ -61,19 +64,26 @@ type s3Struck struct {
 	after bool
 }
 
+// s3Faults are what requests to a server meet. It counts them.
+type s3Faults struct {
+	lock     sync.Mutex
+	armed    []*s3Armed
+	requests map[string]int
+}
+
 // Arm adds faults. The test fails when it ends and one of them was never met.
-func (s *S3Server) Arm(t testing.TB, faults ...S3Fault) {
+func (f *s3Faults) Arm(t testing.TB, faults ...S3Fault) {
 	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	f.lock.Lock()
+	defer f.lock.Unlock()
 	for _, fault := range faults {
 		fault.Call = max(1, fault.Call)
 		fault.Times = max(1, fault.Times)
 		a := &s3Armed{S3Fault: fault}
-		s.faults = append(s.faults, a)
+		f.armed = append(f.armed, a)
 		t.Cleanup(func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
+			f.lock.Lock()
+			defer f.lock.Unlock()
 			if a.fired == 0 {
 				t.Errorf("the fault at call %d of %s(%q) never fired: %d such requests came", a.Call, a.Operation, a.Key, a.calls)
 			}
@@ -81,12 +91,29 @@ func (s *S3Server) Arm(t testing.TB, faults ...S3Fault) {
 	}
 }
 
+// Disarm takes all faults away that were met.
+func (f *s3Faults) Disarm() {
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	f.armed = slices.DeleteFunc(f.armed, func(a *s3Armed) bool { return a.fired > 0 })
+}
+
+// Requests returns how many requests of a sort arrived.
+func (f *s3Faults) Requests(operation string) int {
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	return f.requests[operation]
+}
+
 // strike counts a request and returns what it meets.
-func (s *S3Server) strike(_ *http.Request, operation, key string) s3Struck {
-	s.mu.Lock()
-	s.requests[operation]++
+func (f *s3Faults) strike(operation, key string) s3Struck {
+	f.lock.Lock()
+	if f.requests == nil {
+		f.requests = map[string]int{}
+	}
+	f.requests[operation]++
 	var hit s3Struck
-	for _, a := range s.faults {
+	for _, a := range f.armed {
 		if a.Operation != operation || !strings.Contains(key, a.Key) {
 			continue
 		}
@@ -97,7 +124,7 @@ func (s *S3Server) strike(_ *http.Request, operation, key string) s3Struck {
 		a.fired++
 		hit = s3Struck{S3Fault: a.S3Fault, hit: true, after: a.AfterWork}
 	}
-	s.mu.Unlock()
+	f.lock.Unlock()
 	if hit.Do != nil {
 		hit.Do()
 	}
@@ -117,19 +144,22 @@ func (f s3Struck) before(w http.ResponseWriter, r *http.Request) bool {
 		panic(http.ErrAbortHandler)
 	case f.Status != 0:
 		_, _ = io.Copy(io.Discard, r.Body) // as above
-		f.fail(&S3Server{}, w)
+		f.fail(w)
 		return true
 	}
 	return false
 }
 
 // fail answers the error.
-func (f s3Struck) fail(s *S3Server, w http.ResponseWriter) {
+func (f s3Struck) fail(w http.ResponseWriter) {
+	if f.Then != nil {
+		f.Then()
+	}
 	if f.Reset {
 		panic(http.ErrAbortHandler)
 	}
 	maps.Copy(w.Header(), f.Header)
-	s.fail(w, f.Status, f.Code, "injected: "+f.Code)
+	s3Fail(w, f.Status, f.Code, "injected: "+f.Code)
 }
 
 func (f s3Struck) slow(r io.Reader) io.Reader {

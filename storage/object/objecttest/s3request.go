@@ -32,8 +32,15 @@ const (
 	unknownOperation = "unknown"
 )
 
-// operation names a request.
-func (s *S3Server) operation(r *http.Request, key string) string {
+// s3Place returns the bucket and the key that a request is about.
+func s3Place(r *http.Request) (bucket, key string, err error) {
+	path, err := url.PathUnescape(r.URL.EscapedPath())
+	bucket, key, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return bucket, key, err
+}
+
+// s3Operation names a request.
+func s3Operation(r *http.Request, key string) string {
 	q := r.URL.Query()
 	switch {
 	case key == "" && r.Method == http.MethodGet && q.Has("uploads"):
@@ -94,14 +101,13 @@ func (s *S3Server) serve(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	w.Header().Set("Date", time.Now().Add(s.dialect.Clock).UTC().Format(http.TimeFormat))
-	path, err := url.PathUnescape(r.URL.EscapedPath())
+	bucket, key, err := s3Place(r)
 	if err != nil {
-		s.fail(w, http.StatusBadRequest, "InvalidURI", err.Error())
+		s3Fail(w, http.StatusBadRequest, "InvalidURI", err.Error())
 		return
 	}
-	bucket, key, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	operation := s.operation(r, key)
-	fault := s.strike(r, operation, key)
+	operation := s3Operation(r, key)
+	fault := s.strike(operation, key)
 	if fault.before(w, r) {
 		return
 	}
@@ -115,7 +121,7 @@ func (s *S3Server) serve(w http.ResponseWriter, r *http.Request) {
 	if fault.after {
 		// The work is done, and nobody hears of it.
 		s.answer(&s3Request{Request: r, w: httptest.NewRecorder(), key: key, body: req.body, size: req.size}, operation, s3Struck{})
-		fault.fail(s, w)
+		fault.fail(w)
 		return
 	}
 	s.answer(req, operation, fault)
@@ -126,15 +132,15 @@ func (s *S3Server) admit(r *s3Request, bucket string) bool {
 	authorization := r.Header.Get("Authorization")
 	switch {
 	case !strings.Contains(authorization, "Credential="+s.AccessKey+"/"):
-		s.fail(r.w, http.StatusForbidden, "InvalidAccessKeyId", "The key "+authorization+" is not known.")
+		s3Fail(r.w, http.StatusForbidden, "InvalidAccessKeyId", "The key "+authorization+" is not known.")
 	case s.dialect.Region != "" && !strings.Contains(authorization, "/"+s.dialect.Region+"/s3/"):
-		s.fail(r.w, http.StatusBadRequest, "AuthorizationHeaderMalformed", fmt.Sprintf("The authorization header is malformed; the region is wrong; expecting '%s'", s.dialect.Region))
+		s3Fail(r.w, http.StatusBadRequest, "AuthorizationHeaderMalformed", fmt.Sprintf("The authorization header is malformed; the region is wrong; expecting '%s'", s.dialect.Region))
 	case bucket != s.Bucket:
-		s.fail(r.w, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist.")
+		s3Fail(r.w, http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist.")
 	case s.dialect.RefuseTrailers && strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-"):
-		s.fail(r.w, http.StatusNotImplemented, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+		s3Fail(r.w, http.StatusNotImplemented, "NotImplemented", "A header you provided implies functionality that is not implemented.")
 	case s.dialect.RequireMD5 && (r.Method == http.MethodPut) && r.Header.Get("Content-Md5") == "":
-		s.fail(r.w, http.StatusBadRequest, "MissingContentMD5", "Missing required header for this request: Content-MD5.")
+		s3Fail(r.w, http.StatusBadRequest, "MissingContentMD5", "Missing required header for this request: Content-MD5.")
 	default:
 		return true
 	}
@@ -156,18 +162,18 @@ func (s *S3Server) readBody(r *s3Request, operation string, fault s3Struck) bool
 	}
 	n, err := io.Copy(to, fault.slow(r.Body))
 	if err != nil || r.ContentLength >= 0 && n != r.ContentLength {
-		s.fail(r.w, http.StatusBadRequest, "IncompleteBody", "You did not provide the number of bytes you promised.")
+		s3Fail(r.w, http.StatusBadRequest, "IncompleteBody", "You did not provide the number of bytes you promised.")
 		return false
 	}
 	if claimed := r.Header.Get("X-Amz-Content-Sha256"); len(claimed) == 64 && claimed != hex.EncodeToString(sum.Sum(nil)) {
-		s.fail(r.w, http.StatusBadRequest, "XAmzContentSHA256Mismatch", "The provided x-amz-content-sha256 header does not match what was computed.")
+		s3Fail(r.w, http.StatusBadRequest, "XAmzContentSHA256Mismatch", "The provided x-amz-content-sha256 header does not match what was computed.")
 		return false
 	}
 	r.body, r.size = []byte(kept.String()), n
 	return true
 }
 
-func (s *S3Server) fail(w http.ResponseWriter, status int, code, message string) {
+func s3Fail(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
 	_ = xml.NewEncoder(w).Encode(struct { // a client that has gone need not hear it

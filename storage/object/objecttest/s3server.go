@@ -57,19 +57,18 @@ type S3Server struct {
 	// CA is the certificate of a TLS server in PEM form.
 	CA []byte
 
+	s3Faults
 	dialect S3Dialect
 	http    *httptest.Server
 
-	mu       sync.Mutex
-	objects  map[string]s3Object
-	uploads  map[string]*s3Upload
-	faults   []*s3Armed
-	requests map[string]int
-	busy     int
-	peak     int
-	headers  []http.Header
-	cut      bool
-	active   sync.WaitGroup
+	mu      sync.Mutex
+	objects map[string]s3Object
+	uploads map[string]*s3Upload
+	busy    int
+	peak    int
+	headers []http.Header
+	cut     bool
+	active  sync.WaitGroup
 }
 
 type s3Object struct {
@@ -95,7 +94,7 @@ func NewS3Server(t testing.TB, dialect S3Dialect, faults ...S3Fault) *S3Server {
 	t.Helper()
 	s := &S3Server{
 		Bucket: "hostile", AccessKey: "AKIAHOSTILE" + rand.Text()[:8], SecretKey: rand.Text(),
-		dialect: dialect, objects: map[string]s3Object{}, uploads: map[string]*s3Upload{}, requests: map[string]int{},
+		dialect: dialect, objects: map[string]s3Object{}, uploads: map[string]*s3Upload{},
 	}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that clients refuse
@@ -112,13 +111,6 @@ func NewS3Server(t testing.TB, dialect S3Dialect, faults ...S3Fault) *S3Server {
 		s.http.Close()
 	})
 	return s
-}
-
-// Requests returns how many requests of a sort arrived.
-func (s *S3Server) Requests(operation string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.requests[operation]
 }
 
 // Peak returns how many requests were answered at once at most.
@@ -178,13 +170,6 @@ func (s *S3Server) setCut(cut bool) {
 // Wait returns when all requests that came so far have ended. No new ones may
 // come meanwhile.
 func (s *S3Server) Wait() { s.active.Wait() }
-
-// Disarm takes all faults away that were met.
-func (s *S3Server) Disarm() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = slices.DeleteFunc(s.faults, func(a *s3Armed) bool { return a.fired > 0 })
-}
 
 // Plant stores an object past all rules.
 func (s *S3Server) Plant(key, body string) {
