@@ -1,13 +1,10 @@
 package pgbackup
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -26,68 +23,72 @@ type artifacts struct{ artifact.Prover }
 var (
 	_ jobs.Artifacts = artifacts{}
 	_ jobs.Restorer  = artifacts{}
+	_ jobs.Demanding = artifacts{}
+	_ jobs.Undoer    = artifacts{}
 )
 
-// Restore fills the empty configured database t.To in one transaction, which
-// commits only when every byte of the dump was read and matched; then it counts
-// and analyzes. t.Only names the database of the backup, when it holds several.
+// Restore puts a database of the backup into the configured database t.To: into
+// an empty one, in one transaction that commits only when every byte of the
+// dump was read and matched; or, with t.Create or t.Replace, into a new one
+// beside it that gets its name when it is complete. Then it counts and
+// analyzes, or before it exchanges. t.Only names the database of the backup,
+// when it holds several, or tables of it as DATABASE:SCHEMA.TABLE.
 func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact, t jobs.Target) (_ jobs.Restored, err error) {
 	details, err := DetailsOf(a.Manifest)
 	if err != nil {
 		return jobs.Restored{}, err
 	}
-	d, err := details.pick(t.Only)
+	d, tables, err := details.choose(t.Only)
 	if err != nil {
+		return jobs.Restored{}, err
+	}
+	if err := sensible(t, tables); err != nil {
 		return jobs.Restored{}, err
 	}
 	keys, err := crypt.Load(t.Identities...)
 	if err != nil {
 		return jobs.Restored{}, err
 	}
-	database, err := t.Database(t.To)
+	p, err := openPlace(ctx, env, t)
 	if err != nil {
 		return jobs.Restored{}, err
 	}
-	address, err := pg.ParseAddress(database.URL)
-	if err != nil {
-		return jobs.Restored{}, fmt.Errorf("database %s: %w", t.To, err)
-	}
-	c, err := pg.Connect(ctx, address, "upkeep restore")
-	if err != nil {
-		return jobs.Restored{}, fmt.Errorf("database %s: %w", t.To, err)
-	}
-	defer func() { err = errors.Join(err, c.Hangup(ctx)) }()
-	r := &restore{env: env, artifact: a, keys: keys, conn: c, details: details, database: d}
-	if err := r.preflight(ctx); err != nil {
+	defer func() { err = errors.Join(err, p.close(ctx)) }()
+	r := &restore{env: env, artifact: a, keys: keys, details: details, database: d, target: t, tables: tables}
+	if err := p.tidy(ctx, r); err != nil {
 		return jobs.Restored{}, err
 	}
-	what := fmt.Sprintf("%s rows in %d tables of %s into %s on %s", humanize.Comma(d.rows()), d.dumped(), d.Name, c.Server.Database, c.Server.Name())
-	err = env.Effect(ctx, "restore "+what, r.run)
+	what := r.what()
+	if p.direct() {
+		err = p.into(ctx, r, what)
+	} else {
+		err = p.beside(ctx, r, what)
+	}
 	if err != nil {
 		return jobs.Restored{}, err
 	}
+	what += fmt.Sprintf(" into %s on %s", p.name, p.server().Name())
 	if !env.DryRun() {
 		what += ", counted and analyzed"
 	}
-	return jobs.Restored{Summary: what, Findings: r.findings}, nil
+	return jobs.Restored{Summary: what + p.epilogue(), Findings: r.findings}, nil
 }
 
-// pick returns the database of a backup that is to be restored.
-func (d *Details) pick(only []string) (*Database, error) {
-	var names []string
-	for i := range d.Databases {
-		names = append(names, d.Databases[i].Name)
-		if len(only) == 1 && only[0] == d.Databases[i].Name {
-			return &d.Databases[i], nil
-		}
-	}
+// mostAtOnce bounds the connections of one restore.
+const mostAtOnce = 64
+
+// sensible refuses demands that contradict each other.
+func sensible(t jobs.Target, tables []Table) error {
 	switch {
-	case len(only) == 0 && len(d.Databases) == 1:
-		return &d.Databases[0], nil
-	case len(only) == 0:
-		return nil, jobs.WithHint(fmt.Errorf("the backup holds %d databases", len(names)), "say which one with --only: "+strings.Join(names, ", "))
+	case t.Jobs < 0 || t.Jobs > mostAtOnce:
+		return fmt.Errorf("%d is not a number of connections: use 1 to %d", t.Jobs, mostAtOnce)
+	case t.Disconnect && !t.Replace:
+		return errors.New("only what replaces a database has to end sessions in it")
+	case t.Replace && len(tables) > 0:
+		return jobs.WithHint(&jobs.RefusedError{Rail: "replace", Why: "some tables of a backup cannot take the place of a whole database"},
+			"restore them into an empty database, and copy from there")
 	}
-	return nil, jobs.WithHint(errors.New("one database of the backup is restored at a time"), "it holds "+strings.Join(names, ", "))
+	return nil
 }
 
 // restore fills one database.
@@ -95,28 +96,67 @@ type restore struct {
 	env      *jobs.Env
 	artifact *object.Artifact
 	keys     crypt.Keys
+	// conn is a connection to the database that is filled.
 	conn     *pg.Conn
 	client   pg.Client
 	details  Details
 	database *Database
 	findings []jobs.Finding
+
+	// target says how, when it is not everything in one transaction.
+	target jobs.Target
+	// tables are those that are restored alone; empty for everything.
+	tables []Table
+	// promised are the roles and tablespaces that the backup's globals create.
+	promised []string
+	// laid is where the dump lies, when it had to be laid down.
+	laid string
 }
 
-// run is the effect itself.
+// what says what is restored.
+func (r *restore) what() string {
+	if len(r.tables) == 0 {
+		return fmt.Sprintf("%s rows in %d tables of %s", humanize.Comma(r.database.rows()), r.database.dumped(), r.database.Name)
+	}
+	var rows int64
+	var names []string
+	for _, t := range r.tables {
+		rows += t.Rows
+		names = append(names, t.Schema+"."+t.Name)
+	}
+	return jobs.OneLine(fmt.Sprintf("%s rows of %s of %s", humanize.Comma(rows), strings.Join(names, ", "), r.database.Name))
+}
+
+// partial tells that a failure leaves what was loaded until then.
+func (r *restore) partial() bool { return r.target.Jobs > 1 }
+
+// run is the effect itself: the database of conn, which is empty, is filled.
 func (r *restore) run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, r.discard()) }()
+	if err := r.fetch(ctx); err != nil {
+		return fmt.Errorf("nothing was restored: %w", err)
+	}
+	return r.fill(ctx)
+}
+
+// fill loads, counts and analyzes.
+func (r *restore) fill(ctx context.Context) (err error) {
 	environ, remove, err := r.conn.ClientEnviron(r.env.Environ(), r.env.WorkDir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	if r.details.Format == formatDirectory {
-		err = r.directory(ctx, environ)
+	if r.laid != "" {
+		err = r.loadLaid(ctx, environ)
 	} else {
 		err = artifact.Read(ctx, r.artifact, r.keys, r.database.Stream, func(plain io.Reader) error {
 			return r.load(ctx, environ, &withheld{r: plain}, "--format=custom")
 		})
 	}
-	if err != nil {
+	switch {
+	case err != nil && r.partial():
+		return fmt.Errorf("the database %s was left partial: %w", r.conn.Server.Database, err)
+	case err != nil:
 		return fmt.Errorf("nothing was restored: %w", err)
 	}
 	if err := r.count(ctx); err != nil {
@@ -128,102 +168,49 @@ func (r *restore) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// load runs pg_restore in one transaction, which ends with it.
+// load runs pg_restore, in one transaction, which ends with it, unless several
+// connections are wanted.
 func (r *restore) load(ctx context.Context, environ []string, in io.Reader, args ...string) error {
 	said := &tail{}
 	argv := []string{
-		r.client.Program("pg_restore"), "--exit-on-error", "--single-transaction", "--no-password",
+		r.client.Program("pg_restore"), "--exit-on-error", "--no-password",
 		"--dbname=dbname=" + pg.Quote(r.conn.Server.Database) + " keepalives_idle=60 keepalives_interval=15 keepalives_count=8",
+	}
+	if r.target.Jobs > 1 {
+		argv = append(argv, fmt.Sprintf("--jobs=%d", r.target.Jobs))
+	} else {
+		argv = append(argv, "--single-transaction")
+	}
+	if r.target.NoOwner {
+		argv = append(argv, "--no-owner")
+	}
+	if r.target.NoPrivileges {
+		argv = append(argv, "--no-privileges")
 	}
 	_, err := child.Run(ctx, child.Command{
 		Argv: append(argv, args...), Env: environ, Dir: r.env.WorkDir, Stdin: in, Stdout: said, Stderr: said,
 		Marks: r.env.Marks(), Grace: r.env.KillGrace,
 	})
 	if err != nil {
-		return fmt.Errorf("restore %s: %w", r.database.Name, said.explain(err))
+		return fmt.Errorf("restore %s: %w", r.database.Name, advise(said, err))
 	}
 	return nil
 }
 
-// directory lays the files of a dump down, proves them, and loads them.
-func (r *restore) directory(ctx context.Context, environ []string) (err error) {
-	dir, err := os.MkdirTemp(r.env.WorkDir, "dump-")
-	if err != nil {
-		return fmt.Errorf("make the dump's directory: %w", err)
+// advise explains an error of pg_restore, with a hint where there is a known
+// remedy.
+func advise(said *tail, err error) error {
+	text := strings.Join(said.lines(), "\n")
+	err = said.explain(err)
+	switch {
+	case strings.Contains(text, "must be member of role"), strings.Contains(text, "must be able to SET ROLE"):
+		return jobs.WithHint(err, "restore as a member of the owner's role or a superuser, or with --no-owner")
+	case strings.Contains(text, "permission denied to create extension"), strings.Contains(text, "must be superuser"):
+		return jobs.WithHint(err, "restore as a superuser")
+	case strings.Contains(text, "permission denied for database"), strings.Contains(text, "permission denied for schema"):
+		return jobs.WithHint(err, "restore as the owner of the target")
+	case strings.Contains(text, "No space left on device"):
+		return jobs.WithHint(err, "free space on the server")
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	stream, _ := r.artifact.Manifest.Stream(r.database.Stream)
-	free, err := artifact.FreeBytes(dir)
-	if err != nil {
-		return err
-	}
-	if free < stream.Plain.Bytes {
-		return jobs.WithHint(fmt.Errorf("the working directory has %s free, but the dump takes %s", artifact.Bytes(free), artifact.Bytes(stream.Plain.Bytes)),
-			"free space there, or set TMPDIR")
-	}
-	err = artifact.Read(ctx, r.artifact, r.keys, r.database.Stream, func(plain io.Reader) error { return unpack(plain, dir) })
-	if err != nil {
-		return err
-	}
-	return r.load(ctx, environ, nil, "--format=directory", dir)
-}
-
-// unpack writes the files of a dump's tar into dir.
-func unpack(r io.Reader, dir string) error {
-	files := tar.NewReader(r)
-	for {
-		h, err := files.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return damage("tar: %w", err)
-		case h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) || filepath.Base(h.Name) != h.Name:
-			return damage("the dump holds %q, which is no plain file", h.Name)
-		}
-		if err := lay(filepath.Join(dir, filepath.Base(h.Name)), files); err != nil {
-			return err
-		}
-	}
-}
-
-// withheldBytes is how much of the end of a dump pg_restore gets only when all
-// of it was read and matched. The end of its last table is a few bytes long.
-const withheldBytes = 4 << 10
-
-// withheld hands out all but the last bytes of a stream until it has seen the
-// stream's end, which the reader below reports only when every stored byte was
-// as the manifest says. Without these bytes pg_restore cannot finish, so that
-// nothing of a damaged dump is ever committed.
-type withheld struct {
-	r    io.Reader
-	buf  []byte
-	err  error
-	seen bool
-}
-
-// Read implements io.Reader.
-func (w *withheld) Read(p []byte) (int, error) {
-	for !w.seen && len(w.buf) <= withheldBytes {
-		at := len(w.buf)
-		w.buf = append(w.buf, make([]byte, readBytes)...)
-		n, err := w.r.Read(w.buf[at:])
-		w.buf = w.buf[:at+n]
-		if err != nil {
-			w.seen, w.err = true, err
-		}
-	}
-	if w.seen && !errors.Is(w.err, io.EOF) {
-		return 0, w.err
-	}
-	ready := len(w.buf)
-	if !w.seen {
-		ready -= withheldBytes
-	}
-	if ready == 0 {
-		return 0, w.err
-	}
-	n := copy(p, w.buf[:ready])
-	w.buf = append(w.buf[:0], w.buf[n:]...)
-	return n, nil
+	return err
 }
