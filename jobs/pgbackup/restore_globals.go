@@ -76,7 +76,7 @@ func (p *place) makeRoles(ctx context.Context, c *pg.Conn, all []statement) erro
 		shown = append(shown, s.shown())
 	}
 	what := "run BEGIN; " + strings.Join(shown, "; ") + "; COMMIT"
-	return p.env.Effect(ctx, jobs.OneLine(what), func(ctx context.Context) error {
+	return p.env.Effect(ctx, what, func(ctx context.Context) error {
 		tx, err := c.Begin(ctx)
 		if err != nil {
 			return pg.Advise(fmt.Errorf("restore the roles: %w", err))
@@ -84,7 +84,7 @@ func (p *place) makeRoles(ctx context.Context, c *pg.Conn, all []statement) erro
 		for _, s := range all {
 			if _, err := tx.Exec(ctx, s.text); err != nil {
 				_ = tx.Rollback(context.WithoutCancel(ctx)) // the server does it in any case
-				return jobs.WithHint(fmt.Errorf("restore the roles: %s: %w", jobs.OneLine(s.shown()), err), "restore as a superuser, or make the roles by hand")
+				return jobs.WithHint(fmt.Errorf("restore the roles: %s: %w", s.shown(), err), "restore as a superuser, or make the roles by hand")
 			}
 		}
 		if err := tx.Commit(ctx); err != nil {

@@ -1,12 +1,14 @@
 package pgbackup
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
@@ -273,9 +275,9 @@ func (r *restore) how() string {
 
 // do runs a statement as an effect of its own.
 func (p *place) do(ctx context.Context, c *pg.Conn, s statement) error {
-	return p.env.Effect(ctx, "run "+jobs.OneLine(s.shown()), func(ctx context.Context) error {
+	return p.env.Effect(ctx, "run "+s.shown(), func(ctx context.Context) error {
 		if _, err := c.Exec(ctx, s.text); err != nil {
-			return pg.Advise(fmt.Errorf("%s: %w", jobs.OneLine(s.shown()), err))
+			return pg.Advise(fmt.Errorf("%s: %w", s.shown(), err))
 		}
 		return nil
 	})
@@ -284,11 +286,14 @@ func (p *place) do(ctx context.Context, c *pg.Conn, s statement) error {
 // statement is one of SQL, and how it is shown when it holds what must not be.
 type statement struct{ text, show string }
 
+// shown is the whole statement for people, on one line.
 func (s statement) shown() string {
-	if s.show != "" {
-		return s.show
-	}
-	return s.text
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsGraphic(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(cmp.Or(s.show, s.text), "?"))
 }
 
 func plain(format string, args ...any) statement {

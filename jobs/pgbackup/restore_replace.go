@@ -182,13 +182,22 @@ func (p *place) exchange(ctx context.Context, in string, exists bool, last ...st
 	var all []string
 	p.aside = ""
 	if exists {
-		p.aside = p.names.old + time.Now().UTC().Format(oldTime)
+		_, newest, err := p.newestOld(ctx)
+		if err != nil {
+			return err
+		}
+		// The order of the names is the order in which they were put aside.
+		at := time.Now().UTC()
+		if next := newest.Add(time.Second); at.Before(next) {
+			at = next
+		}
+		p.aside = p.names.old + at.Format(oldTime)
 		all = append(all, fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", pg.Name(p.name), pg.Name(p.aside)))
 	}
 	all = append(all, fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", pg.Name(in), pg.Name(p.name)))
 	all = append(all, last...)
-	what := "run BEGIN; " + strings.Join(all, "; ") + "; COMMIT"
-	return p.env.Effect(ctx, jobs.OneLine(what), func(ctx context.Context) error {
+	what := "run " + plain("BEGIN; %s; COMMIT", strings.Join(all, "; ")).shown()
+	return p.env.Effect(ctx, what, func(ctx context.Context) error {
 		if exists {
 			if err := p.emptied(ctx, p.name); err != nil {
 				return err

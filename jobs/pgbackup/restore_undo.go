@@ -40,6 +40,9 @@ func (artifacts) Undo(ctx context.Context, env *jobs.Env, t jobs.Target) (_ jobs
 	if err != nil {
 		return jobs.Restored{}, err
 	}
+	if name == "" {
+		return jobs.Restored{}, fmt.Errorf("%w: there is no database %s…", jobs.ErrNothingReplaced, p.names.old)
+	}
 	exists := p.there != nil
 	if exists {
 		if err := p.undisturbed(ctx, r); err != nil {
@@ -63,7 +66,8 @@ func (artifacts) Undo(ctx context.Context, env *jobs.Env, t jobs.Target) (_ jobs
 	return jobs.Restored{Summary: what, Findings: r.findings}, nil
 }
 
-// newestOld finds the database that was put aside last.
+// newestOld finds the database that was put aside last; its name is empty when
+// there is none.
 func (p *place) newestOld(ctx context.Context) (name string, at time.Time, err error) {
 	found, err := pg.Texts(ctx, p.admin, `SELECT datname::text FROM pg_database WHERE left(datname::text, length($1)) = $1`, p.names.old)
 	if err != nil {
@@ -73,9 +77,6 @@ func (p *place) newestOld(ctx context.Context) (name string, at time.Time, err e
 		if t, ok := p.names.oldAt(f); ok && t.After(at) {
 			name, at = f, t
 		}
-	}
-	if name == "" {
-		return "", at, fmt.Errorf("%w: there is no database %s…", jobs.ErrNothingReplaced, p.names.old)
 	}
 	return name, at, nil
 }
