@@ -34,6 +34,8 @@ type Retention struct {
 	// notices without an incident, events, ended pauses and the cursors of
 	// workflows that are not named in Workflows go; 0 means any age stays.
 	Rest time.Duration
+	// Grains say how coarse older samples are kept; those older than Rest go.
+	Grains []Grain
 	// DryRun only counts what would go.
 	DryRun bool
 }
@@ -48,6 +50,9 @@ type Pruned struct {
 	// Specs are frozen texts that no run uses any longer. A dry run counts
 	// only those that no run uses yet.
 	Specs, Incidents, Notices, Events, Pauses, Cursors int
+	// Samples are samples and stretches, Folded those that became part of a
+	// longer stretch.
+	Samples, Folded int
 }
 
 // Total returns how many runs went.

@@ -26,6 +26,8 @@ type fake struct {
 	pauses    map[string]runner.Pause
 	incidents []runner.Incident
 	notices   []runner.Notice
+	samples   []runner.Sample
+	events    []runner.Happening
 	nodes     []api.Node
 	workflows []web.Workflow
 	successes map[string]time.Time
@@ -57,7 +59,7 @@ func newFake() *fake {
 
 func (f *fake) options() web.Options {
 	return web.Options{
-		Runs: f, Slots: f, Alerts: f, Commands: commands{f}, Notices: notices{f}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(),
+		Runs: f, Slots: f, Alerts: f, Facts: f, Commands: commands{f}, Notices: notices{f}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(),
 		Poll: 10 * time.Millisecond, Heartbeat: 20 * time.Millisecond,
 	}
 }

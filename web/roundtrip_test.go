@@ -341,6 +341,27 @@ func TestClient_Acts(t *testing.T) {
 	}
 }
 
+// TestClient_Facts brings samples and events.
+func TestClient_Facts(t *testing.T) {
+	t.Parallel()
+	d := start(t, stocked())
+	c, ctx := d.client, t.Context()
+	samples := []runner.Sample{{Series: "accuracy", At: day(1), Value: 0.93}, {Series: "backlog", Value: -7}}
+	happened := runner.Happening{Kind: "deploy", Subject: "api", Text: "1.4.2: ok", At: day(2)}
+	if err := errors.Join(c.AddSamples(ctx), c.AddSamples(ctx, samples...), c.AddEvents(ctx, happened)); err != nil {
+		t.Fatal(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if diff := cmp.Diff(samples, d.samples); diff != "" {
+		t.Errorf("samples (-sent +recorded):\n%s", diff)
+	}
+	happened.By = by(t, "test")
+	if diff := cmp.Diff([]runner.Happening{happened}, d.events); diff != "" {
+		t.Errorf("events (-sent +recorded):\n%s", diff)
+	}
+}
+
 // TestClient_Drain waits until nothing runs.
 func TestClient_Drain(t *testing.T) {
 	t.Parallel()

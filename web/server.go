@@ -24,6 +24,8 @@ type Options struct {
 	Runs   runner.Reader
 	Slots  runner.SlotReader
 	Alerts runner.AlertReader
+	// Facts are the samples and events of the ledger.
+	Facts Facts
 	// Commands, Notices and Service carry out what is asked.
 	Commands Commands
 	Notices  Notices
@@ -92,6 +94,7 @@ func (s *Server) register() {
 	s.registerFollowing()
 	s.registerWorkflows()
 	s.registerAlerts()
+	s.registerFacts()
 	s.registerService()
 	amend(s.api)
 	s.registerPlain()

@@ -44,6 +44,7 @@ type prunedView struct {
 	Incidents int            `json:"incidents"`
 	Notices   int            `json:"notices"`
 	Events    int            `json:"events"`
+	Samples   int            `json:"samples"`
 }
 
 func (a *app) pruneHistory(ctx context.Context, dryRun bool) (err error) {
@@ -74,7 +75,7 @@ func (a *app) tellPruned(pruned runner.Pruned, dryRun bool) error {
 		fmt.Fprintf(a.std.Out, "%s %s, %s\n", verb, count(pruned.Total(), "run"), humanize.IBytes(uint64(max(pruned.Bytes, 0))))
 	}
 	l := listing{columns: []string{"WORKFLOW", "RUNS"}, data: prunedView{
-		DryRun: dryRun, Runs: map[string]int{}, Bytes: pruned.Bytes, Incidents: pruned.Incidents, Notices: pruned.Notices, Events: pruned.Events,
+		DryRun: dryRun, Runs: map[string]int{}, Bytes: pruned.Bytes, Incidents: pruned.Incidents, Notices: pruned.Notices, Events: pruned.Events, Samples: pruned.Samples,
 	}}
 	view, _ := l.data.(prunedView)
 	maps.Copy(view.Runs, pruned.Runs)

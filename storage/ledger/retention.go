@@ -44,6 +44,9 @@ func (l *Ledger) PruneRuns(ctx context.Context, r runner.Retention) (runner.Prun
 	if err := l.pruneRest(ctx, r, &pruned); err != nil {
 		return pruned, err
 	}
+	if err := l.pruneSamples(ctx, r, &pruned); err != nil {
+		return pruned, err
+	}
 	if r.DryRun {
 		return pruned, nil
 	}

@@ -39,7 +39,7 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
 	return &server{path: path, log: e.o.Log, first: first, failed: make(chan error, 1), api: web.New(web.Options{
-		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger,
+		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger, Facts: e.ledger,
 		Commands: commands{e}, Notices: notices{e}, Service: facts{e: e, d: d}, Catalog: catalog{e},
 		Hub: e.hub, Log: e.o.Log,
 	})}, nil
