@@ -188,7 +188,7 @@ func (j *judgement) stale(t table) {
 		rows, mods = t.PartRows, t.PartMods
 		if t.PartNewer && t.Analyzed {
 			j.work.analyze = true
-			j.shares = append(j.shares, share{of: j.due, why: "a partition was analyzed after its parent"})
+			j.shares = append(j.shares, share{of: j.due, why: "a partition was analyzed long after its parent"})
 		}
 	}
 	if !t.Analyzed && (t.Live > 0 || t.Bytes > 0 || mods > 0 || rows > 0) {

@@ -64,11 +64,12 @@ func exec(t testing.TB, c *pgx.Conn, statements ...string) {
 	}
 }
 
-// load does the statements and lets the server count them at once.
+// load does the statements and lets the server count each at once.
 func load(t testing.TB, c *pgx.Conn, statements ...string) {
 	t.Helper()
-	exec(t, c, statements...)
-	exec(t, c, "SELECT pg_stat_force_next_flush()", "SELECT 1")
+	for _, s := range statements {
+		exec(t, c, s, "SELECT pg_stat_force_next_flush()")
+	}
 }
 
 // ask returns the first column of the first row.

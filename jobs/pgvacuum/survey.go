@@ -38,7 +38,8 @@ type table struct {
 	ToastOptions            []string
 	ToastVacuums            int64
 	// PartMods and PartRows are the sums of all partitions; PartNewer tells
-	// that one of them was analyzed after the parent.
+	// that one of them was analyzed more than a day after the parent. The day
+	// is there because ANALYZE of a parent analyzes its partitions after it.
 	PartMods  int64
 	PartRows  float64
 	PartNewer bool
@@ -81,7 +82,7 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
 	coalesce(t.reloptions, c.reloptions, '{}')::text[],
 	coalesce(pg_stat_get_vacuum_count(t.oid), 0),
 	coalesce(p.mods, 0), coalesce(p.rows, 0),
-	coalesce(p.analyzed > greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)), false)
+	coalesce(p.analyzed - interval '1 day' > greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)), false)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	LEFT JOIN pg_class t ON t.oid = c.reltoastrelid AND c.reltoastrelid <> 0
 	LEFT JOIN indexes x ON x.indrelid = c.oid
