@@ -9,7 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -53,11 +56,14 @@ type Options struct {
 	// The options of every kind that publishes artifacts.
 	artifact.Options `yaml:",inline"`
 	Exclude          []string `yaml:"exclude" doc:"Patterns of what to leave out." example:"['*.tmp', cache/, 'data/**/old']"`
+	ExcludeCaches    bool     `yaml:"exclude_caches" doc:"Leave out the content of directories that hold a CACHEDIR.TAG."`
 	FollowMounts     bool     `yaml:"follow_mounts" doc:"Also save what is mounted below the paths from other file systems."`
 	Changed          string   `yaml:"changed" enum:"warn,fail" doc:"What to do about a file that changes while it is read."`
 	Unreadable       string   `yaml:"unreadable" enum:"fail,warn" doc:"What to do about files and directories that cannot be read."`
 	AllowEmpty       bool     `yaml:"allow_empty" doc:"Accept a path that holds no file."`
-	Reproducible     bool     `yaml:"reproducible" doc:"Leave out the owners, so that equal trees of different users or machines give equal archives."`
+	Reproducible     bool     `yaml:"reproducible" doc:"Leave out the owners, so that equal trees of different users or machines give equal archives. Holes of sparse files are stored as zeros then."`
+	Owner            string   `yaml:"owner" doc:"User and group, by numbers, that everything belongs to in the archive." example:"1000:1000"`
+	Modified         string   `yaml:"modified" doc:"Time, RFC 3339, that everything has in the archive." example:"2026-01-01T00:00:00Z"`
 }
 
 const (
@@ -88,16 +94,59 @@ func (o *Options) Validate() error {
 			}
 		}
 	}
-	for i, pattern := range o.Exclude {
-		field := fmt.Sprintf("exclude[%d]", i)
-		switch {
-		case strings.Trim(pattern, "/") == "":
-			errs = append(errs, jobs.Fieldf(field, "the pattern %q is empty", pattern))
-		case !doublestar.ValidatePattern(pattern):
-			errs = append(errs, jobs.Fieldf(field, "%q is not a pattern", pattern))
-		}
+	errs = append(errs, o.validateExclude()...)
+	if _, err := o.owner(); err != nil {
+		errs = append(errs, jobs.Fieldf("owner", "%v", err))
+	}
+	if _, err := o.modified(); err != nil {
+		errs = append(errs, jobs.Fieldf("modified", "%v", err))
 	}
 	return errors.Join(errs...)
+}
+
+func (o *Options) validateExclude() []error {
+	var errs []error
+	for i, pattern := range o.Exclude {
+		field, r := fmt.Sprintf("exclude[%d]", i), parseRule(pattern)
+		switch {
+		case strings.Trim(r.pattern, "/") == "":
+			errs = append(errs, jobs.Fieldf(field, "the pattern %q is empty", pattern))
+		case !doublestar.ValidatePattern(r.pattern):
+			errs = append(errs, jobs.Fieldf(field, "%q is not a pattern", pattern))
+		case r.save && !slices.ContainsFunc(o.Exclude[:i], func(earlier string) bool { return !parseRule(earlier).save }):
+			errs = append(errs, jobs.Fieldf(field, "%q takes back nothing: no pattern before it leaves anything out", pattern))
+		}
+	}
+	return errs
+}
+
+// owner returns the owner of everything, or nil when each has its own.
+func (o *Options) owner() (*owner, error) {
+	if o.Owner == "" {
+		if o.Reproducible {
+			return &owner{}, nil
+		}
+		return nil, nil
+	}
+	user, group, ok := strings.Cut(o.Owner, ":")
+	uid, err := strconv.ParseUint(user, 10, 32)
+	gid, groupErr := strconv.ParseUint(group, 10, 32)
+	if err = errors.Join(err, groupErr); err != nil || !ok {
+		return nil, fmt.Errorf("%q is not a user and a group by their numbers, such as 1000:1000", o.Owner)
+	}
+	return &owner{uid: uint32(uid), gid: uint32(gid)}, nil
+}
+
+// modified returns the time of everything, or zero when each has its own.
+func (o *Options) modified() (time.Time, error) {
+	if o.Modified == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, o.Modified)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is not a time such as 2026-01-01T00:00:00Z", o.Modified)
+	}
+	return at.UTC(), nil
 }
 
 // within tells whether path is dir or lies below it.

@@ -35,15 +35,30 @@ type Entry struct {
 	Type string `json:"type"`
 	// Mode holds the permission bits.
 	Mode Mode `json:"mode"`
-	// Modified is in whole seconds, UTC.
+	// Modified is in UTC. The tar has its whole seconds.
 	Modified time.Time `json:"modified"`
-	// Bytes and SHA256 describe the content of a file.
+	// Bytes and SHA256 describe the content of a file. The hash of a sparse
+	// file is that of its segments of data, one after another.
 	Bytes  int64  `json:"bytes,omitempty"`
 	SHA256 string `json:"sha256,omitempty"`
+	// Sparse tells that a file has holes, and Data where it has none.
+	Sparse bool      `json:"sparse,omitempty"`
+	Data   []Segment `json:"data,omitempty"`
+	// Xattrs are the extended attributes, ACLs among them.
+	Xattrs map[string][]byte `json:"xattrs,omitempty"`
 	// Target is what a link points to.
 	Target Name `json:"target,omitempty"`
 	// Torn says how the file changed while it was read; empty if it did not.
 	Torn string `json:"torn,omitempty"`
+	// Again tells that the entry replaces an earlier one of this name, which
+	// was torn.
+	Again bool `json:"again,omitempty"`
+}
+
+// appendLine appends the entry as a line of the index.
+func (e *Entry) appendLine(dst []byte) ([]byte, error) {
+	text, err := json.Marshal(e)
+	return append(append(dst, text...), '\n'), err
 }
 
 // Name is a file name, which on Linux is any bytes. In JSON it is a string, or
@@ -97,9 +112,10 @@ func (m *Mode) UnmarshalText(text []byte) error {
 type Details struct {
 	// Sources are the configured paths and their names in the tar.
 	Sources []Source `json:"sources"`
-	// Exclude and FollowMounts repeat the options.
-	Exclude      []string `json:"exclude,omitempty"`
-	FollowMounts bool     `json:"follow_mounts,omitempty"`
+	// Exclude, ExcludeCaches and FollowMounts repeat the options.
+	Exclude       []string `json:"exclude,omitempty"`
+	ExcludeCaches bool     `json:"exclude_caches,omitempty"`
+	FollowMounts  bool     `json:"follow_mounts,omitempty"`
 	Totals
 }
 
@@ -115,8 +131,10 @@ type Totals struct {
 	Directories int64 `json:"directories"`
 	Symlinks    int64 `json:"symlinks"`
 	Hardlinks   int64 `json:"hardlinks"`
-	// Bytes is the sum of the files' lengths.
+	// Bytes is the sum of the files' lengths, also of what was read twice.
 	Bytes int64 `json:"bytes"`
+	// HoleBytes is how much of that is holes, which are not stored.
+	HoleBytes int64 `json:"hole_bytes,omitempty"`
 	// Torn counts the files that changed while they were read.
 	Torn int64 `json:"torn"`
 	// Skipped counts what was met and is not in the archive.
@@ -127,8 +145,17 @@ type Totals struct {
 func (t *Totals) add(e Entry) {
 	switch e.Type {
 	case typeFile:
-		t.Files++
 		t.Bytes += e.Bytes
+		if e.Sparse {
+			t.HoleBytes += e.Bytes - stored(e.Data)
+		}
+		if e.Again {
+			if e.Torn == "" {
+				t.Torn-- // what it replaces was
+			}
+			return
+		}
+		t.Files++
 	case typeDir:
 		t.Directories++
 	case typeSymlink:
@@ -144,7 +171,7 @@ func (t *Totals) add(e Entry) {
 func (t Totals) values(took time.Duration) map[string]float64 {
 	return map[string]float64{
 		"files": float64(t.Files), "directories": float64(t.Directories), "links": float64(t.Symlinks + t.Hardlinks),
-		"torn": float64(t.Torn), "skipped": float64(t.Skipped), "write_seconds": took.Seconds(),
+		"hole_bytes": float64(t.HoleBytes), "torn": float64(t.Torn), "skipped": float64(t.Skipped), "write_seconds": took.Seconds(),
 	}
 }
 

@@ -22,14 +22,16 @@ import (
 // Extraction says what to restore from an archive, and where.
 type Extraction struct {
 	// Target is the directory that receives the content. It is made when it is
-	// not there and must be empty otherwise.
+	// not there and must be empty otherwise. It stays as it is until the
+	// content is whole: that grows in a directory of its own beside the target,
+	// or inside it when the target is the root of a mount.
 	Target string
 	// Only restricts the extraction to these names of the archive and what is
 	// below them; empty means everything.
 	Only []string
-	// Owners restores owners, groups and the set-user-id, set-group-id and
-	// sticky bits, which only root may. Without it everything belongs to the
-	// caller.
+	// Owners restores owners, groups, the set-user-id, set-group-id and sticky
+	// bits, and the extended attributes of programs and of root, which only
+	// root may. Without it everything belongs to the caller.
 	Owners bool
 	// Identities are the paths of files with age identities that decrypt the
 	// archive.
@@ -46,15 +48,20 @@ type Extracted struct {
 	// Refused names links that were left out because they lead out of the
 	// target, or to something that was not restored.
 	Refused []string
+	// Xattrs names some of the entries whose extended attributes could not all
+	// be restored here, and XattrsLost counts them.
+	Xattrs     []string
+	XattrsLost int
 }
 
 // Extract restores an archive into a directory. The archive is not trusted:
 // absolute names, names with "..", entries of other types than Verify knows
 // and entries below symbolic links are errors; links that lead out of the
 // target are left out and reported; no more bytes are written than the manifest
-// promises. Every file is compared with its hash. After an error the target
-// holds a part of the content that must not be used.
-func Extract(ctx context.Context, a *object.Artifact, x Extraction) (Extracted, error) {
+// promises. Every file is compared with its hash. After an error the target is
+// as it was; only a target that is the root of a mount may then hold a
+// part of the content, beside the directory that marks it as unfinished.
+func Extract(ctx context.Context, a *object.Artifact, x Extraction) (out Extracted, err error) {
 	want, err := DetailsOf(a.Manifest)
 	if err != nil {
 		return Extracted{}, err
@@ -67,20 +74,35 @@ func Extract(ctx context.Context, a *object.Artifact, x Extraction) (Extracted, 
 	for i, name := range x.Only {
 		x.Only[i] = path.Clean(strings.Trim(name, "/"))
 	}
-	root, err := openTarget(x.Target)
+	s, err := newStage(x.Target)
 	if err != nil {
 		return Extracted{}, err
 	}
-	defer root.Close() //nolint:errcheck // only a handle on a directory
-	if err := hasRoom(x, want); err != nil {
+	if out, err = x.restore(ctx, a, keys, s, want); err != nil {
+		return out, errors.Join(fmt.Errorf("extract into %s: %w", x.Target, err), s.drop())
+	}
+	if err := s.finish(); err != nil {
+		return out, errors.Join(err, s.drop())
+	}
+	return out, nil
+}
+
+// restore extracts the content into a stage and makes it durable.
+func (x Extraction) restore(ctx context.Context, a *object.Artifact, keys crypt.Keys, s *stage, want Details) (Extracted, error) {
+	if err := x.hasRoom(s.dir, want); err != nil {
 		return Extracted{}, err
 	}
+	root, err := os.OpenRoot(s.tree())
+	if err != nil {
+		return Extracted{}, fmt.Errorf("open the target: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // only a handle on a directory
 	e := &extractor{Extraction: x, root: root, total: want.Bytes, dirs: map[string]bool{".": true}, buf: make([]byte, readBuffer)}
 	if err := contents(ctx, a, keys, e.entry); err != nil {
-		return e.out, fmt.Errorf("extract into %s: %w", x.Target, err)
+		return e.out, err
 	}
 	if err := e.finish(); err != nil {
-		return e.out, fmt.Errorf("extract into %s: %w", x.Target, err)
+		return e.out, err
 	}
 	if len(x.Only) > 0 && e.out.Totals == (Totals{}) && len(e.out.Refused) == 0 {
 		return e.out, fmt.Errorf("the archive holds nothing called %s", strings.Join(x.Only, ", "))
@@ -88,29 +110,15 @@ func Extract(ctx context.Context, a *object.Artifact, x Extraction) (Extracted, 
 	return e.out, nil
 }
 
-func openTarget(dir string) (*os.Root, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the target: %w", err)
-	}
-	if err := vacant(dir); err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the target: %w", err)
-	}
-	return root, nil
-}
-
 // hasRoom refuses an extraction of everything that cannot fit.
-func hasRoom(x Extraction, want Details) error {
+func (x Extraction) hasRoom(dir string, want Details) error {
 	var stat unix.Statfs_t
-	if err := unix.Statfs(x.Target, &stat); err != nil {
+	if err := unix.Statfs(dir, &stat); err != nil {
 		return fmt.Errorf("free space of %s: %w", x.Target, err)
 	}
-	free := stat.Bavail * uint64(stat.Bsize)
-	if len(x.Only) == 0 && uint64(want.Bytes) > free {
-		return fmt.Errorf("%s has %d bytes free, but the archive holds %d", x.Target, free, want.Bytes)
+	free, needed := stat.Bavail*uint64(stat.Bsize), want.Bytes-want.HoleBytes
+	if len(x.Only) == 0 && uint64(max(0, needed)) > free {
+		return fmt.Errorf("%s has %d bytes free, but the archive holds %d", x.Target, free, needed)
 	}
 	return nil
 }
@@ -127,7 +135,13 @@ type extractor struct {
 	dirs map[string]bool
 	// late are the directories whose attributes are set at the end, because
 	// writing into them changes their times and may need their modes.
-	late []*tar.Header
+	late []lateDir
+}
+
+// lateDir is a directory with what it gets at the end.
+type lateDir struct {
+	entry  Entry
+	header *tar.Header
 }
 
 // entry restores one entry.
@@ -149,11 +163,11 @@ func (e *extractor) entry(entry Entry, h *tar.Header, content io.Reader) error {
 	ok, err := true, error(nil)
 	switch entry.Type {
 	case typeDir:
-		err = e.dir(name, h)
+		err = e.dir(name, entry, h)
 	case typeFile:
-		err = e.file(name, h, content)
+		err = e.file(name, entry, h, content)
 	case typeSymlink:
-		ok, err = e.symlink(name, h)
+		ok, err = e.symlink(name, entry, h)
 	case typeHardlink:
 		ok, err = e.hardlink(name, h)
 	default:
@@ -207,35 +221,15 @@ func (e *extractor) parents(dir string) error {
 	return err
 }
 
-func (e *extractor) dir(name string, h *tar.Header) error {
+func (e *extractor) dir(name string, entry Entry, h *tar.Header) error {
 	if !e.dirs[name] {
 		if err := e.root.Mkdir(name, 0o700); err != nil {
 			return err
 		}
 		e.dirs[name] = true
 	}
-	e.late = append(e.late, h)
+	e.late = append(e.late, lateDir{entry, h})
 	return nil
-}
-
-func (e *extractor) file(name string, h *tar.Header, content io.Reader) (err error) {
-	f, err := e.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, content, e.buf); err != nil {
-		return err
-	}
-	if e.Owners {
-		if err := f.Chown(h.Uid, h.Gid); err != nil {
-			return err
-		}
-	}
-	if err := f.Chmod(e.mode(h)); err != nil {
-		return err
-	}
-	return e.root.Chtimes(name, h.ModTime, h.ModTime)
 }
 
 // mode returns the mode bits to set.
@@ -250,7 +244,7 @@ func (e *extractor) mode(h *tar.Header) fs.FileMode {
 // symlink makes a symbolic link unless it leads out of the target. Because the
 // parents are real directories and only the beginning of a target may go up,
 // looking at the text is enough.
-func (e *extractor) symlink(name string, h *tar.Header) (bool, error) {
+func (e *extractor) symlink(name string, entry Entry, h *tar.Header) (bool, error) {
 	if !staysInside(name, h.Linkname) {
 		return false, nil
 	}
@@ -258,9 +252,16 @@ func (e *extractor) symlink(name string, h *tar.Header) (bool, error) {
 		return false, err
 	}
 	if e.Owners {
-		return true, e.root.Lchown(name, h.Uid, h.Gid)
+		if err := e.root.Lchown(name, h.Uid, h.Gid); err != nil {
+			return false, err
+		}
 	}
-	return true, nil
+	dir, err := e.root.Open(path.Dir(name))
+	if err != nil {
+		return false, err
+	}
+	err = unix.UtimesNanoAt(int(dir.Fd()), path.Base(name), timesOf(entry), unix.AT_SYMLINK_NOFOLLOW)
+	return true, errors.Join(err, dir.Close())
 }
 
 // staysInside tells whether a symbolic link can lead out of the root.
@@ -305,18 +306,9 @@ func (e *extractor) hardlink(name string, h *tar.Header) (bool, error) {
 // finish sets the attributes of the directories, the innermost first, and
 // makes everything durable.
 func (e *extractor) finish() error {
-	for _, h := range slices.Backward(e.late) {
-		name := strings.TrimSuffix(h.Name, "/")
-		if e.Owners {
-			if err := e.root.Lchown(name, h.Uid, h.Gid); err != nil {
-				return err
-			}
-		}
-		if err := e.root.Chmod(name, e.mode(h)); err != nil {
-			return err
-		}
-		if err := e.root.Chtimes(name, h.ModTime, h.ModTime); err != nil {
-			return err
+	for _, d := range slices.Backward(e.late) {
+		if err := e.finishDir(d); err != nil {
+			return fmt.Errorf("restore %s: %w", shown(string(d.entry.Name)), err)
 		}
 	}
 	dir, err := e.root.Open(".")
@@ -325,4 +317,12 @@ func (e *extractor) finish() error {
 	}
 	err = unix.Syncfs(int(dir.Fd()))
 	return errors.Join(err, dir.Close())
+}
+
+func (e *extractor) finishDir(d lateDir) error {
+	f, err := e.root.OpenFile(string(d.entry.Name), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(e.attributes(f, d.entry, d.header), f.Close())
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -38,7 +39,7 @@ func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact,
 	if err != nil {
 		return jobs.Restored{}, err
 	}
-	if err := vacant(t.To); err != nil {
+	if err := vacant(t.To, true); err != nil {
 		return jobs.Restored{}, err
 	}
 	what := fmt.Sprintf("%s files, %s", humanize.Comma(details.Files), artifact.Bytes(details.Bytes))
@@ -54,9 +55,6 @@ func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact,
 		return err
 	})
 	if err != nil {
-		if entries, _ := os.ReadDir(t.To); len(entries) > 0 {
-			err = fmt.Errorf("%w; what is in %s is not complete: remove it", err, t.To)
-		}
 		return jobs.Restored{}, err
 	}
 	if env.DryRun() {
@@ -68,17 +66,27 @@ func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact,
 			ID: "link:" + jobs.FindingIDFrom(link), Severity: jobs.Warning, Text: "left out because it leads out of the target, or to what was not restored: " + link,
 		})
 	}
+	if out.XattrsLost > 0 {
+		r.Findings = append(r.Findings, jobs.Finding{
+			ID: "xattrs", Severity: jobs.Warning,
+			Text: fmt.Sprintf("%d entries could not get all of their extended attributes here, such as %s", out.XattrsLost, strings.Join(out.Xattrs, ", ")),
+		})
+	}
 	return r, nil
 }
 
-// vacant refuses a target that holds anything.
-func vacant(dir string) error {
+// vacant refuses a target that holds anything, unless it is a stage and those
+// are allowed.
+func vacant(dir string, stages bool) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read the target: %w", err)
+	}
+	if stages {
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return stageName.MatchString(e.Name()) })
 	}
 	if len(entries) > 0 {
 		return jobs.WithHint(&jobs.RefusedError{Rail: "empty target", Why: fmt.Sprintf("%s holds %d entries, which extraction could overwrite", dir, len(entries))},

@@ -44,10 +44,13 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 	if err != nil {
 		return jobs.Result{Findings: said.findings()}, err
 	}
-	if err := j.publisher.RequireSpace(ctx, env, seen.bytes); err != nil {
+	if err := j.publisher.RequireSpace(ctx, env, seen.data); err != nil {
 		return jobs.Result{Findings: said.findings()}, err
 	}
-	t := &tarball{job: j, env: env, sources: sources, expected: seen.bytes, notes: said, links: map[inode]string{}}
+	t, err := j.newTarball(env, sources, seen, said)
+	if err != nil {
+		return jobs.Result{Findings: said.findings()}, err
+	}
 	began := time.Now()
 	outcome, err := j.publisher.Publish(ctx, env, artifact.Work{
 		What:    fmt.Sprintf("an archive of %s (%s files, %s)", pathList(sources), humanize.Comma(seen.files), artifact.Bytes(seen.bytes)),
@@ -77,6 +80,30 @@ type source struct {
 	path, real string
 	// name is what it is called in the archive.
 	name string
+}
+
+// open opens the directory that holds the source. The path was free of links
+// when it was resolved; a directory that became one since is an error.
+func (s source) open() (int, error) {
+	parent := filepath.Dir(s.real)
+	fd, err := unix.Openat2(unix.AT_FDCWD, parent, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // Linux before 5.6, or a filter of system calls
+		fd, err = unix.Open(parent, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", parent, err)
+	}
+	return fd, nil
+}
+
+// base is the name of the source in that directory.
+func (s source) base() string {
+	if s.real == "/" {
+		return "."
+	}
+	return filepath.Base(s.real)
 }
 
 // sources resolves the configured paths.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -22,7 +23,12 @@ const (
 	vanished
 	mounted
 	liveSQLite
+	unsized
+	looped
+	pseudo
+	xattrless
 	grown
+	cached
 	special
 	barred
 	subjects
@@ -42,8 +48,18 @@ func (s subject) describe() (id string, severity jobs.Severity, text string) {
 		return "mounts-left-out", jobs.Warning, "on other file systems were left out (set follow_mounts, or exclude them)"
 	case liveSQLite:
 		return "live-sqlite", jobs.Warning, "are SQLite databases in use, whose copies may be inconsistent (save them with sqlitebackup)"
+	case unsized:
+		return "unsized", jobs.Warning, "say that they are empty but are not, and were saved empty"
+	case looped:
+		return "loops", jobs.Warning, "are mounted below themselves and were entered once"
+	case pseudo:
+		return "pseudo-left-out", jobs.Info, "show the state of the kernel and were left out"
+	case xattrless:
+		return "xattrs-left-out", jobs.Warning, "were saved without their extended attributes"
 	case grown:
 		return "grown", jobs.Info, "grew while they were read and were saved up to their length at the start"
+	case cached:
+		return "caches-left-out", jobs.Info, "are marked as caches and their content was left out"
 	case special:
 		return "specials-left-out", jobs.Info, "are sockets, FIFOs or devices and were left out"
 	case barred:
@@ -53,13 +69,17 @@ func (s subject) describe() (id string, severity jobs.Severity, text string) {
 	}
 }
 
-// notes collects what a person should know, with bounded memory.
+// notes collects what a person should know, with bounded memory. Several
+// goroutines may add to it.
 type notes struct {
+	mu     sync.Mutex
 	counts map[subject]int
 	names  map[subject][]string
 }
 
 func (n *notes) add(s subject, name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.counts == nil {
 		n.counts, n.names = map[subject]int{}, map[subject][]string{}
 	}

@@ -19,7 +19,9 @@ const hintUnreadable = "let the user that runs upkeep read them, or exclude them
 // survey is what a walk without contents found.
 type survey struct {
 	files int64
-	bytes int64
+	// bytes is the sum of the files' lengths, data what they hold without
+	// holes.
+	bytes, data int64
 }
 
 // survey walks the sources without reading files and returns an error when the
@@ -49,6 +51,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, sources []source, said 
 		}
 		seen.files++
 		seen.bytes += n.stat.Size
+		seen.data += min(n.stat.Size, n.stat.Blocks*512)
 		return nil
 	}
 	for _, s := range sources {
@@ -72,7 +75,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, sources []source, said 
 
 // walker returns a walker of this job's rules.
 func (j *Job) walker(env *jobs.Env, said *notes) *walker {
-	w := &walker{rules: parseRules(j.options.Exclude), followMounts: j.options.FollowMounts, barred: map[inode]bool{}, own: env.IsOwn, notes: said}
+	w := &walker{rules: parseRules(j.options.Exclude), followMounts: j.options.FollowMounts, excludeCaches: j.options.ExcludeCaches, barred: map[inode]bool{}, own: env.IsOwn, notes: said}
 	for _, dir := range append(j.publisher.Dirs(), env.WorkDir) {
 		var st unix.Stat_t
 		if dir != "" && unix.Stat(dir, &st) == nil {
@@ -118,17 +121,21 @@ func (w *walker) findLiveSQLite(dir *node, fd int, names []string, said *notes) 
 // sqliteMagic begins every SQLite 3 database (www.sqlite.org/fileformat.html).
 const sqliteMagic = "SQLite format 3\x00"
 
-func isSQLite(dir int, base string) bool {
+func isSQLite(dir int, base string) bool { return beginsWith(dir, base, sqliteMagic) }
+
+// beginsWith tells whether a name in an open directory is a regular file that
+// begins with these bytes.
+func beginsWith(dir int, base, magic string) bool {
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return false
 	}
-	fd, err := unix.Openat(dir, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := openFile(dir, base)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd) //nolint:errcheck // only read
-	head := make([]byte, len(sqliteMagic))
+	head := make([]byte, len(magic))
 	n, err := unix.Pread(fd, head, 0)
-	return err == nil && n == len(head) && string(head) == sqliteMagic
+	return err == nil && n == len(head) && string(head) == magic
 }

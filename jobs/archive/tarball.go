@@ -1,15 +1,14 @@
 package archive
 
 import (
-	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
+	"io"
 	"os/user"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,9 +17,6 @@ import (
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 )
 
-// readBuffer is how much of a file is read at a time.
-const readBuffer = 1 << 20
-
 // tarball writes one archive.
 type tarball struct {
 	job      *Job
@@ -28,17 +24,39 @@ type tarball struct {
 	sources  []source
 	expected int64 // bytes, by the survey
 	notes    *notes
+	// owner and modified replace what the files have, unless they are unset.
+	owner    *owner
+	modified time.Time
+	owners   owners
+	skipped  atomic.Int64
 
-	tar    *tar.Writer
-	lines  *json.Encoder
-	totals Totals
-	// links names the first entry of each file with several names, until all
-	// of its names were met.
-	links map[inode]string
-	names map[uint64]string // of owners
-	buf   []byte
-	sum   hash.Hash
-	done  int64 // bytes read
+	// What follows belongs to the goroutine that walks.
+	next   *load
+	xattrs xattrReader
+	// links are the files with several names, until all of them were met.
+	links map[inode]*linked
+
+	order, work chan *load
+
+	// What follows belongs to the goroutine that writes.
+	data, index io.Writer
+	totals      Totals
+	done        int64 // bytes read
+	// torn are to be read once more, which again tells is under way.
+	torn      []*member
+	tornBytes int64
+	again     bool
+}
+
+// newTarball returns a tarball of what the survey found.
+func (j *Job) newTarball(env *jobs.Env, sources []source, seen survey, said *notes) (*tarball, error) {
+	t := &tarball{job: j, env: env, sources: sources, expected: seen.data, notes: said, links: map[inode]*linked{}}
+	var err error
+	if t.owner, err = j.options.owner(); err != nil {
+		return nil, err
+	}
+	t.modified, err = j.options.modified()
+	return t, err
 }
 
 // produce writes the tar and, beside it, the index.
@@ -51,31 +69,53 @@ func (t *tarball) produce(ctx context.Context, w *artifact.Writer) (artifact.Not
 	if err != nil {
 		return artifact.Note{}, err
 	}
-	t.tar, t.lines = tar.NewWriter(data), json.NewEncoder(index)
-	t.lines.SetEscapeHTML(false)
-	t.buf, t.sum, t.names = make([]byte, readBuffer), sha256.New(), map[uint64]string{}
-	walk := t.job.walker(t.env, t.notes)
-	walk.visit = t.visit
-	walk.unreadable = t.unreadable
-	for _, s := range t.sources {
-		if err := walk.source(ctx, s); err != nil {
+	t.data, t.index = data, index
+	if err := t.pump(ctx, t.walk); err != nil {
+		return artifact.Note{}, err
+	}
+	if len(t.torn) > 0 {
+		t.again = true
+		if err := t.pump(ctx, t.retry); err != nil {
 			return artifact.Note{}, err
 		}
 	}
-	if err := t.tar.Close(); err != nil {
+	// Two blocks of zeros end a tar.
+	if _, err := t.data.Write(make([]byte, 2*blockBytes)); err != nil {
 		return artifact.Note{}, fmt.Errorf("end the tar: %w", err)
 	}
-	if t.totals.Files == 0 && !t.job.options.AllowEmpty {
-		return artifact.Note{}, errors.New("every file vanished before it could be saved")
-	}
+	t.totals.Skipped = t.skipped.Load()
 	if err := errors.Join(data.Close(), index.Close()); err != nil {
 		return artifact.Note{}, err
 	}
 	return artifact.Note{Details: t.details()}, nil
 }
 
+// walk enqueues everything below the sources.
+func (t *tarball) walk(ctx context.Context) error {
+	files := 0
+	w := t.job.walker(t.env, t.notes)
+	w.visit = func(ctx context.Context, n *node) error {
+		if n.mode() == unix.S_IFREG {
+			files++
+		}
+		return t.visit(ctx, n)
+	}
+	w.unreadable = t.unreadable
+	for _, s := range t.sources {
+		before := files
+		if err := w.source(ctx, s); err != nil {
+			return err
+		}
+		if files == before && !t.job.options.AllowEmpty {
+			return fmt.Errorf("every file of %s vanished before it could be saved", s.path)
+		}
+	}
+	return nil
+}
+
 func (t *tarball) details() Details {
-	d := Details{Totals: t.totals, Exclude: t.job.options.Exclude, FollowMounts: t.job.options.FollowMounts}
+	o := t.job.options
+	d := Details{Totals: t.totals, Exclude: o.Exclude, ExcludeCaches: o.ExcludeCaches, FollowMounts: o.FollowMounts}
 	for _, s := range t.sources {
 		d.Sources = append(d.Sources, Source{Path: Name(s.path), Name: Name(s.name)})
 	}
@@ -88,7 +128,7 @@ func (t *tarball) unreadable(disk string, err error) error {
 		return jobs.WithHint(fmt.Errorf("read %s: %w", shown(disk), err), hintUnreadable)
 	}
 	t.notes.add(unreadable, shown(disk))
-	t.totals.Skipped++
+	t.skipped.Add(1)
 	return nil
 }
 
@@ -101,24 +141,24 @@ func (t *tarball) visit(ctx context.Context, n *node) error {
 		if n.name == "." {
 			return nil
 		}
-		return t.add(n, Entry{Type: typeDir}, tar.TypeDir)
+		return t.add(ctx, n, -1, typeDir, "")
 	case unix.S_IFLNK:
 		target, err := readlink(n)
 		if err != nil {
 			return t.unopened(n, err)
 		}
-		return t.add(n, Entry{Type: typeSymlink, Target: Name(target)}, tar.TypeSymlink)
+		return t.add(ctx, n, -1, typeSymlink, target)
 	}
 	t.notes.add(special, shown(n.disk))
-	t.totals.Skipped++
+	t.skipped.Add(1)
 	return nil
 }
 
 // unopened is for entries that were there when they were listed.
 func (t *tarball) unopened(n *node, err error) error {
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EINVAL) {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENXIO) {
 		t.notes.add(vanished, shown(n.disk))
-		t.totals.Skipped++
+		t.skipped.Add(1)
 		return nil
 	}
 	return t.unreadable(n.disk, err)
@@ -137,50 +177,70 @@ func readlink(n *node) (string, error) {
 	}
 }
 
-// add writes an entry without content.
-func (t *tarball) add(n *node, e Entry, flag byte) error {
-	if err := t.tar.WriteHeader(t.header(n, &e, flag)); err != nil {
-		return fmt.Errorf("add %s: %w", shown(n.disk), err)
+// settle counts a member that was written, and judges how it was read.
+func (t *tarball) settle(m *member) error {
+	t.totals.add(m.entry)
+	if m.unsized {
+		t.notes.add(unsized, shown(m.disk))
 	}
-	return t.record(e)
+	if m.failed != nil {
+		if err := t.unreadable(m.disk, m.failed); err != nil {
+			return err
+		}
+	}
+	switch {
+	case m.entry.Torn == "":
+		return nil
+	case t.retriable(m):
+		t.torn = append(t.torn, m)
+		t.tornBytes += m.stat.Size
+		return nil
+	}
+	return t.changed(m)
 }
 
-// record writes an entry's line of the index.
-func (t *tarball) record(e Entry) error {
-	t.totals.add(e)
-	if err := t.lines.Encode(e); err != nil {
-		return fmt.Errorf("add %s to the index: %w", shown(string(e.Name)), err)
+// changed applies the policy about files that change while they are read.
+func (t *tarball) changed(m *member) error {
+	if t.job.options.Changed == policyFail {
+		return jobs.WithHint(fmt.Errorf("%s %s while it was read", shown(m.disk), m.entry.Torn),
+			"stop what writes to it, exclude it, or set changed: warn")
+	}
+	if m.entry.Torn == changeGrew {
+		t.notes.add(grown, shown(m.disk))
+	} else {
+		t.notes.add(torn, shown(m.disk))
 	}
 	return nil
 }
 
-// header completes e from n's attributes and returns the header of its tar
-// entry.
-func (t *tarball) header(n *node, e *Entry, flag byte) *tar.Header {
-	e.Name = Name(n.name)
-	e.Mode = Mode(n.stat.Mode & 0o7777)
-	e.Modified = time.Unix(n.stat.Mtim.Sec, 0).UTC()
-	h := &tar.Header{
-		Typeflag: flag, Name: n.name, Linkname: string(e.Target), Size: e.Bytes,
-		Mode: int64(e.Mode), ModTime: e.Modified, Format: tar.FormatPAX,
+// progress reports every 4 MiB.
+func (t *tarball) progress(n int64) {
+	t.done += n
+	if t.done>>22 != (t.done-n)>>22 {
+		t.env.Progress(t.done, max(t.expected, t.done), "bytes")
 	}
-	if flag == tar.TypeDir {
-		h.Name += "/"
-	}
-	if !t.job.options.Reproducible {
-		h.Uid, h.Gid = int(n.stat.Uid), int(n.stat.Gid)
-		h.Uname, h.Gname = t.owner(n.stat.Uid, false), t.owner(n.stat.Gid, true)
-	}
-	return h
 }
 
-// owner returns the name of a user or group, or nothing when it has none.
-func (t *tarball) owner(id uint32, group bool) string {
+// owner is a user and a group by their numbers.
+type owner struct {
+	uid, gid uint32
+}
+
+// owners knows the names of users and groups.
+type owners struct {
+	mu    sync.Mutex
+	names map[uint64]string
+}
+
+// name returns the name of a user or group, or nothing when it has none.
+func (o *owners) name(id uint32, group bool) string {
 	key := uint64(id)
 	if group {
 		key |= 1 << 32
 	}
-	if name, ok := t.names[key]; ok {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if name, ok := o.names[key]; ok {
 		return name
 	}
 	name := ""
@@ -191,6 +251,9 @@ func (t *tarball) owner(id uint32, group bool) string {
 	} else if u, err := user.LookupId(strconv.Itoa(int(id))); err == nil {
 		name = u.Username
 	}
-	t.names[key] = name
+	if o.names == nil {
+		o.names = map[uint64]string{}
+	}
+	o.names[key] = name
 	return name
 }

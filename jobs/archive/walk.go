@@ -27,6 +27,9 @@ type node struct {
 	dir  int
 	base string
 	stat unix.Stat_t
+	// fd is open on the entry itself when it is a directory that is visited.
+	fd     int
+	source source
 }
 
 func (n *node) mode() uint32 { return n.stat.Mode & unix.S_IFMT }
@@ -36,8 +39,9 @@ func (n *node) mode() uint32 { return n.stat.Mode & unix.S_IFMT }
 // without following links, so that nobody who renames or links directories
 // meanwhile can lead it elsewhere.
 type walker struct {
-	rules        []rule
-	followMounts bool
+	rules         []rule
+	followMounts  bool
+	excludeCaches bool
 	// barred are directories that are never entered; own tells of files and
 	// directories that belong to upkeep itself.
 	barred map[inode]bool
@@ -49,21 +53,23 @@ type walker struct {
 	listed func(dir *node, fd int, names []string)
 	// unreadable is called for what cannot be read; its error ends the walk.
 	unreadable func(disk string, err error) error
+	// above are the directories from the source down to where the walk is.
+	above []inode
 }
 
 // source walks one configured path.
 func (w *walker) source(ctx context.Context, s source) error {
-	parent, err := unix.Open(filepath.Dir(s.real), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	parent, err := s.open()
 	if err != nil {
-		return fmt.Errorf("open %s: %w", filepath.Dir(s.real), err)
+		return err
 	}
 	defer unix.Close(parent) //nolint:errcheck // only a handle on a directory
-	n := &node{name: s.name, disk: s.path, dir: parent, base: filepath.Base(s.real)}
-	if s.real == "/" {
-		n.base = "."
-	}
+	n := &node{name: s.name, disk: s.path, dir: parent, base: s.base(), source: s}
 	if err := unix.Fstatat(parent, n.base, &n.stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("stat %s: %w", s.path, err)
+	}
+	if n.mode() == unix.S_IFLNK {
+		return fmt.Errorf("%s was exchanged for a symbolic link", s.path)
 	}
 	if n.mode() == unix.S_IFDIR {
 		return w.directory(ctx, n, 0)
@@ -91,18 +97,24 @@ func (w *walker) directory(ctx context.Context, n *node, mount uint64) error {
 	if err != nil {
 		return w.unreadable(n.disk, err)
 	}
-	if mount != 0 && here != mount && !w.followMounts {
-		w.notes.add(mounted, shown(n.disk))
-		return nil
+	if enter, err := w.enters(n, fd, mount, here); !enter || err != nil {
+		return err
 	}
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		return w.unreadable(n.disk, err)
 	}
 	slices.Sort(names)
+	n.fd = fd
 	if err := w.visit(ctx, n); err != nil {
 		return err
 	}
+	if w.excludeCaches && isCache(fd, names) {
+		w.notes.add(cached, shown(n.disk))
+		names = []string{cacheTag}
+	}
+	w.above = append(w.above, inodeOf(&n.stat))
+	defer func() { w.above = w.above[:len(w.above)-1] }()
 	if w.listed != nil {
 		w.listed(n, fd, names)
 	}
@@ -110,12 +122,60 @@ func (w *walker) directory(ctx context.Context, n *node, mount uint64) error {
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("read %s: %w", n.disk, err)
 		}
-		child := &node{name: path.Join(n.name, base), disk: filepath.Join(n.disk, base), dir: fd, base: base}
+		child := &node{name: path.Join(n.name, base), disk: filepath.Join(n.disk, base), dir: fd, base: base, source: n.source}
 		if err := w.child(ctx, child, here); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enters decides about a directory that may be the root of another mount.
+// mount and here are the mounts of its parent and its own.
+func (w *walker) enters(n *node, fd int, mount, here uint64) (bool, error) {
+	if here == mount {
+		return true, nil
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return false, w.unreadable(n.disk, err)
+	}
+	switch {
+	case isPseudo(fs.Type):
+		w.notes.add(pseudo, shown(n.disk))
+	case mount != 0 && !w.followMounts:
+		w.notes.add(mounted, shown(n.disk))
+	case slices.Contains(w.above, inodeOf(&n.stat)):
+		w.notes.add(looped, shown(n.disk))
+	default:
+		return true, nil
+	}
+	return false, nil
+}
+
+// isPseudo tells whether a file system shows the state of the kernel instead
+// of stored files.
+func isPseudo(kind int64) bool {
+	switch kind {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEBUGFS_MAGIC,
+		unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.DEVPTS_SUPER_MAGIC, unix.BPF_FS_MAGIC, unix.EFIVARFS_MAGIC,
+		unix.SELINUX_MAGIC, unix.SMACK_MAGIC, unix.BINFMTFS_MAGIC, unix.PSTOREFS_MAGIC, unix.NSFS_MAGIC:
+		return true
+	}
+	return false
+}
+
+// The mark of a directory whose content can be made anew at any time
+// (bford.info/cachedir).
+const (
+	cacheTag       = "CACHEDIR.TAG"
+	cacheSignature = "Signature: 8a477f597d28d172789f06886806bc55"
+)
+
+// isCache tells whether a directory with these sorted names is marked.
+func isCache(fd int, names []string) bool {
+	_, ok := slices.BinarySearch(names, cacheTag)
+	return ok && beginsWith(fd, cacheTag, cacheSignature)
 }
 
 func (w *walker) child(ctx context.Context, n *node, mount uint64) error {
