@@ -37,8 +37,11 @@ func share(part, whole int64) float64 {
 	if whole <= 0 {
 		return 0
 	}
-	return math.Round(10000*float64(part)/float64(whole)) / 100
+	return 100 * float64(part) / float64(whole)
 }
+
+// rounded is what a share is as a value.
+func rounded(percent float64) float64 { return math.Round(percent*100) / 100 }
 
 // usage is how many connections of a limited number are used.
 type usage struct {
@@ -64,7 +67,7 @@ func askConnections(ctx context.Context, r *review) error {
 		if u.What == "server" {
 			u.Limit = r.facts.Room
 			what = "that ordinary roles may have"
-			r.values["connections"], r.values["connections_percent"] = float64(u.Used), share(u.Used, u.Limit)
+			r.values["connections"], r.values["connections_percent"] = float64(u.Used), rounded(share(u.Used, u.Limit))
 		} else {
 			object = u.What + ":" + u.Name
 		}

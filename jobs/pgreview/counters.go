@@ -23,14 +23,8 @@ type counters struct {
 	StatementsReset  time.Time `json:"statements_reset"`
 	NewestOID        int64     `json:"newest_oid"`
 
-	Hits      int64 `json:"hits"`
-	Reads     int64 `json:"reads"`
-	TempBytes int64 `json:"temp_bytes"`
-	TempFiles int64 `json:"temp_files"`
-	Deadlocks int64 `json:"deadlocks"`
-	Timed     int64 `json:"timed"`
-	Forced    int64 `json:"forced"`
-	Failed    int64 `json:"archive_failed"`
+	// Counts are the counters that were read, by name.
+	Counts map[string]int64 `json:"counts,omitempty"`
 	// Scans are the sequential scans of large tables by their number.
 	Scans map[int64]int64 `json:"scans,omitempty"`
 
@@ -151,12 +145,31 @@ func newestCounters(past []jobs.Past) counters {
 	return counters{}
 }
 
-// since tells from when on a counter that was was and is now counts, and by how
-// much it grew: since the run before or, when it was reset in between or there
-// is no such run, since the reset. from is zero when that is not known.
-func since(now, was int64, before counters, reset, resetBefore time.Time) (grown int64, from time.Time) {
-	if before.has && now >= was && reset.Equal(resetBefore) {
-		return now - was, before.At
+// keep begins the counters of this run. Those of another database are not
+// compared with.
+func (r *review) keep() {
+	if r.before.Database != r.conn.Server.Database {
+		r.before = counters{}
+	}
+	r.now = counters{
+		has: true, At: r.facts.At, Database: r.conn.Server.Database, Reset: r.facts.CountedSince, NewestOID: r.facts.NewestOID,
+		Counts: map[string]int64{},
+	}
+}
+
+// grown keeps a counter of the database and tells by how much it grew, and from
+// when on: since the run before or, when it was reset in between or there is no
+// such run, since the reset.
+func (r *review) grown(name string, now int64) (grown int64, from time.Time) {
+	return r.grownSince(name, now, r.now.Reset, r.before.Reset)
+}
+
+// grownSince is grown for a counter that is reset on its own. from is zero when
+// it is not known.
+func (r *review) grownSince(name string, now int64, reset, resetBefore time.Time) (grown int64, from time.Time) {
+	r.now.Counts[name] = now
+	if was, known := r.before.Counts[name]; known && now >= was && reset.Equal(resetBefore) {
+		return now - was, r.before.At
 	}
 	return now, reset
 }

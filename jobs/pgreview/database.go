@@ -3,7 +3,6 @@ package pgreview
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -14,45 +13,29 @@ type databaseCounters struct {
 	Hits, Reads, TempBytes, TempFiles, Deadlocks int64
 }
 
-// readDatabase reads the counters of the database once.
-func (r *review) readDatabase(ctx context.Context) error {
-	r.keep()
+// readDatabase reads the counters of the database.
+func (r *review) readDatabase(ctx context.Context) (databaseCounters, error) {
 	all, err := ask[databaseCounters](ctx, r, `SELECT blks_hit, blks_read, temp_bytes, temp_files, deadlocks FROM pg_stat_database WHERE datname = current_database()`)
 	if err != nil || len(all) == 0 {
-		return err
+		return databaseCounters{}, err
 	}
-	n := &r.now
-	n.Hits, n.Reads, n.TempBytes, n.TempFiles, n.Deadlocks = all[0].Hits, all[0].Reads, all[0].TempBytes, all[0].TempFiles, all[0].Deadlocks
-	return nil
-}
-
-// keep begins the counters of this run.
-func (r *review) keep() {
-	if r.before.Database != r.conn.Server.Database {
-		r.before = counters{}
-	}
-	r.now.has, r.now.At, r.now.Database = true, r.facts.At, r.conn.Server.Database
-	r.now.Reset, r.now.NewestOID = r.facts.CountedSince, r.facts.NewestOID
-}
-
-// grown is how much a counter of the database grew, and since when.
-func (r *review) grown(now, was int64) (int64, time.Time) {
-	return since(now, was, r.before, r.now.Reset, r.before.Reset)
+	return all[0], nil
 }
 
 // askCacheHit judges how many blocks were found in the server's own memory; the
 // rest may still have come from the system's.
 func askCacheHit(ctx context.Context, r *review) error {
-	if err := r.readDatabase(ctx); err != nil {
+	c, err := r.readDatabase(ctx)
+	if err != nil {
 		return err
 	}
-	hits, from := r.grown(r.now.Hits, r.before.Hits)
-	reads, _ := r.grown(r.now.Reads, r.before.Reads)
+	hits, from := r.grown("hits", c.Hits)
+	reads, _ := r.grown("reads", c.Reads)
 	if hits+reads < max(1, r.options.Cache.MinBlocks) {
 		return nil
 	}
 	percent := 100 * float64(hits) / float64(hits+reads)
-	r.values["cache_hit_percent"] = math.Round(percent*100) / 100
+	r.values["cache_hit_percent"] = rounded(percent)
 	if limit := r.options.Cache.Warn; limit > 0 && percent < float64(limit) {
 		r.add(jobs.Warning, 0, "", fmt.Sprintf("%.1f %% of the blocks since %s were in the server's memory, limit %s (shared_buffers, or statements that read too much)", percent, day(from), limit), "")
 	}
@@ -61,11 +44,12 @@ func askCacheHit(ctx context.Context, r *review) error {
 
 // askTemporaryFiles judges what did not fit into work_mem.
 func askTemporaryFiles(ctx context.Context, r *review) error {
-	if err := r.readDatabase(ctx); err != nil {
+	c, err := r.readDatabase(ctx)
+	if err != nil {
 		return err
 	}
-	bytes, from := r.grown(r.now.TempBytes, r.before.TempBytes)
-	files, _ := r.grown(r.now.TempFiles, r.before.TempFiles)
+	bytes, from := r.grown("temp_bytes", c.TempBytes)
+	files, _ := r.grown("temp_files", c.TempFiles)
 	days := max(r.facts.At.Sub(from).Hours()/24, 1) // a shorter time shows no habit
 	if limit := r.options.Temporary; limit > 0 && float64(bytes)/days > float64(limit) {
 		r.add(jobs.Info, 0, "", fmt.Sprintf("%s a day went to temporary files since %s (%d files), limit %s: work_mem is too small for some statements, or log_temp_files shows which",
@@ -76,10 +60,11 @@ func askTemporaryFiles(ctx context.Context, r *review) error {
 
 // askDeadlocks counts deadlocks.
 func askDeadlocks(ctx context.Context, r *review) error {
-	if err := r.readDatabase(ctx); err != nil {
+	c, err := r.readDatabase(ctx)
+	if err != nil {
 		return err
 	}
-	if n, from := r.grown(r.now.Deadlocks, r.before.Deadlocks); n > 0 {
+	if n, from := r.grown("deadlocks", c.Deadlocks); n > 0 {
 		r.add(jobs.Info, 0, "", fmt.Sprintf("%d deadlocks since %s; the server's log has the statements", n, day(from)), "")
 	}
 	return nil
@@ -122,14 +107,11 @@ func askCheckpoints(ctx context.Context, r *review) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	r.keep()
-	n := &r.now
-	n.Timed, n.Forced = all[0].Timed, all[0].Forced
 	if all[0].Reset != nil {
-		n.CheckpointsReset = *all[0].Reset
+		r.now.CheckpointsReset = *all[0].Reset
 	}
-	forced, from := since(n.Forced, r.before.Forced, r.before, n.CheckpointsReset, r.before.CheckpointsReset)
-	timed, _ := since(n.Timed, r.before.Timed, r.before, n.CheckpointsReset, r.before.CheckpointsReset)
+	forced, from := r.grownSince("checkpoints_forced", all[0].Forced, r.now.CheckpointsReset, r.before.CheckpointsReset)
+	timed, _ := r.grownSince("checkpoints_timed", all[0].Timed, r.now.CheckpointsReset, r.before.CheckpointsReset)
 	limits := r.options.Checkpoints
 	if limits.Forced == 0 || forced+timed < max(limits.Min, 1) {
 		return nil
@@ -151,8 +133,8 @@ func askArchiver(ctx context.Context, r *review) error {
 		return err
 	}
 	a := all[0]
-	r.keep()
-	r.now.Failed = a.Failed
+	was, known := r.before.Counts["archive_failed"]
+	r.now.Counts["archive_failed"] = a.Failed
 	if a.Mode == "off" || a.LastFailed == nil {
 		return nil
 	}
@@ -161,7 +143,7 @@ func askArchiver(ctx context.Context, r *review) error {
 			a.Failed, a.LastFailed.UTC().Format(time.DateTime), a.Wal), "")
 		return nil
 	}
-	if grown := a.Failed - r.before.Failed; r.before.has && grown > 0 {
+	if grown := a.Failed - was; known && grown > 0 {
 		r.add(jobs.Warning, 0, "", fmt.Sprintf("archiving failed %d times since %s, the last %s; it works again", grown, day(r.before.At), a.LastFailed.UTC().Format(time.DateTime)), "")
 	}
 	return nil

@@ -138,7 +138,7 @@ func (i index) begins(longer index) bool {
 	switch {
 	case i.Method != "btree" || longer.Method != "btree", i.KeyCount >= longer.KeyCount:
 		return false
-	case i.Expressions != "" || slices.Contains(i.Keys[:i.KeyCount], 0), longer.Predicate != "" && longer.Predicate != i.Predicate:
+	case i.Expressions != "" || slices.Contains(i.Keys[:i.KeyCount], 0), longer.Predicate != i.Predicate:
 		return false
 	}
 	return sameKeys(i, longer, i.KeyCount)

@@ -3,6 +3,7 @@ package pgreview
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -46,16 +47,19 @@ type redundant struct{ index, by index }
 
 // askDuplicates finds indexes that equal another one of their table.
 func askDuplicates(ctx context.Context, r *review) error {
-	return r.askRedundant(ctx, func(a, b index) bool {
-		if !a.equals(b) || a.Unique && !b.Unique || a.Unique && a.NullsEqual != b.NullsEqual || !b.covers(a) {
-			return false
-		}
-		// Of two that could each stand for the other, one goes.
-		mutual := b.equals(a) && a.Unique == b.Unique && a.covers(b)
-		return !a.Constraint && !a.Primary && !a.Replica && !a.Exclusion && (!mutual || isBetter(b, a))
-	}, func(x redundant) string {
+	return r.askRedundant(ctx, isDuplicate, func(x redundant) string {
 		return fmt.Sprintf("index %s of %s equals %s (%s)", x.index.name(), x.index.table(), x.by.name(), size(x.index.Bytes))
 	}, jobs.Warning)
+}
+
+// isDuplicate tells whether b does all that a does.
+func isDuplicate(a, b index) bool {
+	if !a.equals(b) || a.Unique && !b.Unique || a.Unique && a.NullsEqual != b.NullsEqual || !b.covers(a) {
+		return false
+	}
+	// Of two that could each stand for the other, one goes.
+	mutual := b.equals(a) && a.Unique == b.Unique && a.covers(b)
+	return !a.Constraint && !a.Primary && !a.Replica && !a.Exclusion && (!mutual || isBetter(b, a))
 }
 
 // isBetter decides which of two equal indexes stays: the one that is needed,
@@ -99,7 +103,7 @@ func (r *review) askRedundant(ctx context.Context, replaces func(a, b index) boo
 			continue
 		}
 		for _, by := range byTable[i.TableOID] {
-			if by.OID == i.OID || !replaces(i, by) {
+			if by.OID == i.OID || !replaces(i, by) || s == jobs.Info && hasDuplicate(i, byTable[i.TableOID]) {
 				continue
 			}
 			wasted += i.Bytes
@@ -109,6 +113,11 @@ func (r *review) askRedundant(ctx context.Context, replaces func(a, b index) boo
 	}
 	r.values["redundant_index_bytes"] += float64(wasted)
 	return nil
+}
+
+// hasDuplicate tells that an index is reported as a duplicate already.
+func hasDuplicate(i index, others []index) bool {
+	return slices.ContainsFunc(others, func(o index) bool { return o.OID != i.OID && isDuplicate(i, o) })
 }
 
 // drop is how an index is removed without keeping others waiting.

@@ -114,7 +114,7 @@ func (r *review) result(database string, asked int) jobs.Result {
 	r.values["checks"] = float64(asked)
 	r.values["unseen"] = float64(len(r.unseen))
 	r.remember()
-	summary := jobs.Headline(r.findings)
+	summary := jobs.Headline(slices.DeleteFunc(slices.Clone(r.findings), func(f jobs.Finding) bool { return strings.HasPrefix(f.ID, unseenPrefix) }))
 	if summary == "" {
 		summary = fmt.Sprintf("%s: %d checks, nothing to worry about", database, asked-len(r.unseen))
 		if advice := len(r.findings) - len(r.unseen); advice > 0 {

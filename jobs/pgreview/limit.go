@@ -34,7 +34,7 @@ func askWraparound(ctx context.Context, r *review) error {
 		s := r.tooOld("database:"+d.Name, "database "+d.Name, d, "")
 		here = here || s && d.Name == r.conn.Server.Database
 	}
-	r.values["wraparound_percent"] = worst
+	r.values["wraparound_percent"] = rounded(worst)
 	if !here {
 		return nil
 	}
@@ -93,8 +93,8 @@ func askSequences(ctx context.Context, r *review) error {
 	if err != nil {
 		return err
 	}
-	hidden, err := ask[struct{ N int64 }](ctx, r, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND c.relpersistence <> 't'
-		AND NOT has_sequence_privilege(c.oid, 'USAGE, SELECT')`)
+	hidden, err := ask[struct{ N int64 }](ctx, r, `SELECT count(*) FROM pg_class c WHERE c.relpersistence <> 't'
+		AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(c.oid, 'USAGE, SELECT') ELSE false END`)
 	if err != nil {
 		return err
 	}

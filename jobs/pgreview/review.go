@@ -178,6 +178,9 @@ func (r *review) settle() {
 	}
 }
 
+// unseenPrefix begins the id of a finding about what a check could not see.
+const unseenPrefix = "unseen:"
+
 func (r *review) settleBlindness() {
 	if len(r.blind) == 0 {
 		return
@@ -189,7 +192,7 @@ func (r *review) settleBlindness() {
 		}
 		whys = append(whys, b.why)
 	}
-	id := "unseen:" + r.check.name
+	id := unseenPrefix + r.check.name
 	if r.isIgnored(id) {
 		r.env.Printf("%s: could not see: %s (ignored)", r.check.name, r.env.OneLine(strings.Join(whys, "; ")))
 		return
@@ -298,6 +301,7 @@ func (r *review) look(ctx context.Context) error {
 		r.facts = all[0]
 		r.facts.Room -= r.facts.KeptBack
 		r.values["database_bytes"] = float64(r.facts.Size)
+		r.keep()
 		return nil
 	})
 }

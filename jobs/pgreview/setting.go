@@ -71,13 +71,13 @@ func askCollations(ctx context.Context, r *review) error {
 		return nil
 	}
 	databases, err := ask[struct{ Name, Was, Is string }](ctx, r, `SELECT datname, datcollversion, pg_database_collation_actual_version(oid) FROM pg_database
-		WHERE datallowconn AND datcollversion IS NOT NULL AND pg_database_collation_actual_version(oid) IS NOT NULL AND datcollversion <> pg_database_collation_actual_version(oid)`)
+		WHERE datname = current_database() AND datcollversion IS NOT NULL AND pg_database_collation_actual_version(oid) IS NOT NULL AND datcollversion <> pg_database_collation_actual_version(oid)`)
 	if err != nil {
 		return err
 	}
 	for _, d := range databases {
 		r.add(jobs.Warning, 1, "database:"+d.Name, fmt.Sprintf("the collation of database %s was of version %s and is %s: indexes on text may be in the wrong order until they are built anew", d.Name, d.Was, d.Is),
-			fmt.Sprintf("REINDEX DATABASE CONCURRENTLY %s; ALTER DATABASE %[1]s REFRESH COLLATION VERSION;", sqlName(d.Name)))
+			fmt.Sprintf("REINDEX DATABASE CONCURRENTLY %s; -- then ALTER DATABASE %[1]s REFRESH COLLATION VERSION;", sqlName(d.Name)))
 	}
 	return nil
 }
@@ -127,7 +127,6 @@ const (
 
 // askSequentialScans finds large tables that are often read as a whole.
 func askSequentialScans(ctx context.Context, r *review) error {
-	r.keep()
 	all, err := ask[scanned](ctx, r, `SELECT s.relid::int8, s.schemaname, s.relname, c.relpages::int8 * current_setting('block_size')::int8, coalesce(s.seq_scan, 0), coalesce(s.seq_tup_read, 0)
 		FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
 		WHERE c.relkind = 'r' AND c.relpages::int8 * current_setting('block_size')::int8 >= $1 ORDER BY c.relpages DESC LIMIT $2`,
@@ -139,8 +138,8 @@ func askSequentialScans(ctx context.Context, r *review) error {
 	for _, t := range all {
 		r.now.Scans[t.OID] = t.Scans
 		scans, from := t.Scans, r.now.Reset
-		if was, known := r.before.Scans[t.OID]; known {
-			scans, from = r.grown(t.Scans, was)
+		if was, known := r.before.Scans[t.OID]; known && was <= scans && r.before.Reset.Equal(from) {
+			scans, from = scans-was, r.before.At
 		}
 		days := max(r.facts.At.Sub(from), shortestSpan).Hours() / 24
 		if daily := float64(scans) / days; daily > manyScans {

@@ -30,7 +30,7 @@ func withoutValues(text string) string {
 
 var (
 	// placeholders are two or more in a row.
-	placeholders = regexp.MustCompile(`((?:\?|\$[0-9]+)(?: ?, ?))(?:(?:\?|\$[0-9]+)(?: ?, ?)?)+`)
+	placeholders = regexp.MustCompile(`((?:\?|\$[0-9]+) ?, ?)(?:(?:\?|\$[0-9]+) ?, ?)*(?:\?|\$[0-9]+)`)
 	// secretive are statements that may hold a secret where nobody expects it.
 	secretive = regexp.MustCompile(`(?i)\b(password|secret|passfile|sslkey|user mapping|conninfo|connection)\b`)
 )

@@ -120,7 +120,6 @@ func (r *review) countStatements(ctx context.Context, e extension) error {
 	if hidden[0].N > 0 {
 		r.cannotSee(jobs.Warning, "%s", r.needs(fmt.Sprintf("%d statements of other roles", hidden[0].N)))
 	}
-	r.keep()
 	r.now.statements = map[int64]statementCount{}
 	for _, s := range all {
 		r.now.statements[s.ID] = statementCount{calls: s.Calls, total: s.Total}

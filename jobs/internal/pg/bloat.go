@@ -130,30 +130,27 @@ func estimateAll(columns []column) []Bloat {
 func estimate(columns []column) Bloat {
 	c := columns[0]
 	b := Bloat{OID: c.OID, Schema: c.Schema, Table: c.Table, Index: c.Index, Bytes: c.Pages * c.PageSize, Known: c.Rows >= 0}
-	nulls := false
+	complete := 1.0 // the share of rows without any NULL
 	for _, col := range columns {
 		if c.Rows > 0 && (col.Width == nil || col.Null == nil) {
 			b.Known = false
 			return b
 		}
-		nulls = nulls || col.Null != nil && *col.Null > 0
+		if c.Rows > 0 {
+			complete *= 1 - *col.Null
+		}
 	}
 	if !b.Known || c.Rows == 0 {
 		return b
 	}
 	if c.Index != "" {
-		header := float64(entryHeader)
-		if nulls {
-			header = entryHeaderNul
-		}
+		header := complete*entryHeader + (1-complete)*entryHeaderNul
 		b.Expected = int64(indexPages(c, header+dataWidth(columns))) * c.PageSize
 		return b
 	}
-	header := float64(rowHeader)
-	if nulls {
-		header += math.Ceil(float64(len(columns)) / 8)
-	}
-	row := alignUp(header, alignment) + dataWidth(columns) + linePointer
+	bitmap := math.Ceil(float64(len(columns)) / 8)
+	header := complete*alignUp(rowHeader, alignment) + (1-complete)*alignUp(rowHeader+bitmap, alignment)
+	row := header + dataWidth(columns) + linePointer
 	room := float64(c.PageSize-pageHeader) - float64(c.PageSize)*(1-float64(c.Fill)/100)
 	b.Expected = int64(math.Ceil(c.Rows/perPage(room, row))) * c.PageSize
 	return b
@@ -190,7 +187,7 @@ func dataWidth(columns []column) float64 {
 		switch {
 		case step == 1:
 		case exact:
-			offset = alignUp(offset, step)
+			offset += present * (alignUp(offset, step) - offset)
 		default:
 			offset += present * (step - 1) / 2
 		}
