@@ -63,7 +63,24 @@ func (a *app) listBackups(ctx context.Context, s backupScope, limit int) error {
 	if err := a.list(a.listOfBackups(cfg, s, found[:min(len(found), limit)])); err != nil {
 		return err
 	}
+	a.tellRestorable(found)
 	return failed
+}
+
+// tellRestorable says of each job what was last proven to be restorable.
+func (a *app) tellRestorable(found []backup) {
+	if a.format != formatTable {
+		return
+	}
+	newest := map[string]bool{}
+	for _, b := range found {
+		key := b.store + "/" + b.name()
+		if b.Proof == nil || b.Proof.Restored == nil || b.Proof.Damage != "" || newest[key] {
+			continue
+		}
+		newest[key] = true
+		fmt.Fprintf(a.std.Out, "%s in store %s: %s\n", b.name(), b.store, restorable(*b.Proof))
+	}
 }
 
 // fate is what retention does with an artifact; zero when nothing says.
@@ -159,9 +176,15 @@ type backupView struct {
 	ProvenAt   time.Time    `json:"proven_at"`
 	Seconds    float64      `json:"proof_seconds"`
 	Damage     string       `json:"damage"`
-	Suspect    string       `json:"suspect"`
-	Retention  string       `json:"retention"`
-	Reasons    []string     `json:"reasons"`
+	// What the newest proof restored; null, 0 and empty when it did not go so far.
+	RestorableAsOf *time.Time `json:"restorable_as_of"`
+	RestoreSeconds float64    `json:"restore_seconds"`
+	RestoredBytes  int64      `json:"restored_bytes"`
+	RestoredRows   int64      `json:"restored_rows"`
+	RestoredOn     string     `json:"restored_on"`
+	Suspect        string     `json:"suspect"`
+	Retention      string     `json:"retention"`
+	Reasons        []string   `json:"reasons"`
 }
 
 func viewBackup(b backup, now time.Time) backupView {
@@ -180,6 +203,10 @@ func viewBackup(b backup, now time.Time) backupView {
 	}
 	if p := b.Proof; p != nil {
 		v.ProvenAt, v.Seconds, v.Damage = p.Time.UTC(), p.Seconds, p.Damage
+		if r := p.Restored; r != nil && p.Damage == "" {
+			at := r.AsOf.UTC()
+			v.RestorableAsOf, v.RestoreSeconds, v.RestoredBytes, v.RestoredRows, v.RestoredOn = &at, r.Seconds, r.Bytes, r.Rows, r.Server
+		}
 	}
 	v.Reasons = append(v.Reasons, b.fate.reasons...)
 	return v
@@ -215,6 +242,8 @@ func proofWord(p painter, v backupView) string {
 		word = p.red("damaged")
 	case word == "":
 		word = "unproven"
+	case v.RestorableAsOf != nil:
+		word += " in " + took(seconds(v.RestoreSeconds))
 	}
 	if v.Suspect != "" {
 		word += ", " + p.yellow("suspect")
