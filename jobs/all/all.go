@@ -7,6 +7,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/archive"
 	"github.com/ghosteam/upkeep/jobs/health"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
+	"github.com/ghosteam/upkeep/jobs/pgreview"
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 	"github.com/ghosteam/upkeep/jobs/prune"
 	"github.com/ghosteam/upkeep/jobs/script"
@@ -21,6 +22,7 @@ func Kinds() *jobs.Registry {
 		archive.Kind(),
 		health.Kind(),
 		pgbackup.Kind(),
+		pgreview.Kind(),
 		pgvacuum.Kind(),
 		prune.Kind(),
 		script.Kind(),
