@@ -67,15 +67,13 @@ func blockers(ctx context.Context, c *pg.Conn) (list []blocker, blind bool, err 
 	return list, blind && !c.Server.Superuser, nil
 }
 
-// text says who, for how long and how much.
+// text says who, for how long and over how many transactions.
 func (b blocker) text(env *jobs.Env) string {
-	text := env.OneLine(b.Who)
+	held := humanize.Comma(b.Age) + " transactions"
 	if b.Seconds >= 0 {
-		text += " holds a transaction open for " + unit.Duration(time.Duration(b.Seconds*float64(time.Second)).Round(time.Second)).String()
-	} else {
-		text += " holds rows back"
+		held = unit.Duration(time.Duration(b.Seconds*float64(time.Second)).Round(time.Second)).String() + " and " + held
 	}
-	return text + ", " + humanize.Comma(b.Age) + " transactions back"
+	return env.OneLine(b.Who) + ", for " + held
 }
 
 // effect says what is held back.

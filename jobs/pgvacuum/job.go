@@ -76,7 +76,7 @@ func (r *run) announce() {
 			r.env.Printf("  %s", note)
 		}
 		for _, b := range d.blockers {
-			r.env.Printf("  held back by %s", jobs.OneLine(b.text(r.env)))
+			r.env.Printf("  dead rows are held back by %s", jobs.OneLine(b.text(r.env)))
 		}
 		for _, w := range d.denied {
 			r.env.Printf("  %s may not be vacuumed by %s; it belongs to %s", d.title(w.table), d.server.User, jobs.OneLine(w.table.Owner))

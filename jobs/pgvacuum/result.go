@@ -3,6 +3,7 @@ package pgvacuum
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,7 +103,7 @@ func (r *run) nothingPermitted() []error {
 	if due > 0 && n[denied] < due || deniedWork+n[denied] == 0 {
 		return nil
 	}
-	return []error{jobs.WithHint(fmt.Errorf("%s may vacuum none of the %s that are due", user, count(deniedWork+due, "table")),
+	return []error{jobs.WithHint(fmt.Errorf("user %s may vacuum nothing of what is due: %s", user, count(deniedWork+due, "table")),
 		"connect as the owner of the tables or of the database, or, from PostgreSQL 17 on, GRANT pg_maintain TO the user")}
 }
 
@@ -120,6 +121,7 @@ func (r *run) tally() map[outcome]int {
 func (r *run) explain(ctx context.Context, s *session, d *database) error {
 	var kept []string
 	var rows int64
+	onlyCatalogs := true
 	for _, e := range r.entries {
 		if e.database != d || e.outcome != done || !e.work.vacuum && !e.work.toast {
 			continue
@@ -129,6 +131,7 @@ func (r *run) explain(ctx context.Context, s *session, d *database) error {
 			continue
 		}
 		rows += e.after.dead()
+		onlyCatalogs = onlyCatalogs && e.after.Schema == "pg_catalog"
 		if len(kept) < 3 {
 			kept = append(kept, fmt.Sprintf("%s (%s)", e.after.label(), humanize.Comma(e.after.dead())))
 		}
@@ -141,8 +144,9 @@ func (r *run) explain(ctx context.Context, s *session, d *database) error {
 		return err
 	}
 	text := fmt.Sprintf("database %s keeps %s dead rows that VACUUM could not remove, such as in %s", d.name, humanize.Comma(rows), strings.Join(kept, ", "))
+	list = slices.DeleteFunc(list, func(b blocker) bool { return b.Kind == "catalog" && !onlyCatalogs })
 	if len(list) > 0 {
-		text += ": " + list[0].text(r.env)
+		text += ", because of " + list[0].text(r.env)
 	} else {
 		text += "; whoever held them back is gone, or cannot be seen"
 	}

@@ -1,0 +1,79 @@
+package pgvacuum_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
+)
+
+// TestBlockedByTransaction: dead rows that an old transaction may still see
+// stay, and the transaction is named.
+func TestBlockedByTransaction(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, bloated("orders", "20000")...)
+	c := b.conn()
+	load(t, c, "VACUUM orders")
+	reader := connect(t, b.url+"&application_name=report")
+	exec(t, reader, "BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM orders")
+	load(t, c, "DELETE FROM orders WHERE id < 15000")
+	r := b.good()
+	f := finding(r, "not-removable:"+b.name)
+	if f.Severity != jobs.Warning || !strings.Contains(f.Text, "application report") || !strings.Contains(f.Text, "idle in transaction") ||
+		!strings.Contains(f.Text, "orders (7,500)") || !strings.Contains(f.Text, "), for ") {
+		t.Errorf("finding %+v", f)
+	}
+	if r.Values["tables_vacuumed"] != 1 || r.Values["dead_rows_after.orders"] != 7500 || finding(r, "blocker:").ID != "" {
+		t.Errorf("%+v", r)
+	}
+	b.options.BlockerAge = unit.Duration(time.Millisecond)
+	if f := finding(b.good(), "blocker:"+b.name+"/transaction"); !strings.Contains(f.Text, "application report") {
+		t.Errorf("finding %+v", f)
+	}
+	exec(t, reader, "ROLLBACK")
+	if r := b.good(); r.Values["dead_rows_after.orders"] != 0 || len(r.Findings) > 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestOrdinaryRole: what belongs to others is reported table by table, what
+// cannot be seen is said, and when nothing may be done the run fails.
+func TestOrdinaryRole(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, append(bloated("theirs", "5000"), bloated("own", "5000")...)...)
+	role := "care_" + b.name
+	admin := b.conn()
+	exec(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'p:w\\d@x'", "ALTER TABLE own OWNER TO "+role)
+	t.Cleanup(func() {
+		exec(t, connect(t, serverURL(t, b.name)), "DROP OWNED BY "+role, "DROP ROLE "+role)
+	})
+	u, err := url.Parse(b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, `p:w\d@x`)
+	b.url = u.String()
+	r := b.good()
+	if f := finding(r, "denied:"+b.name+"/theirs"); f.Severity != jobs.Warning || !strings.Contains(f.Text, role+" may not vacuum it, because it belongs to postgres") {
+		t.Errorf("finding %+v", f)
+	}
+	if f := finding(r, "blind:"); f.Severity != jobs.Info || !strings.Contains(f.Text, "GRANT pg_monitor") {
+		t.Errorf("finding %+v", f)
+	}
+	if r.Values["tables_vacuumed"] != 1 || r.Values["tables_denied"] != 1 || r.Values["dead_rows_after.own"] != 0 {
+		t.Errorf("%+v", r)
+	}
+	if _, err := b.run(t.Context()); err == nil || !strings.Contains(err.Error(), role+" may vacuum nothing of what is due: 1 table") || jobs.HintOf(err) == "" {
+		t.Errorf("%v", err)
+	}
+	exec(t, admin, "GRANT pg_monitor TO "+role, "ALTER DATABASE "+pgx.Identifier{b.name}.Sanitize()+" OWNER TO "+role)
+	if r := b.good(); r.Values["tables_vacuumed"] != 1 || len(r.Findings) > 0 {
+		t.Errorf("%+v", r)
+	}
+	exec(t, admin, "ALTER DATABASE "+pgx.Identifier{b.name}.Sanitize()+" OWNER TO postgres")
+}
