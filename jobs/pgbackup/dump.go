@@ -17,7 +17,7 @@ import (
 const (
 	// pipeBytes is what a pipe from pg_dump holds, so that it seldom waits.
 	pipeBytes = 1 << 20
-	// readBytes is how much of it is taken at once.
+	// readBytes is how much of a file is taken at once.
 	readBytes = 256 << 10
 )
 
@@ -256,29 +256,38 @@ func (d *dumping) custom(ctx context.Context) (_ contents, err error) {
 		return contents{}, err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	buf := make([]byte, readBytes)
 	idle.allow(d.job.options.LockTimeout.Std())
-	for {
-		idle.arm()
-		n, err := out.Read(buf)
-		idle.rest()
-		if n > 0 {
-			d.start()
-			if err := h.take(ctx, d.tool, buf[:n]); err != nil {
-				return contents{}, err
-			}
-			if _, err := d.stream.Write(buf[:n]); err != nil {
-				return contents{}, err
-			}
-			d.env.Progress(d.bytes+d.stream.Bytes(), max(d.plan.bytes, d.bytes+d.stream.Bytes()), "bytes")
-		}
-		if errors.Is(err, io.EOF) {
-			return h.end(ctx, d.tool)
-		}
-		if err != nil {
-			return contents{}, err
-		}
+	if _, err := d.stream.ReadFrom(&flow{dumping: d, ctx: ctx, from: out, head: h, idle: idle}); err != nil {
+		return contents{}, err
 	}
+	return h.end(ctx, d.tool)
+}
+
+// flow is a dump on its way into its stream.
+type flow struct {
+	*dumping
+	ctx  context.Context
+	from io.Reader
+	head *head
+	idle *watchdog
+	seen int64
+}
+
+// Read implements io.Reader.
+func (f *flow) Read(p []byte) (int, error) {
+	f.idle.arm()
+	n, err := f.from.Read(p)
+	f.idle.rest()
+	if n == 0 {
+		return 0, err
+	}
+	f.start()
+	if err := f.head.take(f.ctx, f.tool, p[:n]); err != nil {
+		return 0, err
+	}
+	f.seen += int64(n)
+	f.env.Progress(f.bytes+f.seen, max(f.plan.bytes, f.bytes+f.seen), "bytes")
+	return n, err
 }
 
 // explain adds what pg_dump said, and who was in its way.

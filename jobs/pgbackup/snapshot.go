@@ -22,10 +22,11 @@ type snapshot struct {
 }
 
 // unlimited are the settings that could end a session which only holds a
-// snapshot, or lie about rows. Versions of the server know different ones.
+// snapshot, or lie about rows, or let counting take processors that the dump
+// needs. Versions of the server know different ones.
 const unlimited = `SELECT set_config(name, CASE name WHEN 'row_security' THEN 'off' WHEN 'search_path' THEN 'pg_catalog' ELSE '0' END, false)
 	FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',
-		'idle_session_timeout', 'transaction_timeout', 'row_security', 'search_path')`
+		'idle_session_timeout', 'transaction_timeout', 'max_parallel_workers_per_gather', 'row_security', 'search_path')`
 
 // openSnapshot connects and exports a snapshot. The caller closes it.
 func openSnapshot(ctx context.Context, s source, application string) (_ *snapshot, err error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"runtime"
 	"sync"
 
@@ -71,6 +72,15 @@ func (w *Writer) Stream(name string) (*Stream, error) {
 func (s *Stream) Write(p []byte) (int, error) {
 	s.bytes += int64(len(p))
 	return s.pack.Write(p)
+}
+
+// ReadFrom takes all plain bytes of r, which are read straight to where they
+// are compressed. It returns the first error of r, except io.EOF, or of the
+// stores.
+func (s *Stream) ReadFrom(r io.Reader) (int64, error) {
+	n, err := s.pack.ReadFrom(r)
+	s.bytes += n
+	return n, err
 }
 
 // Bytes returns how many plain bytes were written.

@@ -50,7 +50,9 @@ type Command struct {
 	Stdout, Stderr io.Writer
 	// PipeBytes asks for pipes of that size for the output of the command, so
 	// that it and its reader wait for each other less often; 0 means that of the
-	// system. The kernel may refuse (fs.pipe-max-size), which harms nothing.
+	// system. The kernel may refuse (fs.pipe-max-size), which harms nothing. A
+	// Reader of a pipe of 512 KiB or more lets the output of a command that
+	// writes small pieces gather for about a millisecond.
 	PipeBytes int
 	// User runs the command as "user" or "user:group", by name or number, with
 	// the supplementary groups of that user. Only root may name another user.

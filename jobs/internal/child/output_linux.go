@@ -15,6 +15,7 @@ var errClosed = errors.New("its output was closed before its end")
 type Reader struct {
 	run    *running
 	pipe   *os.File
+	gather gather
 	cancel context.CancelCauseFunc
 	over   error         // what Read found at its end, and gives for ever
 	done   chan struct{} // closed when exit and err are valid
@@ -39,6 +40,9 @@ func Output(ctx context.Context, c Command) (*Reader, error) {
 		return nil, err
 	}
 	out := &Reader{run: r, pipe: r.streams.pipe, cancel: cancel, done: make(chan struct{})}
+	if c.PipeBytes > 0 {
+		out.gather.capacity = pipeCapacity(out.pipe)
+	}
 	go func() {
 		defer close(out.done)
 		defer cancel(nil)
@@ -48,12 +52,15 @@ func Output(ctx context.Context, c Command) (*Reader, error) {
 	return out, nil
 }
 
-// Read reads what the command wrote.
+// Read reads what the command wrote. From a large pipe it takes much at once
+// rather than each bit as it comes; see Command.PipeBytes.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.over != nil {
 		return 0, r.over
 	}
+	r.gather.await()
 	n, err := r.pipe.Read(p)
+	r.gather.note(n)
 	if n > 0 || err == nil {
 		return n, nil
 	}

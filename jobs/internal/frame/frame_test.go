@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 
 	"go.uber.org/goleak"
 
@@ -93,6 +94,68 @@ func TestSameBytesWhateverTheWorkers(t *testing.T) {
 			t.Errorf("%d workers wrote other bytes than one", workers)
 		}
 	}
+}
+
+// TestReadFrom: however the plain bytes come, the frames are the same.
+func TestReadFrom(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, 1<<20 - 1, 1 << 20, 5<<20 + 12345} {
+		plain := text(size)
+		want := compress(t, frame.Zstd, 1, 2, 70_001, plain)
+		var out, passed bytes.Buffer
+		w, err := frame.NewWriter(&out, &passed, frame.Zstd, 1, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := size / 3
+		if _, err := w.Write(plain[:head]); err != nil {
+			t.Fatal(err)
+		}
+		n, err := w.ReadFrom(iotest.DataErrReader(iotest.HalfReader(bytes.NewReader(plain[head:]))))
+		if err := errors.Join(err, w.Close()); err != nil || n != int64(size-head) {
+			t.Errorf("%d of %d bytes: %v", n, size-head, err)
+		}
+		if !bytes.Equal(out.Bytes(), want) || !bytes.Equal(passed.Bytes(), plain) {
+			t.Errorf("%d bytes became other frames", size)
+		}
+	}
+}
+
+func TestReadFromFailures(t *testing.T) {
+	t.Parallel()
+	lost, full := errors.New("connection lost"), errors.New("disk full")
+	endless := iotest.ErrReader(nil)
+	for name, tt := range map[string]struct {
+		to   io.Writer
+		from io.Reader
+		want error
+	}{
+		"reader":             {io.Discard, io.MultiReader(bytes.NewReader(text(3<<20)), iotest.ErrReader(lost)), lost},
+		"wrapped end":        {io.Discard, iotest.ErrReader(fmt.Errorf("proxy: %w", io.EOF)), io.EOF},
+		"no progress":        {io.Discard, endless, io.ErrNoProgress},
+		"writer":             {&limited{left: 100_000, err: full}, zeroes{}, full},
+		"writer, then abort": {&limited{err: full}, zeroes{}, full},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, err := frame.NewWriter(tt.to, nil, frame.Zstd, 1, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.ReadFrom(tt.from); !errors.Is(err, tt.want) {
+				t.Errorf("ReadFrom: %v, want %v", err, tt.want)
+			}
+			w.Abort()
+		})
+	}
+}
+
+// zeroes never ends.
+type zeroes struct{}
+
+func (zeroes) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 func TestCutAndChangedStreams(t *testing.T) {

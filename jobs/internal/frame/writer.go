@@ -38,8 +38,8 @@ type piece struct {
 var ErrAborted = errors.New("compression aborted")
 
 // NewWriter returns a Writer that compresses to w with so many workers, at
-// least one. It holds about (workers+2) times 8 MiB at most, less for short
-// streams. When plain is not nil, the uncompressed bytes are written to it in
+// least one. It holds workers+2 pieces of 1 MiB, or of 4 MiB for the higher
+// levels of zstd, and their frames; less for short streams. When plain is not nil, the uncompressed bytes are written to it in
 // their order, beside the work of the caller; it is complete once Close has
 // returned.
 func NewWriter(w, plain io.Writer, codec Codec, level, workers int) (*Writer, error) {
@@ -49,7 +49,7 @@ func NewWriter(w, plain io.Writer, codec Codec, level, workers int) (*Writer, er
 	}
 	pieces := workers + 2
 	f := &Writer{
-		piece: codec.pieceBytes(),
+		piece: codec.pieceBytes(level),
 		free:  make(chan *piece, pieces),
 		order: make(chan *piece, pieces),
 		work:  make(chan *piece, pieces),
@@ -115,21 +115,76 @@ func (f *Writer) fail(err error) {
 func (f *Writer) Write(p []byte) (int, error) {
 	total := len(p)
 	for len(p) > 0 {
-		if f.buf == nil {
-			if err := f.failed(); err != nil {
-				return total - len(p), err
-			}
-			f.buf = <-f.free
+		room, err := f.room(len(p))
+		if err != nil {
+			return total - len(p), err
 		}
-		n := min(len(p), f.piece-len(f.buf.plain))
-		f.buf.plain = append(f.buf.plain, p[:n]...)
+		n := copy(room, p)
 		p = p[n:]
-		if len(f.buf.plain) == f.piece {
-			f.submit()
-		}
+		f.took(n)
 	}
 	return total, nil
 }
+
+// firstBytes is what a piece gets before it is known that it will be filled.
+const firstBytes = 64 << 10
+
+// room returns the free part of the current piece, which is not empty. It has
+// place for wanted bytes when the piece has.
+func (f *Writer) room(wanted int) ([]byte, error) {
+	if f.buf == nil {
+		if err := f.failed(); err != nil {
+			return nil, err
+		}
+		f.buf = <-f.free
+	}
+	b := f.buf
+	if used := len(b.plain); cap(b.plain) < f.piece && cap(b.plain)-used < wanted {
+		size := firstBytes
+		if used+wanted > size {
+			size = f.piece
+		}
+		b.plain = append(make([]byte, 0, size), b.plain...)
+	}
+	return b.plain[len(b.plain):cap(b.plain)], nil
+}
+
+// took notes that so many bytes of the room were filled.
+func (f *Writer) took(n int) {
+	f.buf.plain = f.buf.plain[:len(f.buf.plain)+n]
+	if len(f.buf.plain) == f.piece {
+		f.submit()
+	}
+}
+
+// ReadFrom takes everything from r, which it reads straight into the pieces.
+// It returns the first error of r, unless that is io.EOF, or of the underlying
+// writer.
+func (f *Writer) ReadFrom(r io.Reader) (total int64, err error) {
+	for idle := 0; ; idle++ {
+		room, err := f.room(f.piece)
+		if err != nil {
+			return total, err
+		}
+		n, err := r.Read(room)
+		if n > 0 {
+			f.took(n)
+			total += int64(n)
+			idle = 0
+		}
+		switch {
+		case err == io.EOF: // a wrapped EOF is a failure and no end
+			return total, nil
+		case err != nil:
+			return total, err
+		case idle >= mostIdle:
+			return total, io.ErrNoProgress
+		}
+	}
+}
+
+// mostIdle is how often in a row a reader may return nothing.
+const mostIdle = 100
 
 // submit sends the current piece on its way.
 func (f *Writer) submit() {

@@ -1,9 +1,12 @@
 // Command bench measures what upkeep costs on this machine, against plain
-// tools in the same run: start-up, a recorded run of /bin/true, memory. All
-// contestants of a round take turns, so that other work on the machine hits
-// them alike. It prints Markdown.
+// tools in the same run: start-up, a recorded run of /bin/true, memory, the
+// service, backups of PostgreSQL. All contestants of a round take turns, so that
+// other work on the machine hits them alike. It prints Markdown.
 //
-//	go run ./scripts/dev/bench [-upkeep bin/upkeep] [-rounds 40] [-only service]
+//	go run ./scripts/dev/bench [-upkeep bin/upkeep] [-rounds 40] [-only processes|service|backup]
+//
+// The part backup is measured only when it is asked for: it takes minutes, and
+// starts the servers of the tests unless they run already.
 package main
 
 import (
@@ -34,19 +37,50 @@ workflows:
 func main() {
 	upkeep := flag.String("upkeep", "bin/upkeep", "the binary to measure")
 	rounds := flag.Int("rounds", 40, "how often each contestant runs")
-	only := flag.String("only", "", "only this part: processes or service")
+	only := flag.String("only", "", "only this part: processes, service or backup")
+	b := backups{}
+	flag.IntVar(&b.rounds, "backup-rounds", 3, "how often each way of a backup runs")
+	flag.IntVar(&b.megabytes, "database-mb", 1600, "size of the database that is saved")
+	flag.IntVar(&b.tables, "tables", 10_000, "tables of the database that has many; 0 leaves it out")
+	flag.StringVar(&b.match, "match", "", "only the backups whose names hold this, beside floor and pipe")
+	key := flag.String("upload", "", "store what is read from the standard input under this key, as the end of a pipe")
+	a := archives{}
+	a.register()
 	flag.Parse()
+	a.binary, b.binary = *upkeep, *upkeep
 	var err error
-	if *only != "service" {
-		err = bench(*upkeep, *rounds)
-	}
-	if err == nil && *only != "processes" {
-		err = benchService(*upkeep)
+	switch {
+	case *key != "":
+		err = upload(os.Stdin, *key)
+	case *only == "backup" && os.Getenv("UPKEEP_TEST_POSTGRES_URL") == "":
+		err = withServers()
+	case *only == "backup":
+		err = benchBackup(b)
+	case *only == "archive":
+		err = benchArchive(a)
+	default:
+		if *only != "service" {
+			err = bench(*upkeep, *rounds)
+		}
+		if err == nil && *only != "processes" {
+			err = benchService(*upkeep)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// withServers runs this program again beside the servers of the tests.
+func withServers() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(context.Background(), "scripts/dev/servers.sh", append([]string{"run", "--", self}, os.Args[1:]...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
 }
 
 // contestant is one command line.
