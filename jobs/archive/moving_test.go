@@ -2,6 +2,7 @@ package archive_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +18,8 @@ import (
 )
 
 // big is longer than the distance between two reports of progress.
-var big = strings.Repeat("0123456789abcdef", 1<<19) // 8 MiB
+// What is read ahead of it is shorter than the rest of it.
+var big = strings.Repeat("0123456789abcdef", 1<<20) // 16 MiB
 
 // once returns a hook that does its work the first time only.
 func once(do func()) func() {
@@ -30,27 +32,46 @@ func once(do func()) func() {
 	}
 }
 
+// restored returns the content of a file of an archive.
+func restored(t *testing.T, a *object.Artifact, name string) string {
+	t.Helper()
+	target := filepath.Join(t.TempDir(), "r")
+	if _, err := archive.Extract(t.Context(), a, archive.Extraction{Target: target}); err != nil {
+		t.Fatal(err)
+	}
+	body, err := os.ReadFile(filepath.Join(target, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
 func TestFilesThatChange(t *testing.T) {
 	t.Parallel()
+	appendTo := func(path string) error {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString("more")
+		return errors.Join(err, f.Close())
+	}
 	for name, tt := range map[string]struct {
-		change  func(path string) error
+		change func(path string) error
+		// finding is there when the file never stops to change.
 		finding string
-		torn    float64
+		// grew tells that nothing but growth is to be seen.
+		grew bool
+		// settled is how long the file is that is saved when it changes once.
+		settled int
 	}{
-		"grows": {func(path string) error {
-			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-			if err != nil {
-				return err
-			}
-			_, err = f.WriteString(strings.Repeat("more", 5<<20))
-			return errors.Join(err, f.Close())
-		}, "info grown", 1},
-		"shrinks":        {func(path string) error { return os.Truncate(path, 100) }, "warning torn", 1},
-		"is overwritten": {func(path string) error { return os.WriteFile(path, []byte(strings.ToUpper(big)), 0o600) }, "warning torn", 1},
+		"grows":          {appendTo, "info grown", true, len(big)},
+		"shrinks":        {func(path string) error { return os.Truncate(path, 10<<20) }, "", false, 10 << 20},
+		"is overwritten": {func(path string) error { return os.WriteFile(path, []byte(strings.ToUpper(big)), 0o600) }, "warning torn", false, len(big)},
 		"is replaced": {func(path string) error {
 			return errors.Join(os.WriteFile(path+".new", []byte("new"), 0o600), os.Rename(path+".new", path))
-		}, "", 0},
-		"is deleted": {os.Remove, "", 0},
+		}, "", false, len(big)},
+		"is deleted": {os.Remove, "", false, len(big)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -59,18 +80,45 @@ func TestFilesThatChange(t *testing.T) {
 				b.options.Changed = policy
 				b.write("data/moving", big)
 				b.write("data/still", "still")
-				changed := false
 				b.progress = once(func() {
-					changed = true
 					if err := tt.change(b.path("data/moving")); err != nil {
 						t.Error(err)
 					}
 				})
+				// What stops to change is read again at the end, and good then.
+				r, a := b.saved()
+				var want []string
+				torn := 0.0
+				if tt.grew && policy == "warn" {
+					want, torn = []string{"info grown"}, 1
+				}
+				if diff := cmp.Diff(want, findings(r)); diff != "" || r.Values["torn"] != torn || r.Values["files"] != 2 {
+					t.Errorf("changes once, %s: values %v, findings (-want +got):\n%s", policy, r.Values, diff)
+				}
+				settled := tt.settled
+				if tt.grew && policy == "fail" {
+					settled += len("more")
+				}
+				if got := restored(t, a, "data/moving"); len(got) != settled || name == "is overwritten" && got != strings.ToUpper(big) {
+					t.Errorf("changes once, %s: restored %d bytes, want %d", policy, len(got), settled)
+				}
+				if tt.finding == "" {
+					continue
+				}
+				// What does not stop is torn.
+				changes := 0
+				b.progress = func() {
+					changes++
+					if err := tt.change(b.path("data/moving")); err != nil {
+						t.Error(err)
+					}
+				}
+				b.write("data/moving", big)
 				r, err := b.run()
-				if !changed {
+				if changes == 0 {
 					t.Fatal("the file was never changed")
 				}
-				if policy == "fail" && tt.finding != "" {
+				if policy == "fail" {
 					if err == nil || !strings.Contains(err.Error(), "moving") || jobs.HintOf(err) == "" {
 						t.Errorf("changed: fail: %v, want an error that names the file, with a hint", err)
 					}
@@ -79,15 +127,54 @@ func TestFilesThatChange(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var want []string
-				if tt.finding != "" {
-					want = []string{tt.finding}
-				}
-				if diff := cmp.Diff(want, findings(r)); diff != "" || r.Values["torn"] != tt.torn || r.Values["files"] != 2 {
-					t.Errorf("values %v, findings (-want +got):\n%s", r.Values, diff)
+				if diff := cmp.Diff([]string{tt.finding}, findings(r)); diff != "" || r.Values["torn"] != 1 {
+					t.Errorf("never stops: values %v, findings (-want +got):\n%s", r.Values, diff)
 				}
 			}
 		})
+	}
+}
+
+// A torn file whose second copy follows it comes out right from GNU tar too.
+func TestTornFilesForOthers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.write("data/moving", big)
+	b.progress = once(func() {
+		if err := os.WriteFile(b.path("data/moving"), []byte(strings.ToUpper(big)), 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	b.store = openLocal(t, b.path("store"))
+	r, a := b.saved()
+	if len(findings(r)) != 0 || r.Values["files"] != 1 {
+		t.Errorf("values %v, findings %v", r.Values, r.Findings)
+	}
+	body, err := os.ReadFile(filepath.Join(b.unpack(a), "data", "moving"))
+	if err != nil || string(body) != strings.ToUpper(big) {
+		t.Errorf("GNU tar made %d bytes of it, %v", len(body), err)
+	}
+}
+
+// A second copy would part a file from its other names, so there is none.
+func TestTornFileWithSeveralNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.write("data/one", big)
+	if err := os.Link(b.path("data/one"), b.path("data/two")); err != nil {
+		t.Fatal(err)
+	}
+	b.progress = once(func() {
+		if err := os.WriteFile(b.path("data/two"), []byte(strings.ToUpper(big)), 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+	r, a := b.saved()
+	if diff := cmp.Diff([]string{"warning torn"}, findings(r)); diff != "" || r.Values["links"] != 1 {
+		t.Errorf("values %v, findings (-want +got):\n%s", r.Values, diff)
+	}
+	if got := restored(t, a, "data/two"); len(got) != len(big) {
+		t.Errorf("restored %d bytes", len(got))
 	}
 }
 
@@ -153,6 +240,13 @@ func TestEntriesExchangedWhileListed(t *testing.T) {
 			b := newBench(t)
 			b.write("data/dir/a", big)
 			b.write("data/dir/z", "last")
+			for i := range 20 { // more than what is opened ahead
+				name := fmt.Sprintf("data/dir/b%02d", i)
+				b.write(name, "")
+				if err := os.Truncate(b.path(name), 2<<20); err != nil {
+					t.Fatal(err)
+				}
+			}
 			// While the first file of a directory is read, its listing is known.
 			changed := false
 			b.progress = once(func() {
