@@ -118,7 +118,7 @@ func TestServerOfItsOwn(t *testing.T) {
 	t.Parallel()
 	primary := newCluster(t)
 	primary.must("initdb", "-D", primary.dir+"/data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-	primary.start("wal_level=logical", "max_prepared_transactions=5", "wal_receiver_status_interval=1s")
+	primary.start("wal_level=logical", "max_prepared_transactions=5", "autovacuum_naptime=1s")
 	c := connect(t, primary.url())
 	load(t, c, append(bloated("orders", "5000"), "CREATE TABLE other (id int)")...)
 	exec(t, c, "SELECT pg_create_logical_replication_slot('feed', 'test_decoding')")
@@ -133,6 +133,28 @@ func TestServerOfItsOwn(t *testing.T) {
 			t.Errorf("findings %+v", r.Findings)
 		}
 		exec(t, c, "ROLLBACK PREPARED 'forgotten'")
+	})
+	t.Run("autovacuum", func(t *testing.T) {
+		load(t, c, "CREATE TABLE busy WITH (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1) AS SELECT i AS id, repeat('x', 100) AS note FROM generate_series(1, 20000) i",
+			"DELETE FROM busy WHERE id % 2 = 0")
+		for deadline := time.Now().Add(2 * time.Minute); ask[int64](t, c, "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'busy'::regclass") == 0; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("autovacuum does not come")
+			}
+		}
+		for _, skip := range []bool{true, false} {
+			b.options.Tables, b.options.SkipLocked = []string{"busy"}, skip
+			before := len(b.out.String())
+			b.good()
+			if out := b.out.String()[before:]; !strings.Contains(out, "busy: clean: autovacuum is at work on it") {
+				t.Errorf("output:\n%s", out)
+			}
+		}
+		if ask[int64](t, c, "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'busy'::regclass") == 0 {
+			t.Error("autovacuum was disturbed")
+		}
+		b.options.Tables, b.options.SkipLocked = nil, true
+		exec(t, c, "DROP TABLE busy") // ends autovacuum
 	})
 	t.Run("slot", func(t *testing.T) {
 		b.good()

@@ -14,7 +14,9 @@ import (
 func TestFull(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC()
-	around := func(from, to time.Duration) string { return now.Add(from).Format("15:04") + "-" + now.Add(to).Format("15:04") }
+	around := func(from, to time.Duration) string {
+		return now.Add(from).Format("15:04") + "-" + now.Add(to).Format("15:04")
+	}
 	rails := pgvacuum.Full{
 		Tables: []string{"queue"}, MaxSize: 1 << 30, MinGain: 30, Volume: unit.Path(t.TempDir()), Window: around(-2*time.Hour, 2*time.Hour),
 	}

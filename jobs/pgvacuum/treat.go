@@ -110,6 +110,16 @@ func (r *run) treat(ctx context.Context, s *session, d *database, planned work, 
 		e.outcome, e.note = clean, "nothing is due any more"
 		return e, nil
 	}
+	if !skip { // waiting for a lock would make the server cancel autovacuum
+		h, err := s.holders(ctx, e.work)
+		if err != nil {
+			return e, err
+		}
+		if h.autovacuum {
+			e.outcome, e.note = clean, autovacuumAtWork
+			return e, nil
+		}
+	}
 	if e.before, err = s.extent(ctx, e.work.table); err != nil {
 		return e, err
 	}
@@ -252,31 +262,6 @@ func (s *session) heed(ctx context.Context, w work, seen watched, warnings []pg.
 // table, after one of possibly two statements.
 func anyCounted(w work, after table) bool {
 	return after.Vacuums > w.table.Vacuums || after.ToastVacuums > w.table.ToastVacuums || after.Analyzes > w.table.Analyzes
-}
-
-// lockers asks who holds locks on the tables $1 that are in the way of VACUUM,
-// or, when $2, of VACUUM FULL.
-const lockers = `SELECT DISTINCT CASE WHEN a.pid IS NULL THEN 'a prepared transaction' ELSE ` + person + ` END
-	FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-	WHERE l.locktype = 'relation' AND l.granted AND l.relation = ANY ($1) AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-		AND l.pid IS DISTINCT FROM pg_backend_pid() AND l.pid IS DISTINCT FROM $3
-		AND ($2 OR l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
-	LIMIT 3`
-
-// lockedOut says who holds a lock on a table.
-func (s *session) lockedOut(ctx context.Context, w work, seen watched) error {
-	who := seen.blocker
-	if who == "" {
-		list, err := pg.Texts(ctx, s.control, lockers, []uint32{w.table.OID, w.table.Toast}, w.full, s.process)
-		if err != nil {
-			return fmt.Errorf("ask who holds locks on %s: %w", w.table.label(), err)
-		}
-		who = s.env.OneLine(strings.Join(list, ", "))
-	}
-	if who == "" {
-		return &shortfall{locked, "somebody held a lock on it"}
-	}
-	return &shortfall{locked, "a lock on it is held by " + who}
 }
 
 // title names a table of d for people, with the database when there is

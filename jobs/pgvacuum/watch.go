@@ -12,12 +12,13 @@ import (
 const (
 	// pollTime is how often the server is asked how far a statement is.
 	pollTime = 250 * time.Millisecond
-	// pollPatience bounds one such question.
-	pollPatience = 15 * time.Second
-	// cancelPause is how often a statement is asked to end, and cancels how
-	// often before its connection is cut.
+	// pollPatience bounds one such question: a busy server may take its time.
+	pollPatience = time.Minute
+	// cancelPause is how often a statement is asked to end, cancelTime bounds
+	// one request, and after stopTime its connection is cut.
 	cancelPause = time.Second
-	cancels     = 15
+	cancelTime  = 5 * time.Second
+	stopTime    = 15 * time.Second
 )
 
 // errBudget is why a statement was canceled when its time was over.
@@ -67,11 +68,58 @@ type watched struct {
 	stopped error
 }
 
+// looking asks how a statement stands, one question at a time, so that a
+// server which does not answer keeps nobody from canceling.
+type looking struct {
+	session *session
+	ctx     context.Context //nolint:containedctx // the life of all questions about one statement
+	end     context.CancelFunc
+	answers chan answer
+	// pending tells that a question is under way on the control connection.
+	pending bool
+}
+
+type answer struct {
+	glance glance
+	err    error
+}
+
+// look begins to look at the statement under way. Ending ctx does not break a
+// question off, because that would cost the control connection.
+func (s *session) look(ctx context.Context) *looking {
+	l := &looking{session: s, answers: make(chan answer, 1)}
+	l.ctx, l.end = context.WithCancel(context.WithoutCancel(ctx))
+	return l
+}
+
+func (l *looking) ask() {
+	if l.pending {
+		return
+	}
+	l.pending = true
+	go func() {
+		g, err := l.session.glance(l.ctx)
+		l.answers <- answer{g, err}
+	}()
+}
+
+// close waits for the question that is under way; with abandon it is broken
+// off.
+func (l *looking) close(abandon bool) {
+	if abandon {
+		l.end()
+	}
+	if l.pending {
+		<-l.answers
+	}
+	l.end()
+}
+
 // execute runs a statement on the work connection until it ends, ctx ends or
 // the deadline passes (none when it is zero); in the last two cases it is
-// canceled. look is told how it stands. In any case nothing is under way on the
+// canceled. show is told how it stands. In any case nothing is under way on the
 // server when it returns, unless the server does not answer any more.
-func (s *session) execute(ctx context.Context, statement string, deadline time.Time, look func(glance)) (watched, error) {
+func (s *session) execute(ctx context.Context, statement string, deadline time.Time, show func(glance)) (watched, error) {
 	var w watched
 	done := make(chan error, 1)
 	go func() {
@@ -86,36 +134,39 @@ func (s *session) execute(ctx context.Context, statement string, deadline time.T
 	}
 	ticker := time.NewTicker(pollTime)
 	defer ticker.Stop()
+	l := s.look(ctx)
+	defer func() { l.close(ctx.Err() != nil) }()
 	last := time.Now()
 	for {
 		select {
 		case err := <-done:
 			return w, err
 		case <-ctx.Done():
-			return s.stop(ctx, w, context.Cause(ctx), done)
+			return s.stop(ctx, l, w, context.Cause(ctx), done)
 		case <-over:
-			return s.stop(ctx, w, errBudget, done)
-		case now := <-ticker.C:
-			g, err := s.glance(ctx)
-			if err != nil {
-				return s.stop(ctx, w, fmt.Errorf("%w: %w", errLost, err), done)
+			return s.stop(ctx, l, w, errBudget, done)
+		case <-ticker.C:
+			l.ask()
+		case a := <-l.answers:
+			l.pending = false
+			if a.err != nil {
+				return s.stop(ctx, l, w, fmt.Errorf("%w: %w", errLost, a.err), done)
 			}
-			if g.Waits {
-				w.waited += now.Sub(last)
+			if a.glance.Waits {
+				w.waited += time.Since(last)
 			}
-			if g.Blocker != "" {
-				w.blocker = s.env.OneLine(g.Blocker)
+			if a.glance.Blocker != "" {
+				w.blocker = s.env.OneLine(a.glance.Blocker)
 			}
-			last = now
-			look(g)
+			last = time.Now()
+			show(a.glance)
 		}
 	}
 }
 
-// glance asks how the statement stands. It does not break off when ctx ends,
-// because that would cost the control connection.
+// glance asks how the statement stands.
 func (s *session) glance(ctx context.Context) (glance, error) {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), pollPatience, errors.New("the server does not answer"))
+	ctx, cancel := context.WithTimeoutCause(ctx, pollPatience, errors.New("the server does not answer"))
 	defer cancel()
 	rows, err := pg.Rows[glance](ctx, s.control, progress, s.process)
 	if err != nil || len(rows) == 0 { // without a row the session ended; its own error says why
@@ -125,28 +176,30 @@ func (s *session) glance(ctx context.Context) (glance, error) {
 }
 
 // stop cancels the statement and waits for its end.
-func (s *session) stop(ctx context.Context, w watched, cause error, done <-chan error) (watched, error) {
+func (s *session) stop(ctx context.Context, l *looking, w watched, cause error, done <-chan error) (watched, error) {
 	w.stopped = cause
-	ctx = context.WithoutCancel(ctx)
-	for range cancels {
-		s.cancel(ctx)
+	ctx, end := context.WithTimeoutCause(context.WithoutCancel(ctx), stopTime, errors.New("the server does not answer"))
+	defer end()
+	for ctx.Err() == nil {
+		s.cancel(ctx, l.pending)
 		select {
 		case err := <-done:
 			return w, err
+		case <-ctx.Done():
 		case <-time.After(cancelPause):
 		}
 	}
-	// The server does not answer: it notices by itself that nobody waits any more.
+	// The server notices by itself that nobody waits any more.
 	_ = s.work.PgConn().Conn().Close() // its end is what Exec reports
 	return w, <-done
 }
 
 // cancel asks the server once to end the statement, by the control connection
-// or, when that is lost, by a new one.
-func (s *session) cancel(ctx context.Context) {
-	ctx, end := context.WithTimeoutCause(ctx, pollPatience, errors.New("the server does not answer"))
+// or, when that is busy or lost, by a new one.
+func (s *session) cancel(ctx context.Context, busy bool) {
+	ctx, end := context.WithTimeoutCause(ctx, cancelTime, errors.New("the server does not answer"))
 	defer end()
-	if !s.control.IsClosed() {
+	if !busy && !s.control.IsClosed() {
 		if _, err := pg.Texts(ctx, s.control, "SELECT pg_cancel_backend($1)::text", s.process); err == nil {
 			return
 		}
