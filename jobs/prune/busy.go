@@ -1,13 +1,10 @@
 package prune
 
 import (
-	"bufio"
 	"errors"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,16 +16,34 @@ type inode struct{ device, number uint64 }
 type host struct {
 	// lease asks for a write lease on an open file.
 	lease func(fd int) error
-	// proc is where the processes are listed.
-	proc string
+	// proc is where the processes are listed, sys where the devices are.
+	proc, sys string
 	// open opens a folder by its path below another one.
 	open func(parent int, below string) (int, error)
+	// clock is now as file systems note it, in nanoseconds since 1970; tick
+	// measures how old a look at the processes is.
+	clock func() int64
+	tick  func() time.Time
+	// remember is how much memory a survey may take for what it found, bytes.
+	remember int64
 	// untyped tells that folders do not say of what type their entries are.
 	untyped bool
 }
 
 // thisHost is the machine as it is.
-func thisHost() host { return host{lease: lease, proc: "/proc", open: openBelow} }
+func thisHost() host {
+	return host{lease: lease, proc: "/proc", sys: "/sys", open: openBelow, clock: coarse, tick: time.Now, remember: roomToRemember}
+}
+
+// coarse is the clock from which the kernel takes the times of files,
+// CLOCK_REALTIME_COARSE, in nanoseconds since 1970.
+func coarse() int64 {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
+		return time.Now().UnixNano()
+	}
+	return now.Nano()
+}
 
 // lease asks for a write lease (fcntl(2), F_SETLEASE), which the kernel refuses
 // with EAGAIN while anybody else on this machine has the file open, for reading
@@ -52,21 +67,72 @@ func network(fd int) bool {
 	return false
 }
 
-// opened knows which files are open in processes. Where leases do not work it
-// reads /proc once. It is safe for several goroutines.
+// lookAgain is how old a look at the processes may be at least before there is
+// another; lookShare bounds the share of the time that goes into looking.
+const (
+	lookAgain = 250 * time.Millisecond
+	lookShare = 20
+)
+
+// opened knows which files are open. It is safe for several goroutines.
+//
+// The exact answer is a lease, which the kernel refuses while anybody has the
+// file open; it costs three system calls a file, as much as deleting it. So
+// where this process can see all others, a look at what they have open, at most
+// a quarter of a second old, clears most files, and only the suspects are asked
+// for a lease. Where it cannot (another user than root, a container, users
+// inside the kernel such as an NFS server) every file is. Neither keeps anybody
+// from opening the file in the very moment in which it goes: who does so has a
+// file without a name, after a lease too.
 type opened struct {
 	host host
 	// leases tells whether a lease that is refused with EAGAIN means anything.
 	leases bool
 
-	once    sync.Once
-	files   map[inode]bool
-	partial bool // some process could not be looked into
+	// probing is held for reading while this process itself has a file open to
+	// ask for a lease, and for writing while it looks at the processes.
+	probing sync.RWMutex
+	latest  atomic.Pointer[usage]
+}
+
+// none is no descriptor.
+const none = -1
+
+// hold makes sure that nobody uses a file, or returns why it must stay. It
+// returns a descriptor of the file, for release, when it had to open it for a
+// lease, or was told to by exact; until then the lease holds.
+func (o *opened) hold(dir int, name string, file inode, exact bool) (fd int, why string, err error) {
+	now := o.current()
+	if now.whole() && !now.suspects(file) && !exact {
+		return none, "", nil
+	}
+	o.probing.RLock()
+	fd, err = unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err == nil {
+		return fd, o.busy(fd, now, file), nil
+	}
+	o.probing.RUnlock()
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return none, skipGone, nil
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return none, skipChanged, nil
+	}
+	return none, "", err
+}
+
+// release ends what hold began. Closing gives the lease back too.
+func (o *opened) release(fd int) error {
+	if fd == none {
+		return nil
+	}
+	defer o.probing.RUnlock()
+	return unix.Close(fd)
 }
 
 // busy tells whether anybody else has the file open, or whether that cannot be
 // told, as a reason to skip it.
-func (o *opened) busy(fd int, file inode) (why string) {
+func (o *opened) busy(fd int, now *usage, file inode) (why string) {
 	if o.leases {
 		switch err := o.host.lease(fd); {
 		case err == nil:
@@ -77,11 +143,10 @@ func (o *opened) busy(fd int, file inode) (why string) {
 	}
 	// No lease for whatever reason: only root and the file's owner get one, and
 	// not all file systems give any.
-	o.once.Do(o.look)
 	switch {
-	case o.files[file]:
+	case now.suspects(file):
 		return skipOpen
-	case o.partial:
+	case now.partial:
 		// A process of somebody else may hold it open, and that cannot be
 		// seen: deleting would be a guess.
 		return skipUndecided
@@ -89,85 +154,18 @@ func (o *opened) busy(fd int, file inode) (why string) {
 	return ""
 }
 
-// look reads which files all processes have open or mapped.
-func (o *opened) look() {
-	o.files = map[inode]bool{}
-	folders, err := filepath.Glob(filepath.Join(o.host.proc, "[0-9]*"))
-	if err != nil || len(folders) == 0 {
-		o.partial = true
-		return
+// current is a look at the processes that is young enough. A look that does not
+// decide anything is never repeated.
+func (o *opened) current() *usage {
+	if u := o.latest.Load(); u != nil && (!u.whole() || o.host.tick().Sub(u.at) < max(lookAgain, lookShare*u.cost)) {
+		return u
 	}
-	// /proc may be mounted so that it hides the processes of others
-	// (hidepid=); number 1 is always one of them.
-	if _, err := os.Stat(filepath.Join(o.host.proc, "1", "stat")); err != nil && os.Geteuid() != 0 {
-		o.partial = true
+	o.probing.Lock()
+	defer o.probing.Unlock()
+	if u := o.latest.Load(); u != nil && (!u.whole() || o.host.tick().Sub(u.at) < max(lookAgain, lookShare*u.cost)) {
+		return u
 	}
-	own := strconv.Itoa(os.Getpid())
-	for _, folder := range folders {
-		o.lookAt(folder, filepath.Base(folder) == own)
-	}
-}
-
-// lookAt reads what one process has open or mapped. One that ended meanwhile
-// has nothing.
-func (o *opened) lookAt(folder string, own bool) {
-	o.note(filepath.Join(folder, "exe"))
-	o.noteMappings(filepath.Join(folder, "maps"))
-	entries, err := os.ReadDir(filepath.Join(folder, "fd"))
-	if errors.Is(err, os.ErrPermission) {
-		o.partial = true
-	}
-	for _, entry := range entries {
-		if !own || writes(entry.Name()) {
-			o.note(filepath.Join(folder, "fd", entry.Name()))
-		}
-	}
-}
-
-// writes tells whether this process has a descriptor open for writing, such as
-// that of its log. For reading it has those open that it is about to delete.
-func writes(descriptor string) bool {
-	fd, err := strconv.Atoi(descriptor)
-	if err != nil {
-		return false
-	}
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	return err == nil && flags&unix.O_ACCMODE != unix.O_RDONLY
-}
-
-func (o *opened) note(link string) {
-	var stat unix.Stat_t
-	if unix.Stat(link, &stat) == nil {
-		o.files[inode{stat.Dev, stat.Ino}] = true
-	}
-}
-
-// noteMappings reads what a process has mapped. Where that is hidden though its
-// descriptors are not, as some sandboxes have it, these must do: hardly anybody
-// maps a log and closes it.
-func (o *opened) noteMappings(path string) {
-	maps, err := os.Open(path)
-	if err != nil {
-		return
-	}
-	defer func() { _ = maps.Close() }() // only read
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
-		o.noteMapping(lines.Text())
-	}
-}
-
-// noteMapping reads one line of /proc/PID/maps: range, permissions, offset,
-// device (major:minor in hexadecimal), inode, path.
-func (o *opened) noteMapping(line string) {
-	fields := strings.Fields(line)
-	if len(fields) < 6 {
-		return
-	}
-	major, minor, _ := strings.Cut(fields[3], ":")
-	high, err1 := strconv.ParseUint(major, 16, 32)
-	low, err2 := strconv.ParseUint(minor, 16, 32)
-	number, err3 := strconv.ParseUint(fields[4], 10, 64)
-	if errors.Join(err1, err2, err3) == nil && number > 0 {
-		o.files[inode{unix.Mkdev(uint32(high), uint32(low)), number}] = true
-	}
+	u := o.host.look()
+	o.latest.Store(u)
+	return u
 }

@@ -16,6 +16,10 @@ type World struct {
 	Untyped bool
 	// Now replaces the clock.
 	Now time.Time
+	// Remember replaces the memory for what a survey found, in bytes.
+	Remember int64
+	// Sys replaces /sys.
+	Sys string
 	// Stepwise forbids openat2.
 	Stepwise bool
 }
@@ -34,6 +38,12 @@ func In(job jobs.Job, w World) jobs.Job {
 	}
 	if !w.Now.IsZero() {
 		r.now = func() time.Time { return w.Now }
+	}
+	if w.Remember > 0 {
+		r.host.remember = w.Remember
+	}
+	if w.Sys != "" {
+		r.host.sys = w.Sys
 	}
 	if w.Stepwise {
 		r.host.open = openStepwise

@@ -94,35 +94,55 @@ func (r *rule) Run(ctx context.Context, env *jobs.Env) (result jobs.Result, err 
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	now := r.now()
+	if plan := env.DemandedPlan(); plan != "" {
+		if now, err = planTime(plan, now); err != nil {
+			return jobs.Result{}, err
+		}
+	} else if env.DryRun() {
+		now = now.Truncate(time.Second) // as exact as a plan says it
+	}
 	if r.options.OlderThan > 0 {
 		env.Printf("cutoff: files last changed at or before %s are old enough", now.Add(-r.options.OlderThan.Std()).UTC().Format(time.RFC3339))
 	}
 	t := newTree(r.options, root, now, r.host)
-	if err := t.scan(ctx, env); err != nil {
+	t.digests = env.DryRun() || env.DemandedPlan() != ""
+	if err := t.survey(ctx, env); err != nil {
 		return jobs.Result{}, err
 	}
-	t.choose()
+	t.chooseFolders()
 	t.report(env)
-	result, err = r.apply(ctx, env, t, known)
-	result.Outputs = map[string]string{outputRule: digest}
+	result, err = r.apply(ctx, env, t, digest, known)
+	if result.Outputs == nil {
+		result.Outputs = map[string]string{}
+	}
+	result.Outputs[outputRule] = digest
 	return result, err
 }
 
 // apply does what the tree's files are doomed to, or shows it.
-func (r *rule) apply(ctx context.Context, env *jobs.Env, t *tree, known bool) (jobs.Result, error) {
+func (r *rule) apply(ctx context.Context, env *jobs.Env, t *tree, digest string, known bool) (jobs.Result, error) {
 	refusal := r.rails(t)
+	demanded := env.DemandedPlan()
+	plan := ""
+	if t.digests {
+		plan = t.planName(digest)
+		if err := env.Plan(plan); err != nil {
+			return t.result(), err
+		}
+	}
 	switch {
 	case env.DryRun():
 		if err := t.remove(ctx, env); err != nil {
 			return t.result(), err
 		}
 		result := t.result()
-		result.Summary = fmt.Sprintf("would delete %s%s", amount(t.doomed.files, t.doomed.bytes), t.skips())
+		result.Summary = "would " + t.deeds(t.drops, t.packs, len(t.hollow)) + t.skips()
+		result.Outputs = map[string]string{jobs.OutputPlan: plan}
 		return result, refusal
-	case !known && r.options.FirstRun == "dry":
-		return t.preview(refusal), nil
-	case refusal != nil:
+	case refusal != nil && (known || demanded != "" || r.options.FirstRun == "apply"):
 		return t.result(), refusal
+	case !known && demanded == "" && r.options.FirstRun == "dry":
+		return t.preview(refusal), nil
 	}
 	err := t.remove(ctx, env)
 	return t.result(), err
@@ -137,16 +157,16 @@ func (r *rule) rails(t *tree) error {
 	o := r.options
 	refuse := func(rail, limit string) error {
 		why := fmt.Sprintf("would delete %s of %s that match below %s, limit %s; nothing was deleted",
-			amount(t.doomed.files, t.doomed.bytes), count(t.matching.files), o.Root, limit)
+			amount(t.drops.files, t.drops.bytes), count(t.matching.files), o.Root, limit)
 		return jobs.WithHint(&jobs.RefusedError{Rail: rail, Why: why},
 			fmt.Sprintf("is the clock right? look with a dry run (upkeep run WORKFLOW.JOB --dry-run); if the files may go, raise %s for one run", rail))
 	}
 	switch {
-	case t.doomed.files > o.MaxFiles:
+	case t.drops.files > o.MaxFiles:
 		return refuse("max_files", fmt.Sprint(o.MaxFiles))
-	case o.MaxBytes > 0 && t.doomed.bytes > int64(o.MaxBytes):
+	case o.MaxBytes > 0 && t.drops.bytes > int64(o.MaxBytes):
 		return refuse("max_bytes", o.MaxBytes.String())
-	case t.matching.files > few && float64(t.doomed.files) > o.MaxShare.Fraction()*float64(t.matching.files):
+	case t.matching.files > few && float64(t.drops.files) > o.MaxShare.Fraction()*float64(t.matching.files):
 		return refuse("max_share", o.MaxShare.String())
 	}
 	return nil

@@ -1,7 +1,6 @@
 package prune
 
 import (
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +34,7 @@ func (p *pattern) matches(folder, name string) bool {
 	}
 	against := name
 	if p.path {
-		against = path.Join(folder, name)
+		against = below(folder, name)
 	}
 	ok, err := doublestar.Match(p.text, against)
 	return ok && err == nil

@@ -187,7 +187,7 @@ func TestOptions_Validate(t *testing.T) {
 	want := `match: it is required: a rule without a pattern would match every file
 exclude[0]: "../x" is not a pattern of a name or of a path below root
 exclude[1]: "" is not a pattern of a name or of a path below root
-older_than: neither older_than nor max_total is given, so nothing says what is old
+older_than: none of older_than, max_total, compress and empty_folders is given, so nothing says what is old
 keep_newest: it is negative
 max_files: it must be at least 1
 max_share: it must be above 0%

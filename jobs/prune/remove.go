@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,28 +17,73 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 )
 
-// progressEvery is how many files pass between two reports.
-const progressEvery = 256
+const (
+	// batch is how many files of a folder go in one effect; their names are at
+	// most batchNames bytes long together, unless it is one.
+	batch      = 64
+	batchNames = 4 << 10
+)
 
-// remove deletes the doomed files, several at once. It stops at the end of ctx
-// and at an error that is not about one file. In a dry run it describes them,
-// in order.
+// removal is the part of a run that changes something.
+type removal struct {
+	tree     *tree
+	env      *jobs.Env
+	open     *opened
+	finished atomic.Int64
+	slots    chan struct{} // to compress in
+	// left is what may still go: what came to match after the survey did not
+	// pass its rails.
+	left, leftBytes atomic.Int64
+}
+
+// remove deletes the files that go and compresses those that are due for it,
+// several at once. It stops at the end of ctx and at an error that is not about
+// one file. In a dry run it describes them, in order if they are remembered.
 func (t *tree) remove(ctx context.Context, env *jobs.Env) error {
-	crew := workers
-	if env.DryRun() {
-		crew = 1
+	work := &removal{tree: t, env: env, open: &opened{host: t.host, leases: !network(int(t.root.Fd()))}, slots: make(chan struct{}, packers)}
+	work.left.Store(int64(t.drops.files))
+	work.leftBytes.Store(t.drops.bytes)
+	var crew []*remover
+	hire := func() *remover {
+		r := &remover{removal: work, ctx: ctx}
+		crew = append(crew, r)
+		return r
 	}
+	var err error
+	if t.forgot.Load() {
+		err = t.walk(ctx, env, false, func(s *scanner) visitor { return &finder{remover: hire(), scanner: s, found: &folder{}} })
+	} else {
+		err = work.remembered(ctx, hire)
+	}
+	for _, r := range crew {
+		t.deleted.join(r.deleted)
+		t.packed.join(r.packed)
+		t.saved += r.saved
+	}
+	if err != nil {
+		return err
+	}
+	return t.removeFolders(ctx, env)
+}
+
+// remembered goes through what the survey remembered.
+func (w *removal) remembered(ctx context.Context, hire func() *remover) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var taken, finished atomic.Int64
+	n := workers
+	if w.env.DryRun() {
+		n = 1
+	}
+	folders := w.tree.folders
+	var taken atomic.Int64
 	var wg sync.WaitGroup
-	removers, failures := make([]remover, crew), make([]error, crew)
-	open := &opened{host: t.host, leases: !network(int(t.root.Fd()))}
-	for i := range removers {
-		removers[i] = remover{tree: t, env: env, open: open, finished: &finished}
+	failures := make([]error, n)
+	for i := range failures {
+		r := hire()
+		r.ctx = ctx
 		wg.Go(func() {
-			for n := int(taken.Add(1)) - 1; n < len(t.folders); n = int(taken.Add(1)) - 1 {
-				if failures[i] = removers[i].folder(ctx, t.folders[n]); failures[i] != nil {
+			for at := int(taken.Add(1)) - 1; at < len(folders); at = int(taken.Add(1)) - 1 {
+				if failures[i] = r.folder(folders[at]); failures[i] != nil {
 					stop(errOther)
 					return
 				}
@@ -47,10 +91,6 @@ func (t *tree) remove(ctx context.Context, env *jobs.Env) error {
 		})
 	}
 	wg.Wait()
-	for i := range removers {
-		t.deleted.files += removers[i].deleted.files
-		t.deleted.bytes += removers[i].deleted.bytes
-	}
 	return errors.Join(slices.DeleteFunc(failures, func(err error) bool { return err == nil || errors.Is(err, errOther) })...)
 }
 
@@ -59,111 +99,140 @@ var errOther = errors.New("another worker failed")
 
 // remover is one worker of a removal.
 type remover struct {
-	tree     *tree
-	env      *jobs.Env
-	open     *opened
-	finished *atomic.Int64
-	deleted  tally
+	*removal
+
+	ctx     context.Context //nolint:containedctx // it lives as long as the worker
+	deleted tally
+	packed  tally
+	saved   int64
 }
 
-// folder deletes the doomed files of one folder.
-func (r *remover) folder(ctx context.Context, d *folder) (err error) {
-	if !slices.ContainsFunc(d.files, func(f file) bool { return f.fate == doomed }) {
-		return nil
-	}
+// folder works on what is remembered of a folder.
+func (r *remover) folder(d *folder) (err error) {
 	if r.env.DryRun() {
-		slices.SortFunc(d.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
+		slices.SortFunc(d.records, func(a, b record) int { return strings.Compare(d.name(&a), d.name(&b)) })
 	}
-	dir, err := r.reopen(d)
-	if err != nil {
-		return err
+	dir, err := r.tree.host.open(int(r.tree.root.Fd()), orDot(d.path))
+	switch {
+	case gone(err):
+		// It is no longer the folder that the survey saw.
+		r.tree.skipAll(skipChanged, len(d.records))
+		return nil
+	case err != nil:
+		return fmt.Errorf("open folder %s: %w", display(d.path), err)
 	}
-	if dir >= 0 {
-		defer func() { err = errors.Join(err, unix.Close(dir)) }()
-	}
-	for i := range d.files {
-		f := &d.files[i]
-		if f.fate != doomed {
-			continue
-		}
-		if dir < 0 {
-			r.tree.skip(skipChanged)
-			continue
-		}
-		if err := r.env.Effect(ctx, r.describe(d, f), func(context.Context) error { return r.file(dir, d, f) }); err != nil {
+	defer func() { err = errors.Join(err, unix.Close(dir)) }()
+	return r.work(dir, d)
+}
+
+// work deletes and compresses files of an open folder, in batches.
+func (r *remover) work(dir int, d *folder) error {
+	for at := 0; at < len(d.records); {
+		end := r.batch(d, at)
+		some := d.records[at:end]
+		err := r.env.Effect(r.ctx, r.describe(d, some), func(ctx context.Context) error {
+			for i := range some {
+				if err := context.Cause(ctx); err != nil {
+					return fmt.Errorf("delete below %s: %w", display(d.path), err)
+				}
+				if err := r.file(ctx, dir, d, &some[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
-		if n := r.finished.Add(1); n%progressEvery == 0 {
-			r.env.Progress(n, int64(r.tree.doomed.files), "files")
+		r.env.Progress(r.finished.Add(int64(len(some))), int64(r.tree.drops.files+r.tree.packs.files), "files")
+		at = end
+	}
+	return nil
+}
+
+// batch is where the batch ends that begins at a file. Files are compressed one
+// by one, and a dry run shows each.
+func (r *remover) batch(d *folder, at int) (end int) {
+	length := 0
+	for end = at; end < len(d.records) && end < at+batch; end++ {
+		f := &d.records[end]
+		if length += int(f.length); end > at && (length > batchNames || f.action == pack || d.records[at].action == pack || r.env.DryRun()) {
+			break
 		}
 	}
-	return nil
+	return end
 }
 
-// describe is what is about to happen to a file.
-func (r *remover) describe(d *folder, f *file) string {
-	name := display(path.Join(r.tree.root.Name(), d.path, f.name))
-	return "delete " + name + " (" + humanize.IBytes(uint64(f.bytes())) + ", " + days(r.tree.age(f)) + " old)"
-}
-
-// reopen opens a folder for deleting in it; it is -1 when it is no longer the
-// folder that the scan saw.
-func (r *remover) reopen(d *folder) (int, error) {
-	fd, err := r.tree.host.open(int(r.tree.root.Fd()), orDot(d.path))
+// describe is what is about to happen to files.
+func (r *remover) describe(d *folder, some []record) string {
+	f := &some[0]
+	path := display(below(below(r.tree.root.Name(), d.path), d.name(f)))
 	switch {
-	case err == nil:
-		return fd, nil
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EACCES):
-		return -1, nil
+	case f.action == pack:
+		return "compress " + path + " (" + humanize.IBytes(uint64(f.bytes())) + ", " + days(r.tree.age(d.name(f), f.changed)) + " old)"
+	case len(some) == 1:
+		return "delete " + path + " (" + humanize.IBytes(uint64(f.bytes())) + ", " + days(r.tree.age(d.name(f), f.changed)) + " old)"
 	}
-	return -1, fmt.Errorf("open folder %s: %w", display(d.path), err)
+	var text strings.Builder
+	var room int64
+	for i := range some {
+		room += some[i].bytes()
+		if i > 0 {
+			text.WriteByte(' ')
+		}
+		text.WriteString(display(d.name(&some[i])))
+	}
+	return "delete " + strconv.Itoa(len(some)) + " files (" + humanize.IBytes(uint64(room)) + ") in " + display(below(r.tree.root.Name(), d.path)) + ": " + text.String()
 }
 
-// file deletes one file, or counts why not.
-func (r *remover) file(dir int, d *folder, f *file) error {
-	why, err := r.unlink(dir, d, f)
+// age is how old a file of that name and time of change is.
+func (t *tree) age(name string, changed int64) time.Duration {
+	if t.options.AgeFrom == "name" {
+		if date, ok := dateIn(name); ok {
+			changed = date.UnixNano()
+		}
+	}
+	return time.Duration(t.now - changed)
+}
+
+// file deletes or compresses one file, or counts why not.
+func (r *remover) file(ctx context.Context, dir int, d *folder, f *record) error {
+	var why string
+	var err error
+	verb := "delete"
+	if f.action == pack {
+		verb = "compress"
+		why, err = r.pack(ctx, dir, d, f)
+	} else if why, err = r.unlink(dir, d, f); why == "" && err == nil {
+		r.deleted.add(f.bytes())
+	}
 	switch {
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		r.tree.deny(fmt.Errorf("delete %s: %w", display(d.below(f)), err))
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM), errors.Is(err, unix.EROFS):
+		r.tree.deny(fmt.Errorf("%s %s: %w", verb, display(below(d.path, d.name(f))), err))
 	case err != nil:
-		return fmt.Errorf("delete %s: %w", display(d.below(f)), err)
+		return fmt.Errorf("%s %s: %w", verb, display(below(d.path, d.name(f))), err)
 	case why != "":
 		r.tree.skip(why)
-	default:
-		f.fate = gone
-		r.deleted.add(f)
 	}
 	return nil
 }
 
-// unlink deletes one file if it is still the one that the scan saw and nobody
+// unlink deletes one file if it is still the one that was looked at and nobody
 // uses it. It returns why not otherwise.
-func (r *remover) unlink(dir int, d *folder, f *file) (why string, err error) {
-	fd, err := unix.Openat(dir, f.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		return skipGone, nil
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
-		return skipChanged, nil
-	case err != nil:
+func (r *remover) unlink(dir int, d *folder, f *record) (why string, err error) {
+	name := d.name(f)
+	fd, why, err := r.open.hold(dir, name, inode{d.device, f.inode}, false)
+	if err != nil {
 		return "", err
 	}
-	// Closing gives the lease back too: deleting does not break one's own.
-	defer func() { err = errors.Join(err, unix.Close(fd)) }()
-	why = r.open.busy(fd, inode{d.device, f.inode})
-	// Only now, when nobody can begin to write to it any more, is it compared
-	// with what the scan saw: by its name, because it is the name that goes.
-	var now unix.Stat_t
-	if err := unix.Fstatat(dir, f.name, &now, unix.AT_SYMLINK_NOFOLLOW); err != nil || !d.holds(f, &now) {
-		return skipChanged, nil
+	defer func() { err = errors.Join(err, r.open.release(fd)) }()
+	if other, err := d.compare(dir, name, f); other != "" || err != nil {
+		return other, err
 	}
 	if why != "" {
 		return why, nil
 	}
-	if now.Nlink > 1 {
-		return skipLink, nil
-	}
-	if err := unix.Unlinkat(dir, f.name, 0); errors.Is(err, unix.ENOENT) {
+	if err := unix.Unlinkat(dir, name, 0); errors.Is(err, unix.ENOENT) {
 		return skipGone, nil
 	} else if err != nil {
 		return "", err
@@ -171,9 +240,60 @@ func (r *remover) unlink(dir int, d *folder, f *file) (why string, err error) {
 	return "", nil
 }
 
-// holds tells whether a description is that of the file which the scan saw.
-func (d *folder) holds(f *file, now *unix.Stat_t) bool {
-	return now.Dev == d.device && now.Ino == f.inode && now.Size == f.size && nanoseconds(now.Mtim) == f.changed
+// compare tells why a file is not any more the one that was looked at: by its
+// name, because it is the name that goes.
+func (d *folder) compare(dir int, name string, f *record) (why string, err error) {
+	var now unix.Stat_t
+	switch err := unix.Fstatat(dir, name, &now, unix.AT_SYMLINK_NOFOLLOW); {
+	case errors.Is(err, unix.ENOENT):
+		return skipGone, nil
+	case err != nil:
+		return "", err
+	case now.Dev != d.device || now.Ino != f.inode || now.Size != f.size || nanoseconds(now.Mtim) != f.changed || now.Mode&unix.S_IFMT != unix.S_IFREG:
+		return skipChanged, nil
+	case now.Nlink > 1:
+		return skipLink, nil
+	}
+	return "", nil
+}
+
+// finder removes on a second walk what the survey found but could not
+// remember.
+type finder struct {
+	*remover
+
+	scanner *scanner
+	found   *folder
+}
+
+func (f *finder) take(s *sighting) error {
+	t := f.tree
+	a := t.fate(f.scanner.path, s)
+	if a == stay || s.linked {
+		return nil
+	}
+	// What the kernel has noted a change of since the survey began was not
+	// seen by it as it is now.
+	if s.entered >= t.began && !f.env.DryRun() {
+		t.skip(skipNew)
+		return nil
+	}
+	if a == drop && (f.left.Add(-1) < 0 || f.leftBytes.Add(-s.bytes()) < 0) {
+		t.skip(skipNew)
+		return nil
+	}
+	f.found.add(s, a)
+	if len(f.found.records) >= batch {
+		return f.leave()
+	}
+	return nil
+}
+
+func (f *finder) leave() error {
+	f.found.path, f.found.device = f.scanner.path, f.scanner.stat.Dev
+	err := f.work(f.scanner.fd, f.found)
+	f.found.clear()
+	return err
 }
 
 // display makes a file's name safe to show: quoted when it holds anything that

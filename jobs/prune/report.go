@@ -1,54 +1,35 @@
 package prune
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"github.com/ghosteam/upkeep/jobs"
 )
 
-// largest is how many of the largest doomed files are listed.
-const largest = 10
-
 // report writes what was decided before anything happens.
 func (t *tree) report(env *jobs.Env) {
 	env.Printf("%s below %s, %s match (%s), %s are due (%s)", count(int(t.seen.Load())), display(t.root.Name()),
-		humanize.Comma(int64(t.matching.files)), room(t.matching.bytes), humanize.Comma(int64(t.doomed.files)), room(t.doomed.bytes))
-	perPattern := make([]tally, len(t.match))
-	var top []candidate
-	for c := range t.doomedFiles() {
-		perPattern[c.pattern].add(c.file)
-		at, _ := slices.BinarySearchFunc(top, c, func(a, b candidate) int { return cmp.Compare(b.blocks, a.blocks) })
-		if at < largest {
-			top = slices.Insert(top, at, c)
-			top = top[:min(len(top), largest)]
-		}
-	}
+		humanize.Comma(int64(t.matching.files)), room(t.matching.bytes), humanize.Comma(int64(t.drops.files)), room(t.drops.bytes))
 	for i, pattern := range t.match {
-		env.Printf("  %-20s %s", display(pattern.text), amount(perPattern[i].files, perPattern[i].bytes))
+		env.Printf("  %-20s %s", display(pattern.text), amount(t.patterns[i].files, t.patterns[i].bytes))
 	}
-	for i, c := range top {
+	if t.packs.files > 0 {
+		env.Printf("  to compress: %s", amount(t.packs.files, t.packs.bytes))
+	}
+	if len(t.hollow) > 0 {
+		env.Printf("  empty folders: %s", humanize.Comma(int64(len(t.hollow))))
+	}
+	for i, b := range t.largest {
 		if i == 0 {
 			env.Printf("largest:")
 		}
-		env.Printf("  %10s  %s old  %s", room(c.bytes()), days(t.age(c.file)), display(c.folder.below(c.file)))
-	}
-}
-
-func (t *tree) doomedFiles() func(yield func(candidate) bool) {
-	return func(yield func(candidate) bool) {
-		for _, d := range t.folders {
-			for c := range d.present() {
-				if c.fate == doomed && !yield(c) {
-					return
-				}
-			}
-		}
+		env.Printf("  %10s  %s old  %s", room(b.bytes), days(time.Duration(t.now-b.at)), display(b.path))
 	}
 }
 
@@ -56,7 +37,7 @@ func (t *tree) doomedFiles() func(yield func(candidate) bool) {
 // say to the next one.
 func (t *tree) preview(refusal error) jobs.Result {
 	r := t.result()
-	r.Summary = fmt.Sprintf("first run of this rule: would delete %s; the next run does", amount(t.doomed.files, t.doomed.bytes))
+	r.Summary = fmt.Sprintf("first run of this rule: would %s; the next run does", t.deeds(t.drops, t.packs, len(t.hollow)))
 	r.Findings = append(r.Findings, jobs.Finding{
 		ID: "first-run", Severity: jobs.Info,
 		Text: "the rule is new or changed, so this run only showed what it would delete (first_run: dry)",
@@ -74,15 +55,21 @@ func (t *tree) result() jobs.Result {
 	for _, n := range t.skipped {
 		skipped += n
 	}
-	next := t.next()
+	next := tally{max(t.soon.files-t.deleted.files, 0), max(t.soon.bytes-t.deleted.bytes, 0)}
 	r := jobs.Result{
 		Summary: t.outcome(),
 		Values: map[string]float64{
 			"files_seen": float64(t.seen.Load()), "files_matched": float64(t.matching.files),
 			"deleted": float64(t.deleted.files), "freed_bytes": float64(t.deleted.bytes), "skipped": float64(skipped),
 			"remaining_files": float64(t.matching.files - t.deleted.files), "remaining_bytes": float64(t.matching.bytes - t.deleted.bytes),
+			"compressed": float64(t.packed.files), "saved_bytes": float64(t.saved), "folders_removed": float64(t.emptied),
 			"next_files": float64(next.files), "next_bytes": float64(next.bytes),
 		},
+	}
+	if n := t.skipped[skipNoRoom]; n > 0 {
+		r.Findings = append(r.Findings, jobs.Finding{
+			ID: "no-room", Severity: jobs.Warning, Text: count(n) + " not compressed, because there is no room on the disk for the copy",
+		})
 	}
 	if t.denied != nil {
 		r.Findings = append(r.Findings, jobs.Finding{
@@ -101,10 +88,36 @@ func (t *tree) result() jobs.Result {
 
 // outcome is what happened in one line.
 func (t *tree) outcome() string {
-	if t.doomed.files == 0 && t.deleted.files == 0 {
+	if t.drops.files+t.packs.files+len(t.hollow) == 0 {
 		return fmt.Sprintf("nothing to delete among %s that match%s", count(t.matching.files), t.skips())
 	}
-	return fmt.Sprintf("deleted %s%s", amount(t.deleted.files, t.deleted.bytes), t.skips())
+	done := t.deeds(t.deleted, t.packed, t.emptied)
+	if t.saved > 0 {
+		done += ", saving " + room(t.saved)
+	}
+	for present, past := range map[string]string{"delete ": "deleted ", "compress ": "compressed ", "remove ": "removed "} {
+		done = strings.Replace(done, present, past, 1)
+	}
+	return done + t.skips()
+}
+
+// deeds are what is done to files and folders: "delete 12 files, 3.4 MiB,
+// compress 2 files, 1.0 MiB, remove 1 empty folder".
+func (t *tree) deeds(drops, packs tally, folders int) string {
+	var list []string
+	if drops.files > 0 || t.drops.files > 0 || t.packs.files+len(t.hollow) == 0 {
+		list = append(list, "delete "+amount(drops.files, drops.bytes))
+	}
+	if t.packs.files > 0 {
+		list = append(list, "compress "+amount(packs.files, packs.bytes))
+	}
+	switch {
+	case folders == 1:
+		list = append(list, "remove 1 empty folder")
+	case len(t.hollow) > 0:
+		list = append(list, "remove "+humanize.Comma(int64(folders))+" empty folders")
+	}
+	return strings.Join(list, ", ")
 }
 
 // skips are the reasons for which files stayed, as the end of a summary.

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
-	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -14,120 +11,143 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 )
 
-// scan walks the whole tree, several folders at once, and collects the
-// matching files.
-func (t *tree) scan(ctx context.Context, env *jobs.Env) error {
+// visitor is what one worker does on a walk.
+type visitor interface {
+	// take is handed each matching file that keep_newest does not keep. It may
+	// keep the sighting's values.
+	take(s *sighting) error
+	// leave is called at the end of each folder that was entered.
+	leave() error
+}
+
+// walk goes through the whole tree, several folders at once. Of all walks of a
+// run only one counts what it saw.
+func (t *tree) walk(ctx context.Context, env *jobs.Env, counts bool, hire func(*scanner) visitor) error {
 	q := newQueue("")
-	var crew sync.WaitGroup
-	for range workers {
-		crew.Go(func() {
-			s := &scanner{tree: t, queue: q, buffer: make([]byte, bufferSize)}
-			for {
-				below, ok := q.next()
-				if !ok {
-					return
-				}
+	crew := make([]*scanner, workers)
+	var wg sync.WaitGroup
+	for i := range crew {
+		s := &scanner{tree: t, queue: q, buffer: make([]byte, bufferSize), counts: counts}
+		s.visitor, crew[i] = hire(s), s
+		wg.Go(func() {
+			for path, ok := q.next(); ok; path, ok = q.next() {
 				err := context.Cause(ctx)
 				if err == nil {
-					err = s.folder(below)
+					err = s.folder(path)
 				}
-				env.Progress(t.seen.Load(), 0, "files seen")
+				if counts {
+					env.Progress(t.seen.Load(), 0, "files seen")
+				}
 				q.done(err)
 			}
 		})
 	}
-	crew.Wait()
+	wg.Wait()
+	for _, s := range crew {
+		if counts {
+			t.matching.join(s.matching)
+		}
+	}
 	if q.failed != nil {
 		return fmt.Errorf("scan %s: %w", t.root.Name(), q.failed)
 	}
-	slices.SortStableFunc(t.folders, func(a, b *folder) int { return strings.Compare(a.path, b.path) })
 	return nil
 }
 
-// scanner is one worker of a scan.
+// scanner is one worker of a walk.
 type scanner struct {
-	tree   *tree
-	queue  *queue
-	buffer []byte
+	tree    *tree
+	queue   *queue
+	buffer  []byte
+	visitor visitor
+	counts  bool
+
+	matching tally
+	dated    int64 // the room of matching files whose age is known
+	newest   newest
 
 	// The folder at hand.
-	below   string
+	path    string
 	fd      int
-	device  uint64
-	found   []file
-	counted tally
+	stat    unix.Stat_t
+	entries int
+	subs    int
 }
 
 // folder scans one folder. What it cannot enter is counted and left alone.
-func (s *scanner) folder(below string) (err error) {
-	fd, err := s.tree.host.open(int(s.tree.root.Fd()), orDot(below))
+func (s *scanner) folder(path string) (err error) {
+	fd, err := s.tree.host.open(int(s.tree.root.Fd()), orDot(path))
 	switch {
 	case err == nil:
 	case errors.Is(err, unix.EXDEV):
-		s.tree.skip(skipMount)
+		s.skip(skipMount)
 		return nil
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 		// It was a folder a moment ago; whatever it is now is not ours.
-		s.tree.skip(skipChanged)
+		s.skip(skipChanged)
 		return nil
 	case errors.Is(err, unix.ENAMETOOLONG):
-		s.tree.skip(skipDeep)
+		s.skip(skipDeep)
 		return nil
-	case errors.Is(err, unix.EACCES) && below != "":
-		s.tree.deny(fmt.Errorf("open folder %s: %w", display(below), err))
+	case errors.Is(err, unix.EACCES) && path != "":
+		s.deny(fmt.Errorf("open folder %s: %w", display(path), err))
 		return nil
 	default:
-		return fmt.Errorf("open folder %s: %w", display(below), err)
+		return fmt.Errorf("open folder %s: %w", display(path), err)
 	}
 	defer func() { err = errors.Join(err, unix.Close(fd)) }()
-	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
-		return fmt.Errorf("look at folder %s: %w", display(below), err)
+	s.path, s.fd, s.entries, s.subs = path, fd, 0, 0
+	if err := unix.Fstat(fd, &s.stat); err != nil {
+		return fmt.Errorf("look at folder %s: %w", display(path), err)
 	}
-	s.below, s.fd, s.device = below, fd, stat.Dev
 	if err := entries(fd, s.buffer, s.entry); err != nil {
-		return fmt.Errorf("read folder %s: %w", display(below), err)
+		return fmt.Errorf("read folder %s: %w", display(path), err)
 	}
-	s.keep()
-	return nil
+	s.newest.clear()
+	return s.visitor.leave()
 }
 
-// keep hands the files found so far over to the tree.
-func (s *scanner) keep() {
-	s.tree.mu.Lock()
-	defer s.tree.mu.Unlock()
-	s.tree.matching.files += s.counted.files
-	s.tree.matching.bytes += s.counted.bytes
-	if len(s.found) > 0 {
-		s.tree.folders = append(s.tree.folders, &folder{path: s.below, device: s.device, files: slices.Clone(s.found)})
+func (s *scanner) skip(reason string) {
+	if s.counts {
+		s.tree.skip(reason)
 	}
-	s.found, s.counted = s.found[:0], tally{}
+}
+
+func (s *scanner) deny(err error) {
+	if s.counts {
+		s.tree.deny(err)
+	}
 }
 
 // entry looks at one name in the folder at hand.
 func (s *scanner) entry(name []byte, kind uint8) error {
+	s.entries++
 	if s.tree.host.untyped {
 		kind = unix.DT_UNKNOWN
 	}
 	switch kind {
 	case unix.DT_DIR:
-		s.queue.add(path.Join(s.below, string(name)))
+		s.sub(string(name))
 		return nil
-	case unix.DT_REG:
-		s.tree.seen.Add(1)
-		return s.file(string(name), kind)
-	case unix.DT_UNKNOWN:
+	case unix.DT_REG, unix.DT_UNKNOWN:
 		return s.file(string(name), kind)
 	}
 	return nil
 }
 
+func (s *scanner) sub(name string) {
+	s.subs++
+	s.queue.add(below(s.path, name))
+}
+
 // file looks at one file, or at something that the folder does not tell the
 // type of.
 func (s *scanner) file(name string, kind uint8) error {
-	which := matching(s.tree.match, s.below, name)
-	wanted := which >= 0 && matching(s.tree.exclude, s.below, name) < 0
-	if !wanted && kind != unix.DT_UNKNOWN {
+	if kind == unix.DT_REG && s.counts {
+		s.tree.seen.Add(1)
+	}
+	which, packed := s.tree.wants(s.path, name)
+	if which < 0 && kind != unix.DT_UNKNOWN {
 		return nil
 	}
 	var stat unix.Stat_t
@@ -136,56 +156,47 @@ func (s *scanner) file(name string, kind uint8) error {
 	case errors.Is(err, unix.ENOENT):
 		return nil
 	case errors.Is(err, unix.EACCES):
-		s.tree.deny(fmt.Errorf("look at %s: %w", display(path.Join(s.below, name)), err))
+		s.deny(fmt.Errorf("look at %s: %w", display(below(s.path, name)), err))
 		return nil
 	case err != nil:
-		return fmt.Errorf("look at %s: %w", display(path.Join(s.below, name)), err)
+		return fmt.Errorf("look at %s: %w", display(below(s.path, name)), err)
 	}
 	switch format := stat.Mode & unix.S_IFMT; {
 	case kind == unix.DT_UNKNOWN && format == unix.S_IFDIR:
-		s.queue.add(path.Join(s.below, name))
+		s.sub(name)
 		return nil
 	case format != unix.S_IFREG:
 		return nil
-	case kind == unix.DT_UNKNOWN:
+	case kind == unix.DT_UNKNOWN && s.counts:
 		s.tree.seen.Add(1)
 	}
-	if wanted {
-		s.matched(name, which, &stat)
+	if which < 0 {
+		return nil
 	}
-	return nil
+	return s.matched(sighting{
+		name: name, changed: nanoseconds(stat.Mtim), entered: nanoseconds(stat.Ctim), inode: stat.Ino, size: stat.Size, blocks: stat.Blocks,
+		pattern: which, linked: stat.Nlink > 1, packed: packed,
+	})
 }
 
-// matched counts a matching file, and keeps it when it may go today or
-// tomorrow.
-func (s *scanner) matched(name string, which int, stat *unix.Stat_t) {
-	f := file{
-		name: name, changed: nanoseconds(stat.Mtim), inode: stat.Ino, size: stat.Size, blocks: stat.Blocks,
-		pattern: uint16(which), linked: stat.Nlink > 1,
-	}
+// matched counts a matching file and hands on what keep_newest does not keep.
+func (s *scanner) matched(f sighting) error {
+	s.matching.add(f.bytes())
 	f.at = f.changed
-	s.counted.add(&f)
 	if s.tree.options.AgeFrom == "name" {
-		date, ok := dateIn(name)
+		date, ok := dateIn(f.name)
 		if !ok {
-			s.tree.skip(skipNoDate)
-			return
+			s.skip(skipNoDate)
+			return nil
 		}
 		f.at = date.UnixNano()
 	}
-	if s.tree.age(&f) >= s.tree.horizon {
-		s.found = append(s.found, f)
+	s.dated += f.bytes()
+	if keep := s.tree.options.KeepNewest; keep > 0 {
+		var full bool
+		if f, full = s.newest.push(f, keep); !full {
+			return nil
+		}
 	}
-	// The newest of a folder are only known when all of it is.
-	if len(s.found) >= largeFolder && s.tree.options.KeepNewest == 0 {
-		s.keep()
-	}
-}
-
-// orDot names a folder for calls that take no empty name.
-func orDot(below string) string {
-	if below == "" {
-		return "."
-	}
-	return below
+	return s.visitor.take(&f)
 }

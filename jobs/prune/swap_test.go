@@ -41,9 +41,9 @@ func TestRun_SwappedFolders(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = app.Close() }()
-			swaps := startSwapping(t, filepath.Join(root, "app"), precious)
+			stop, swaps := startSwapping(t, filepath.Join(root, "app"), precious)
 			deleted, caught, runs := 0.0, 0, 0
-			for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); runs++ {
+			for end := time.Now().Add(time.Minute); time.Now().Before(end) && (deleted < 20 || caught < 1 || runs < 10 || swaps.Load() < 100); runs++ {
 				fill(filepath.Join(root, fmt.Sprintf("more-%d", runs)))
 				refill(t, app)
 				r, _, err := trial{world: prune.World{Stepwise: stepwise}, adjust: func(o *prune.Options) { o.MaxShare = 100 }}.run(t, root)
@@ -55,7 +55,8 @@ func TestRun_SwappedFolders(t *testing.T) {
 					caught++
 				}
 			}
-			if n := swaps(); n < 100 || deleted < 20 || caught < 1 {
+			stop()
+			if n := swaps.Load(); n < 100 || deleted < 20 || caught < 1 {
 				t.Errorf("%d swaps, noticed in %d runs, and %v deletions in %d runs prove nothing", n, caught, deleted, runs)
 			}
 			if diff := cmp.Diff(before, jobstest.Tree(t, precious)); diff != "" {
@@ -66,10 +67,11 @@ func TestRun_SwappedFolders(t *testing.T) {
 }
 
 // startSwapping lets path be in turn a folder and a link to precious, and
-// path.link the other one, until the function it returns is called, which
-// returns how often they changed places.
-func startSwapping(t *testing.T, path, precious string) (stop func() int64) {
+// path.link the other one, until stop is called; swaps counts how often
+// they changed places.
+func startSwapping(t *testing.T, path, precious string) (stop func(), swaps *atomic.Int64) {
 	t.Helper()
+	swaps = &atomic.Int64{}
 	link := path + ".link"
 	// A relative one: some kernels take every absolute one for another mount.
 	if err := os.Symlink(filepath.Join("..", filepath.Base(precious)), link); err != nil {
@@ -77,7 +79,6 @@ func startSwapping(t *testing.T, path, precious string) (stop func() int64) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var done sync.WaitGroup
-	var swaps atomic.Int64
 	done.Go(func() {
 		for ctx.Err() == nil {
 			if err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, link, unix.RENAME_EXCHANGE); err != nil {
@@ -87,11 +88,10 @@ func startSwapping(t *testing.T, path, precious string) (stop func() int64) {
 			swaps.Add(1)
 		}
 	})
-	return func() int64 {
+	return func() {
 		cancel()
 		done.Wait()
-		return swaps.Load()
-	}
+	}, swaps
 }
 
 // refill puts old files into a folder that comes and goes.
@@ -136,7 +136,7 @@ func TestRun_AmidChanges(t *testing.T) {
 		})
 	}
 	deleted, runs := 0.0, 0
-	for end := time.Now().Add(time.Second); time.Now().Before(end); runs++ {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end) && (turns.Load() < 50 || runs < 10); runs++ {
 		r, out, err := try(t, root, func(o *prune.Options) { o.MaxShare = 100 })
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
