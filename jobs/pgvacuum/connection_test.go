@@ -83,7 +83,11 @@ func TestConnectionLost(t *testing.T) {
 	t.Parallel()
 	b, _, c := twoTables(t, "ACCESS EXCLUSIVE")
 	b.options.LockTimeout, b.options.SkipLocked = unit.Duration(time.Hour), false
-	server := strings.Split(strings.SplitAfter(b.url, "@")[1], "/")[0]
+	u, err := url.Parse(b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := u.Host
 	f := newFront(t, func(f *front, in net.Conn) {
 		out, err := net.Dial("tcp", server)
 		if err != nil {

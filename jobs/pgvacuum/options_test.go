@@ -16,14 +16,14 @@ func fields(err error) []string {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the tree itself is walked
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []string
 		for _, e := range joined.Unwrap() {
 			out = append(out, fields(e)...)
 		}
 		return out
 	}
-	if f, ok := err.(*jobs.FieldError); ok { //nolint:errorlint // as above
+	if f, ok := err.(*jobs.FieldError); ok { //nolint:errorlint // the tree itself is walked
 		return []string{f.Field}
 	}
 	return []string{err.Error()}

@@ -47,7 +47,9 @@ when upkeep dies (client_connection_check_interval, PostgreSQL 14 and later; bef
 died, TCP keepalives), and the next run ends what is still there.
 
 **What blocks cleaning** is reported as findings: the oldest transactions, idle ones, prepared transactions,
-replication slots and standbys with feedback that hold back dead rows, with who and for how long.
+replication slots and standbys with feedback that hold back dead rows, with who and for how long: those that
+are older than blocker_age (slots and standbys: a million transactions), and whoever is to blame when a table
+that was vacuumed is still due.
 
 **VACUUM FULL** rewrites a table under a lock that shuts everybody out. It is only done to the tables named
 in full.tables, within full.window, up to full.max_size, when the file system of full.volume keeps full.min_free
@@ -57,6 +59,22 @@ beside the copy, and when the table is estimated to shrink by full.min_gain.
 whoever has MAINTAIN (role pg_maintain). Tables that may not be vacuumed are reported; when none may, the job
 fails. With pg_monitor the sessions of others are seen, too.
 
+**Example**, weekly in place of ` + "`psql -c \"VACUUM ANALYZE\"`" + `:
+
+    workflows:
+      weekly:
+        schedule: {weekly: "sun 03:30"}
+        jobs:
+          vacuum:
+            kind: pgvacuum
+            timeout: 4h
+            with:
+              database: ghosteam
+              time_budget: 2h
+              exclude_tables: ["audit.*"]
+
+` + "`upkeep run weekly.vacuum --dry-run`" + ` shows the tables that are due, with their scores and reasons.
+
 PostgreSQL 13 and later. What a version does not know is left out of its statements: database statistics are
 computed once at the end from 16 on, as buffer_usage_limit works from 16 on.
 
@@ -64,7 +82,11 @@ Values: tables, tables_due, tables_vacuumed, tables_analyzed, tables_locked, tab
 tables_left, dead_rows_before, dead_rows_after, before_bytes, after_bytes, oldest_transaction_age, work_seconds,
 lock_wait_seconds; for up to 25 tables, the most urgent first, as NAME.TABLE (TABLE is SCHEMA.TABLE outside of public,
 after the database's name when there are several): dead_rows_before, dead_rows_after, before_bytes, after_bytes,
-frozen_age_before, frozen_age_after, pages_removed, work_seconds, lock_wait_seconds.`
+frozen_age_before, frozen_age_after, pages_removed, work_seconds, lock_wait_seconds.
+
+Findings: locked:DATABASE/TABLE, denied:, canceled: and failed: for up to 20 tables each, left, not-removable:DATABASE,
+not-frozen:, blocker:DATABASE/KIND, blind:, no-match:, setting:DATABASE/NAME. A table that failed fails the job, after
+the others had their turn.`
 
 // The modes of the job.
 const (

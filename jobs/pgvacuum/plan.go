@@ -125,6 +125,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, d *database) (err error
 	if d.settings, err = readSettings(ctx, c); err != nil {
 		return err
 	}
+	d.counting()
 	tables, err := survey(ctx, c, 0)
 	if err != nil {
 		return err

@@ -1,9 +1,7 @@
 package pgvacuum
 
 import (
-	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -114,45 +112,6 @@ func (r *run) tally() map[outcome]int {
 		out[e.outcome]++
 	}
 	return out
-}
-
-// explain looks at what was vacuumed and is still not clean, and says who holds
-// it back.
-func (r *run) explain(ctx context.Context, s *session, d *database) error {
-	var kept []string
-	var rows int64
-	onlyCatalogs := true
-	for _, e := range r.entries {
-		if e.database != d || e.outcome != done || !e.work.vacuum && !e.work.toast {
-			continue
-		}
-		still := r.job.rules.judge(e.after, d.settings)
-		if !still.vacuum && !still.toast {
-			continue
-		}
-		rows += e.after.dead()
-		onlyCatalogs = onlyCatalogs && e.after.Schema == "pg_catalog"
-		if len(kept) < 3 {
-			kept = append(kept, fmt.Sprintf("%s (%s)", e.after.label(), humanize.Comma(e.after.dead())))
-		}
-	}
-	if len(kept) == 0 {
-		return nil
-	}
-	list, _, err := blockers(ctx, s.control)
-	if err != nil {
-		return err
-	}
-	text := fmt.Sprintf("database %s keeps %s dead rows that VACUUM could not remove, such as in %s", d.name, humanize.Comma(rows), strings.Join(kept, ", "))
-	list = slices.DeleteFunc(list, func(b blocker) bool { return b.Kind == "catalog" && !onlyCatalogs })
-	if len(list) > 0 {
-		text += ", because of " + list[0].text(r.env)
-	} else {
-		text += "; whoever held them back is gone, or cannot be seen"
-	}
-	r.env.Printf("%s", r.env.OneLine(text))
-	r.findings = append(r.findings, jobs.Finding{ID: jobs.FindingIDFrom("not-removable:" + d.name), Severity: jobs.Warning, Text: r.env.OneLine(text)})
-	return nil
 }
 
 // result puts together what the run found and did.

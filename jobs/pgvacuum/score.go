@@ -16,6 +16,8 @@ type work struct {
 	// vacuum, toast and analyze tell what is due: the table with its TOAST
 	// table, the TOAST table alone, the planner's statistics.
 	vacuum, toast, analyze bool
+	// dirty tells that it is due by its dead rows.
+	dirty bool
 	// aged tells that it is due by its age, and freezeAge and multixactAge
 	// are its own limits.
 	aged                    bool
@@ -135,7 +137,7 @@ func (j *judgement) dirt(t table) {
 		{t.ToastRows, t.ToastDead, t.ToastInserts, t.ToastOptions, " of TOAST", &j.work.toast},
 	} {
 		if limit, ok := j.threshold(heap.options, "vacuum", heap.rows); ok && j.reaches(float64(heap.dead), limit, humanize.Comma(heap.dead)+" dead rows"+heap.of) {
-			*heap.due = true
+			*heap.due, j.work.dirty = true, true
 		}
 		if limit, ok := j.threshold(heap.options, "vacuum_insert", heap.rows); ok && j.reaches(float64(heap.inserts), limit, humanize.Comma(heap.inserts)+" rows"+heap.of+" inserted since the last vacuum") {
 			*heap.due = true

@@ -40,6 +40,7 @@ func (r *run) values() map[string]float64 {
 			out["tables_failed"]++
 		case left, killed:
 			out["tables_left"]++
+		default: // nothing had to be done
 		}
 	}
 	return out
@@ -115,6 +116,7 @@ func (r *run) perTable() []jobs.Finding {
 			if leftWork++; leftWork == 1 {
 				first = e
 			}
+		default: // all is well
 		}
 	}
 	for _, o := range []outcome{locked, denied, killed, failed} {
