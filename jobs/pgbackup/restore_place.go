@@ -127,18 +127,31 @@ func hangUp(ctx context.Context, c **pg.Conn) error {
 	return (*c).Hangup(ctx)
 }
 
+// lockWait is how long a restore waits for the lock of another one: the server
+// may still be busy with the last statement of a process that died.
+const lockWait = 5 * time.Second
+
 // lock makes sure that nobody else restores to the same target. It lasts as
 // long as the connection, so that it never outlives this process.
 func (p *place) lock(ctx context.Context, c *pg.Conn) error {
-	free := false
-	err := c.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('upkeep restore'), hashtext($1))`, p.name).Scan(&free)
-	if err != nil {
-		return pg.Advise(fmt.Errorf("lock the target: %w", err))
+	for deadline := time.Now().Add(lockWait); ; {
+		free := false
+		err := c.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtext('upkeep restore'), hashtext($1))`, p.name).Scan(&free)
+		if err != nil {
+			return pg.Advise(fmt.Errorf("lock the target: %w", err))
+		}
+		if free {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return jobs.WithHint(&jobs.RefusedError{Rail: "the target", Why: fmt.Sprintf("another restore to %s is under way", p.name)}, "wait until it has ended")
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("lock the target: %w", context.Cause(ctx))
+		case <-time.After(sessionPoll):
+		}
 	}
-	if !free {
-		return jobs.WithHint(&jobs.RefusedError{Rail: "the target", Why: fmt.Sprintf("another restore to %s is under way", p.name)}, "wait until it has ended")
-	}
-	return nil
 }
 
 // tidy refuses servers that cannot do it and a second restore at once, and
