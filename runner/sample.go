@@ -2,14 +2,8 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"time"
 )
-
-// ErrTooManySeries refuses a sample of a new series when the ledger holds as
-// many as it takes: a name that carries what never repeats, such as an
-// identifier or a time, makes a new one with every sample.
-var ErrTooManySeries = errors.New("the ledger takes no more series")
 
 // Sample is one value that was measured, or brought from elsewhere.
 type Sample struct {
@@ -77,7 +71,8 @@ type SampleReader interface {
 // Sampler records samples. Its methods follow the obligations of Ledger.
 type Sampler interface {
 	// Observe records samples, all or none. A sample of a series at an instant
-	// that has one takes its place, so it may be repeated. ErrTooManySeries
-	// when there is no room for a new series.
+	// that has one takes its place, so it may be repeated. A
+	// *jobs.RefusedError when there is no room for a new series: a name that
+	// carries what never repeats makes one with every sample.
 	Observe(ctx context.Context, samples ...Sample) error
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
-	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web/api"
@@ -24,11 +23,7 @@ becomes an incident, and the incident owes its channels a notice: one when it op
 one when it is resolved. Notices wait in the outbox until a channel has taken them.`,
 		Example: "  upkeep alert test ops\n  upkeep alert outbox",
 	}
-	cmd.AddCommand(newAlertTest(a), newAlertOutbox(a), newAlertRetry(a), newAlertDrop(a))
-	for _, c := range cmd.Commands() {
-		c.Args = positional(c)
-	}
-	return cmd
+	return withCommands(cmd, newAlertTest(a), newAlertOutbox(a), newAlertRetry(a), newAlertDrop(a))
 }
 
 func newAlertTest(a *app) *cobra.Command {
@@ -180,7 +175,7 @@ func (a *app) changeNotice(ctx context.Context, id, command string, do func(cont
 			err = c.DropNotice(ctx, id, "")
 		}
 	} else {
-		err = a.onOutbox(ctx, cfg, command, do)
+		err = a.onLedgerOf(ctx, cfg, command, func(ctx context.Context, l *ledger.Ledger) error { return do(ctx, l) })
 	}
 	if errors.Is(err, runner.ErrNotFound) {
 		return hintIfNone(&notFoundError{err: err}, "`upkeep alert outbox --all` lists the notices")
@@ -189,15 +184,4 @@ func (a *app) changeNotice(ctx context.Context, id, command string, do func(cont
 		fmt.Fprintf(a.std.Out, "notice %s %s\n", id, done)
 	}
 	return err
-}
-
-func (a *app) onOutbox(ctx context.Context, cfg *configs.Config, command string, do func(context.Context, runner.Outbox) error) (err error) {
-	o := service.LedgerOptions(cfg, version, a.log())
-	o.Command = command
-	l, err := ledger.Open(ctx, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	return do(ctx, l)
 }

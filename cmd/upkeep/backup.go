@@ -26,11 +26,7 @@ it is, what it consists of and how far it was proven. These commands read the st
 themselves: they need neither the service nor the ledger.`,
 		Example: "  upkeep backup list\n  upkeep backup verify --newest",
 	}
-	cmd.AddCommand(newBackupList(a), newBackupVerify(a), newBackupDrill(a), newBackupRestore(a), newBackupPrune(a))
-	for _, c := range cmd.Commands() {
-		c.Args = positional(c)
-	}
-	return cmd
+	return withCommands(cmd, newBackupList(a), newBackupVerify(a), newBackupDrill(a), newBackupRestore(a), newBackupPrune(a))
 }
 
 // backupScope says which artifacts a command is about; an empty field means

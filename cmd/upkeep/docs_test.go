@@ -175,7 +175,8 @@ workflows:
 `
 
 const result = `{"schema": 1, "summary": "measured", "values": {"rows": 3}, "outputs": {"worst": "b"},
-"findings": [{"id": "drift", "severity": "warning", "text": "b drifts"}]}`
+"findings": [{"id": "drift", "severity": "warning", "text": "b drifts"}],
+"events": [{"kind": "deploy", "subject": "model", "text": "1.4.2 ok"}]}`
 
 // The keys on the page are those that the program prints, in both directions.
 func TestDocs_JSON(t *testing.T) {
@@ -196,6 +197,7 @@ func TestDocs_JSON(t *testing.T) {
 	h.runs(t, "daily", "failed")
 	d.stop(t)
 	call(t, 0, "-c", config, "pause", "daily", "--reason", "to see", "--until", "1h")
+	call(t, 0, "-c", config, "metric", "add", "accuracy=0.93")
 	printed := map[string][]string{
 		"run":               {detached},
 		"version":           {call(t, 0, "version", "-o", "json")},
@@ -208,9 +210,12 @@ func TestDocs_JSON(t *testing.T) {
 		"plan --around-dst": {call(t, 0, "-c", berlin, "plan", "--around-dst", "2027", "-o", "json")},
 		"alert outbox":      {call(t, 0, "-c", config, "alert", "outbox", "-o", "json")},
 		"prune-history":     {call(t, 0, "-c", config, "prune-history", "--dry-run", "-o", "json")},
+		"metric list":       {call(t, 0, "-c", config, "metric", "list", "-o", "json")},
+		"metric show":       {call(t, 0, "-c", config, "metric", "show", "accuracy", "-o", "json")},
+		"event list":        {call(t, 0, "-c", config, "event", "list", "-o", "json")},
 		"backup": {
 			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),
-			call(t, 0, "-c", config, "backup", "prune", "-o", "json"),
+			call(t, 0, "-c", config, "backup", "prune", "-o", "json"), call(t, 0, "-c", config, "backup", "drill", "-o", "json"),
 		},
 		"validate": {call(t, 0, "-c", config, "validate", "-o", "json")},
 	}

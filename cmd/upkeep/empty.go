@@ -74,3 +74,16 @@ func (emptyLedger) Incident(_ context.Context, id string) (runner.Incident, erro
 func (emptyLedger) Notices(context.Context, runner.NoticeFilter) ([]runner.Notice, error) {
 	return nil, nil
 }
+
+// Series returns none.
+func (emptyLedger) Series(context.Context, string) ([]runner.Series, error) { return nil, nil }
+
+// Samples returns none.
+func (emptyLedger) Samples(context.Context, runner.SampleFilter) ([]runner.Stretch, error) {
+	return nil, nil
+}
+
+// Happenings returns none.
+func (emptyLedger) Happenings(context.Context, runner.HappeningFilter) ([]runner.Happening, error) {
+	return nil, nil
+}

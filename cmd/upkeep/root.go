@@ -64,7 +64,7 @@ crash-safe resume, proves the outcome, and records every run.`,
 		{"Looking at what happened", []*cobra.Command{newList(a), newHistory(a), newShow(a), newLogs(a), newWhy(a)}},
 		{"Looking at what will happen", []*cobra.Command{newPlan(a), newPause(a), newUnpause(a)}},
 		{"Looking after backups", []*cobra.Command{newBackup(a)}},
-		{"Being told", []*cobra.Command{newAlert(a)}},
+		{"Being told", []*cobra.Command{newAlert(a), newMetric(a), newEvent(a)}},
 		{"Setting up", []*cobra.Command{newInit(a), newValidate(a), newDrain(a), newPruneHistory(a)}},
 		{"Reference", []*cobra.Command{newKinds(a), newSchema(a), newCompletion(a), newVersion(a), newHelp(a)}},
 	}
@@ -83,8 +83,17 @@ crash-safe resume, proves the outcome, and records every run.`,
 	return root
 }
 
+// withCommands adds commands below a command.
+func withCommands(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
+	for _, c := range below {
+		c.Args = positional(c)
+	}
+	cmd.AddCommand(below...)
+	return cmd
+}
+
 // positional is the rule for a command's arguments, as its usage line names
-// them: those in brackets may be left out.
+// them: those in brackets may be left out, and one with dots may be many.
 func positional(cmd *cobra.Command) cobra.PositionalArgs {
 	names := strings.Fields(cmd.Use)[1:]
 	required := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "[") })
@@ -95,7 +104,7 @@ func positional(cmd *cobra.Command) cobra.PositionalArgs {
 		switch {
 		case len(given) < required:
 			return usagef("%s: the argument %s is missing", cmd.CommandPath(), names[len(given)])
-		case len(given) > len(names):
+		case len(given) > len(names) && !strings.HasSuffix(strings.Join(names, ""), "...]"):
 			return usagef("%s: unexpected argument %q", cmd.CommandPath(), given[len(names)])
 		}
 		return nil

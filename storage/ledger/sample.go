@@ -82,7 +82,7 @@ func seriesOf(ctx context.Context, s session, m runner.Sample) (id int64, err er
 		return 0, err
 	}
 	if known >= maxSeries {
-		return 0, jobs.WithHint(fmt.Errorf("series %s: %w: it has %d", m.Series, runner.ErrTooManySeries, known),
+		return 0, jobs.WithHint(fmt.Errorf("series %s: %w", m.Series, &jobs.RefusedError{Rail: "the number of series", Why: fmt.Sprintf("%d are on record, and no more are taken", known)}),
 			"leave what never repeats, such as an identifier, out of the names")
 	}
 	const insert = `INSERT INTO series (name, first_at, last_at, value) VALUES (?, ?, ?, ?)
