@@ -55,3 +55,10 @@ func (w *argumentWatch) stop() []string {
 	}
 	return out
 }
+
+// WatchArguments looks for secrets in the arguments of all child processes of
+// this one until stop is called, which returns the command lines, scrubbed, that
+// held one. It is for what kinds do beside a run; Exercise watches runs itself.
+func WatchArguments(secrets []string) (stop func() []string) {
+	return watchArguments(secrets).stop
+}

@@ -2,9 +2,6 @@ package pgbackup_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -125,7 +122,3 @@ func TestDrill(t *testing.T) {
 		}
 	}
 }
-
-var _ = errors.Is
-var _ = json.Marshal
-var _ = os.Getenv
