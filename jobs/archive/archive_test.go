@@ -171,12 +171,17 @@ func TestValidate(t *testing.T) {
 		spoil func(*archive.Options)
 		field string
 	}{
-		"no paths":       {func(o *archive.Options) { o.Paths = nil }, "paths"},
-		"same twice":     {func(o *archive.Options) { o.Paths = []unit.Path{"/a", "/a/"} }, "paths[1]"},
-		"one in another": {func(o *archive.Options) { o.Paths = []unit.Path{"/a/b", "/a"} }, "paths[0]"},
-		"bad pattern":    {func(o *archive.Options) { o.Exclude = []string{"ok", "[x"} }, "exclude[1]"},
-		"empty pattern":  {func(o *archive.Options) { o.Exclude = []string{"/"} }, "exclude[0]"},
-		"shared options": {func(o *archive.Options) { o.Level = 99 }, "level"},
+		"no paths":        {func(o *archive.Options) { o.Paths = nil }, "paths"},
+		"same twice":      {func(o *archive.Options) { o.Paths = []unit.Path{"/a", "/a/"} }, "paths[1]"},
+		"one in another":  {func(o *archive.Options) { o.Paths = []unit.Path{"/a/b", "/a"} }, "paths[0]"},
+		"bad pattern":     {func(o *archive.Options) { o.Exclude = []string{"ok", "[x"} }, "exclude[1]"},
+		"empty pattern":   {func(o *archive.Options) { o.Exclude = []string{"/"} }, "exclude[0]"},
+		"empty but for !": {func(o *archive.Options) { o.Exclude = []string{"x", "!/"} }, "exclude[1]"},
+		"nothing to take": {func(o *archive.Options) { o.Exclude = []string{"!x", "x"} }, "exclude[0]"},
+		"owner by name":   {func(o *archive.Options) { o.Owner = "root:root" }, "owner"},
+		"owner alone":     {func(o *archive.Options) { o.Owner = "0" }, "owner"},
+		"no time":         {func(o *archive.Options) { o.Modified = "yesterday" }, "modified"},
+		"shared options":  {func(o *archive.Options) { o.Level = 99 }, "level"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -97,9 +97,20 @@ func (x Extraction) restore(ctx context.Context, a *object.Artifact, keys crypt.
 		return Extracted{}, fmt.Errorf("open the target: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // only a handle on a directory
-	e := &extractor{Extraction: x, root: root, total: want.Bytes, dirs: map[string]bool{".": true}, buf: make([]byte, readBuffer)}
+	e := &extractor{Extraction: x, root: root, total: want.Bytes, dirs: map[string]bool{".": true}, orphans: map[string][]string{}, buf: make([]byte, readBuffer)}
 	if err := contents(ctx, a, keys, e.entry); err != nil {
 		return e.out, err
+	}
+	if len(e.orphans) > 0 {
+		if err := contents(ctx, a, keys, e.adopt); err != nil {
+			return e.out, err
+		}
+		for first, names := range e.orphans {
+			e.out.Totals.Hardlinks -= int64(len(names))
+			for _, name := range names {
+				e.out.Refused = append(e.out.Refused, fmt.Sprintf("%s -> %s", shown(name), shown(first)))
+			}
+		}
 	}
 	if err := e.finish(); err != nil {
 		return e.out, err
@@ -133,6 +144,8 @@ type extractor struct {
 	buf   []byte
 	// dirs are the directories that are known to be real ones.
 	dirs map[string]bool
+	// orphans are the names of files whose first names are not wanted, by these.
+	orphans map[string][]string
 	// late are the directories whose attributes are set at the end, because
 	// writing into them changes their times and may need their modes.
 	late []lateDir
@@ -285,10 +298,15 @@ func staysInside(name, target string) bool {
 	return true
 }
 
-// hardlink links to a file that was restored before.
+// hardlink links to a file that was restored before. The names of one that is
+// not wanted itself have to wait.
 func (e *extractor) hardlink(name string, h *tar.Header) (bool, error) {
 	if err := safeName(h.Linkname); err != nil {
 		return false, err
+	}
+	if !e.wanted(h.Linkname) {
+		e.orphans[h.Linkname] = append(e.orphans[h.Linkname], name)
+		return true, nil
 	}
 	if !e.dirs[path.Dir(h.Linkname)] {
 		return false, nil
@@ -301,6 +319,25 @@ func (e *extractor) hardlink(name string, h *tar.Header) (bool, error) {
 		return false, err
 	}
 	return true, e.root.Link(h.Linkname, name)
+}
+
+// adopt restores, in another reading of the archive, the content of files that
+// are wanted only under other names than their first.
+func (e *extractor) adopt(entry Entry, h *tar.Header, content io.Reader) error {
+	names := e.orphans[string(entry.Name)]
+	if len(names) == 0 || entry.Type != typeFile {
+		return nil
+	}
+	delete(e.orphans, string(entry.Name))
+	if err := e.file(names[0], entry, h, content); err != nil {
+		return fmt.Errorf("restore %s: %w", shown(names[0]), err)
+	}
+	for _, name := range names[1:] {
+		if err := e.root.Link(names[0], name); err != nil {
+			return fmt.Errorf("restore %s: %w", shown(name), err)
+		}
+	}
+	return nil
 }
 
 // finish sets the attributes of the directories, the innermost first, and

@@ -54,6 +54,14 @@ func forge(t *testing.T, headers ...tar.Header) *object.Artifact {
 		default:
 			e.Type = "device"
 		}
+		for key, value := range h.PAXRecords {
+			if name, ok := strings.CutPrefix(key, "SCHILY.xattr."); ok {
+				if e.Xattrs == nil {
+					e.Xattrs = map[string][]byte{}
+				}
+				e.Xattrs[name] = []byte(value)
+			}
+		}
 		h.ModTime = time.Unix(0, 0)
 		h.Format = tar.FormatPAX
 		if err := w.WriteHeader(&h); err != nil {

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv("ARCHIVE_TEST_DIE") != "":
 		os.Exit(saveAndDie())
+	case os.Getenv("ARCHIVE_TEST_RESTORE") != "":
+		os.Exit(restoreAndDie())
 	case os.Getenv("ARCHIVE_TEST_READ") != "":
 		saveUnreadable()
 	default:

@@ -291,7 +291,7 @@ func (s *stage) finish() error {
 			err = likeness(s.target, s.tree())
 		}
 		if err == nil {
-			err = os.Rename(s.tree(), s.target)
+			err = unix.Rename(s.tree(), s.target) // os.Rename refuses directories
 		}
 	}
 	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTDIR) {
