@@ -28,11 +28,7 @@ func (s *snapshot) count(ctx context.Context, tables []*listed, exact map[uint32
 	deadline := time.Now().Add(budget)
 	slices.SortStableFunc(tables, func(a, b *listed) int { return cmp.Compare(a.Bytes, b.Bytes) })
 	for len(tables) > 0 {
-		n, bytes := 0, int64(0)
-		for n < min(len(tables), batchTables) && (n == 0 || bytes+tables[n].Bytes <= batchBytes) {
-			bytes += tables[n].Bytes
-			n++
-		}
+		n := batchOf(tables)
 		batch := tables[:n]
 		tables = tables[n:]
 		left := time.Until(deadline)
@@ -66,6 +62,16 @@ func (s *snapshot) count(ctx context.Context, tables []*listed, exact map[uint32
 		}
 	}
 	return nil
+}
+
+// batchOf returns how many of the tables are counted by the next statement.
+func batchOf(tables []*listed) int {
+	n, bytes := 0, int64(0)
+	for n < min(len(tables), batchTables) && (n == 0 || bytes+tables[n].Bytes <= batchBytes) {
+		bytes += tables[n].Bytes
+		n++
+	}
+	return n
 }
 
 // countBatch counts some tables by one statement.

@@ -37,6 +37,7 @@ type dumping struct {
 	once    sync.Once
 	listing chan contents // at most one
 	blocker string        // who pg_dump waited for last
+	locks   lockTable
 }
 
 // dump saves one database.
@@ -162,6 +163,9 @@ func (d *dumping) tell(c contents) {
 func (d *dumping) catalog(ctx context.Context) ([]listed, map[uint32]bool, error) {
 	var err error
 	if d.database, err = d.snap.describe(ctx, d.source); err != nil {
+		return nil, nil, ended(ctx, err)
+	}
+	if d.locks, err = d.snap.lockTable(ctx); err != nil {
 		return nil, nil, ended(ctx, err)
 	}
 	if err := d.watchLocks(ctx); err != nil {
@@ -295,7 +299,7 @@ func (d *dumping) explain(err error) error {
 	if _, ok := errors.AsType[*child.ExitError](err); !ok {
 		return err
 	}
-	err = d.said.explain(err)
+	err = d.locks.advise(d.said.explain(err), d.said)
 	if d.blocker != "" && !d.sending() {
 		return jobs.WithHint(fmt.Errorf("%w: waited for %s", err, d.blocker), "let that session end, run at another time, or raise lock_timeout")
 	}

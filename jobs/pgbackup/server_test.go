@@ -201,22 +201,3 @@ func TestBudget(t *testing.T) {
 		t.Errorf("tables %+v", d.Databases[0].Tables)
 	}
 }
-
-func TestManySmallTables(t *testing.T) {
-	t.Parallel()
-	const tables = 1500 // the server's locks do not suffice for many more
-	b := newBench(t, `DO $$ BEGIN FOR i IN 1..1500 LOOP EXECUTE format('CREATE TABLE t%s AS SELECT generate_series(1, %s %% 10) AS n', i, i); END LOOP; END $$`)
-	r, err := b.run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, d := b.one()
-	for _, table := range d.Databases[0].Tables {
-		if !table.Exact || !table.Dumped {
-			t.Fatalf("%+v", table)
-		}
-	}
-	if r.Values["tables"] != tables || r.Values["rows"] != tables/10*45 {
-		t.Errorf("%v tables, %v rows", r.Values["tables"], r.Values["rows"])
-	}
-}

@@ -14,22 +14,32 @@ import (
 // errEnd is the end of what a program wrote.
 var errEnd = io.EOF
 
-// tailBytes bounds what is kept of a program's messages.
-const tailBytes = 16 << 10
+// headBytes and tailBytes bound what is kept of a program's messages.
+const (
+	headBytes = 4 << 10
+	tailBytes = 12 << 10
+)
 
-// tail keeps the end of what a program says.
+// tail keeps the beginning and the end of what a program says. The beginning
+// is what went wrong first, which pg_dump may follow up with a statement that
+// names all tables.
 type tail struct {
 	mu   sync.Mutex
+	head []byte
 	text []byte
+	cut  bool // something between both was dropped
 }
 
 // Write implements io.Writer.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
+	n := min(len(p), headBytes-len(t.head))
+	t.head = append(t.head, p[:n]...)
+	t.text = append(t.text, p[n:]...)
 	if over := len(t.text) - tailBytes; over > 0 {
 		t.text = append(t.text[:0], t.text[over:]...)
+		t.cut = true
 	}
 	return len(p), nil
 }
@@ -38,8 +48,12 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	text := string(t.head) + string(t.text)
+	if t.cut {
+		text = string(t.head) + " …\n… " + string(t.text)
+	}
 	var out []string
-	for line := range strings.Lines(strings.ToValidUTF8(string(t.text), "?")) {
+	for line := range strings.Lines(strings.ToValidUTF8(text, "?")) {
 		if line = strings.TrimSpace(line); line != "" {
 			out = append(out, line)
 		}
