@@ -2,6 +2,7 @@ package child_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ func TestGather(t *testing.T) {
 		n, err := out.Read(buf)
 		all.Write(buf[:n])
 		reads++
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

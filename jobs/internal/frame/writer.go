@@ -172,12 +172,13 @@ func (f *Writer) ReadFrom(r io.Reader) (total int64, err error) {
 			total += int64(n)
 			idle = 0
 		}
-		switch {
-		case err == io.EOF: // a wrapped EOF is a failure and no end
+		if err == io.EOF { // a wrapped EOF is a failure and no end
 			return total, nil
-		case err != nil:
+		}
+		if err != nil {
 			return total, err
-		case idle >= mostIdle:
+		}
+		if idle >= mostIdle {
 			return total, io.ErrNoProgress
 		}
 	}

@@ -299,7 +299,7 @@ func majorOf(path string) int {
 func (b *backups) configure(dir string, d *database, w *way) error {
 	text := fmt.Sprintf(`project: bench
 stores:
-  s3: {kind: s3, profile: generic, endpoint: "${env:UPKEEP_TEST_S3_ENDPOINT}", bucket: %s, region: us-east-1,
+  s3: {kind: s3, profile: aws, path_style: true, endpoint: "${env:UPKEEP_TEST_S3_ENDPOINT}", bucket: %s, region: us-east-1,
     access_key: "${env:UPKEEP_TEST_S3_ACCESS_KEY}", secret_key: "${env:UPKEEP_TEST_S3_SECRET_KEY}"}
 databases:
   main: {kind: postgres, url: "postgres://${env:PGUSER}:${env:PGPASSWORD}@127.0.0.1:%d/%s?sslmode=disable"}
@@ -308,7 +308,7 @@ workflows:
     jobs:
       save: {kind: pgbackup, with: {database: main, store: s3, client: %s, max_slowdown: 0, %s}}
 `, bucket, d.config.Port, d.name, b.client, w.options)
-	return os.WriteFile(filepath.Join(dir, "upkeep.yaml"), []byte(text), 0o600)
+	return os.WriteFile(filepath.Join(dir, "upkeep.yaml"), []byte(text), 0o600) //nolint:gosec // in a folder of our own
 }
 
 // verifying is how long the last backup took to prove itself.
