@@ -35,41 +35,60 @@ func (p *Publisher) climb(ctx context.Context, env *jobs.Env, work Work, out *Ou
 }
 
 // due returns the deepest rung that no artifact of this job in a store reached
-// in its time; nil when there is none.
+// in its time; nil when there is none. The history is asked only when the
+// artifacts that are there do not tell.
 func (p *Publisher) due(ctx context.Context, env *jobs.Env, s store) (*rung, error) {
 	rungs := p.options.Verify.rungs()
 	if len(rungs) == 0 {
 		return nil, nil
 	}
-	proven, err := p.provenSince(ctx, env, s)
+	proven, err := p.provenIn(ctx, env, s)
 	if err != nil {
 		return nil, fmt.Errorf("look what was proven last: %w", err)
 	}
 	now := time.Now()
-	for _, r := range rungs {
-		reached := false
-		for level, at := range proven {
-			reached = reached || level.Rank() >= r.level.Rank() && now.Sub(at) < r.every
-		}
-		if !reached {
-			return &r, nil
-		}
+	if proven.lacks(rungs, now) == nil {
+		return nil, nil
 	}
-	return nil, nil
+	past, err := p.history.Past(ctx, mostPast)
+	if err != nil {
+		return nil, fmt.Errorf("look what was proven last: %w", err)
+	}
+	for _, run := range past {
+		proven.note(object.Level(run.Result.Outputs[provenOutput+s.name]), run.Finished)
+	}
+	return proven.lacks(rungs, now), nil
 }
 
 // mostPast bounds how many runs are asked when something was proven.
 const mostPast = 1000
 
-// provenSince tells when each level was proven last in a store, by what stands
-// beside the artifacts and, because retention removes those, by the history.
-func (p *Publisher) provenSince(ctx context.Context, env *jobs.Env, s store) (map[object.Level]time.Time, error) {
-	proven := map[object.Level]time.Time{}
-	note := func(level object.Level, at time.Time) {
-		if at.After(proven[level]) {
-			proven[level] = at
+// reached tells when each level was proven last.
+type reached map[object.Level]time.Time
+
+func (r reached) note(level object.Level, at time.Time) {
+	if level.Rank() >= 0 && at.After(r[level]) {
+		r[level] = at
+	}
+}
+
+// lacks returns the first of the rungs that was not reached in its time.
+func (r reached) lacks(rungs []rung, now time.Time) *rung {
+	for i, wanted := range rungs {
+		met := false
+		for level, at := range r {
+			met = met || level.Rank() >= wanted.level.Rank() && now.Sub(at) < wanted.every
+		}
+		if !met {
+			return &rungs[i]
 		}
 	}
+	return nil
+}
+
+// provenIn reads what stands beside the artifacts of this job in a store.
+func (p *Publisher) provenIn(ctx context.Context, env *jobs.Env, s store) (reached, error) {
+	proven := reached{}
 	for a, err := range object.Artifacts(ctx, s.Store, object.Folder(env.Workflow, env.Job)) {
 		switch {
 		case a == nil:
@@ -78,16 +97,7 @@ func (p *Publisher) provenSince(ctx context.Context, env *jobs.Env, s store) (ma
 			continue // told by retention
 		}
 		if proof := a.Proof; proof != nil && proof.Damage == "" && a.Manifest.Kind == p.kind {
-			note(proof.Level, proof.Time)
-		}
-	}
-	past, err := p.history.Past(ctx, mostPast)
-	if err != nil {
-		return nil, err
-	}
-	for _, run := range past {
-		if level := object.Level(run.Result.Outputs[provenOutput+s.name]); level.Rank() >= 0 {
-			note(level, run.Finished)
+			proven.note(proof.Level, proof.Time)
 		}
 	}
 	return proven, nil
