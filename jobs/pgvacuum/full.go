@@ -3,6 +3,8 @@ package pgvacuum
 import (
 	"context"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,19 +86,22 @@ func (j *Job) rewrites(ctx context.Context, env *jobs.Env, c *pg.Conn, d *databa
 	out := map[uint32]float64{}
 	for _, oid := range oids {
 		t := named[oid]
-		share, ok := known[oid]
-		if why := j.rail(env, t.Bytes, share, ok); why != "" {
+		var gain *float64
+		if share, ok := known[oid]; ok {
+			gain = &share
+		}
+		if why := j.rail(env, d, t, gain); why != "" {
 			d.notes = append(d.notes, fmt.Sprintf("%s is not rewritten: %s", jobs.OneLine(t.label()), why))
 			continue
 		}
-		out[oid] = share
+		out[oid] = *gain
 	}
 	return out, nil
 }
 
-// rail says which rail keeps a table of so many bytes from being rewritten now;
-// empty when none does.
-func (j *Job) rail(env *jobs.Env, bytes int64, gain float64, known bool) string {
+// rail says which rail keeps a table from being rewritten now; empty when none
+// does. gain is nil when nobody knows it.
+func (j *Job) rail(env *jobs.Env, d *database, t table, gain *float64) string {
 	f := j.options.Full
 	zone := env.Zone
 	if zone == nil {
@@ -106,21 +111,39 @@ func (j *Job) rail(env *jobs.Env, bytes int64, gain float64, known bool) string 
 		return fmt.Sprintf("it is not the time for it (full.window %s)", f.Window)
 	}
 	switch {
-	case bytes > f.MaxSize.Bytes():
-		return fmt.Sprintf("it takes %s (full.max_size %s)", room(bytes), f.MaxSize)
-	case !known:
+	case t.Schema == "pg_catalog":
+		return "it is a system catalog, without which nobody can work meanwhile"
+	case t.Bytes > f.MaxSize.Bytes():
+		return fmt.Sprintf("it takes %s (full.max_size %s)", room(t.Bytes), f.MaxSize)
+	case gain == nil:
 		return "it has no statistics to estimate the gain from"
-	case gain < f.MinGain.Fraction():
-		return fmt.Sprintf("%s of it are estimated to be empty (full.min_gain %s)", percent(gain), f.MinGain)
+	case *gain < f.MinGain.Fraction():
+		return fmt.Sprintf("%s of it are estimated to be empty (full.min_gain %s)", percent(*gain), f.MinGain)
+	case !d.local:
+		return fmt.Sprintf("the server is not on this machine, so its free space is not known (full.volume %s)", f.Volume)
 	}
 	var stat unix.Statfs_t
 	if err := unix.Statfs(f.Volume.String(), &stat); err != nil {
 		return fmt.Sprintf("the free space at %s is not known: %s", f.Volume, err)
 	}
-	if free := int64(stat.Bavail) * stat.Bsize; free < bytes+f.MinFree.Bytes() {
-		return fmt.Sprintf("%s are free at %s, a copy takes up to %s (full.min_free %s)", room(free), f.Volume, room(bytes), f.MinFree)
+	if free := int64(stat.Bavail) * stat.Bsize; free < t.Bytes+f.MinFree.Bytes() {
+		return fmt.Sprintf("%s are free at %s, a copy takes up to %s (full.min_free %s)", room(free), f.Volume, room(t.Bytes), f.MinFree)
 	}
 	return ""
+}
+
+// local tells whether the server of c runs on this machine: it is reached by a
+// unix socket or at an address of this machine's own.
+func local(c *pg.Conn) bool {
+	remote, ok := c.PgConn().Conn().RemoteAddr().(*net.TCPAddr)
+	if !ok || remote.IP.IsLoopback() {
+		return true
+	}
+	own, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(own, func(a net.Addr) bool {
+		network, ok := a.(*net.IPNet)
+		return ok && network.IP.Equal(remote.IP)
+	})
 }
 
 // rewrite turns the work into a VACUUM FULL with that gain.

@@ -52,8 +52,9 @@ are older than blocker_age (slots and standbys: a million transactions), and who
 that was vacuumed is still due.
 
 **VACUUM FULL** rewrites a table under a lock that shuts everybody out. It is only done to the tables named
-in full.tables, within full.window, up to full.max_size, when the file system of full.volume keeps full.min_free
-beside the copy, and when the table is estimated to shrink by full.min_gain.
+in full.tables, within full.window, up to full.max_size, when the table is estimated to shrink by full.min_gain, and when the file
+system of full.volume keeps full.min_free beside a copy, which can only be seen on the server's own machine. System
+catalogs are never rewritten. A rail that holds is said in the output; the table is then vacuumed like any other.
 
 **Privileges.** Who may vacuum a table: its owner, the owner of the database, a superuser, and from PostgreSQL 17
 whoever has MAINTAIN (role pg_maintain). Tables that may not be vacuumed are reported; when none may, the job

@@ -15,6 +15,8 @@ import (
 type database struct {
 	// configured is its name in the configuration, name on the server.
 	configured, name string
+	// local tells that the server runs on this machine.
+	local bool
 	// several tells that there are other databases in the plan.
 	several  bool
 	address  pg.Address
@@ -121,7 +123,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, d *database) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Hangup(ctx)) }()
-	d.server = c.Server
+	d.server, d.local = c.Server, local(c)
 	if d.settings, err = readSettings(ctx, c); err != nil {
 		return err
 	}
@@ -141,7 +143,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, d *database) (err error
 		d.tables++
 		d.bytes += max(t.Bytes, 0)
 		d.age = max(d.age, t.Age, t.ToastAge)
-		w := j.rules.judge(t, d.settings)
+		w := d.fit(j.rules.judge(t, d.settings))
 		if gain, ok := rewrites[t.OID]; ok {
 			w.rewrite(gain)
 		}
@@ -158,6 +160,15 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, d *database) (err error
 	d.unmatched(j.rules, tables)
 	d.blockers, d.blind, err = blockers(ctx, c)
 	return err
+}
+
+// fit makes work what the server lets the user do: before PostgreSQL 16 a TOAST
+// table alone is vacuumed by its name, which only superusers may use.
+func (d *database) fit(w work) work {
+	if w.toast && !w.vacuum && d.server.Major < 16 && !d.server.Superuser {
+		w.vacuum = true
+	}
+	return w
 }
 
 // unmatched reports patterns that choose nothing, which are mostly wrong.

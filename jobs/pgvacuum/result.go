@@ -135,7 +135,7 @@ func (r *run) summary() string {
 		return fmt.Sprintf("nothing is due in %s of %s", count(tables, "table"), r.names())
 	}
 	n := r.tally()
-	parts := []string{fmt.Sprintf("%s of %s were due", count(due, "table"), r.names())}
+	var parts []string
 	for _, o := range []outcome{done, clean, gone, locked, denied, killed, left, failed} {
 		number := n[o]
 		if o == denied {
@@ -154,7 +154,7 @@ func (r *run) summary() string {
 	if freed := int64(v["before_bytes"] - v["after_bytes"]); freed > 0 {
 		parts = append(parts, room(freed)+" given back")
 	}
-	return jobs.OneLine(strings.Join(parts, ", "))
+	return jobs.OneLine(fmt.Sprintf("%s due in %s: %s", count(due, "table"), r.names(), strings.Join(parts, ", ")))
 }
 
 // names lists the databases for a sentence.

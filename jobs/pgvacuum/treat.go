@@ -152,9 +152,9 @@ func (r *run) treat(ctx context.Context, s *session, d *database, planned work, 
 // renew puts the present state of a table into its entry.
 func (r *run) renew(e *entry, t table) {
 	planned := e.work
-	e.work = r.job.rules.judge(t, e.database.settings)
+	e.work = e.database.fit(r.job.rules.judge(t, e.database.settings))
 	if planned.full {
-		if why := r.job.rail(r.env, t.Bytes, planned.gain, true); why != "" {
+		if why := r.job.rail(r.env, e.database, t, &planned.gain); why != "" {
 			r.env.Printf("%s is not rewritten: %s", e.database.title(t), why)
 			return
 		}
