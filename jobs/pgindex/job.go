@@ -125,19 +125,27 @@ func (r *run) provide(ctx context.Context, w wanted) error {
 	}
 	what := fmt.Sprintf("create index %s: %s", w.title(), w.sql())
 	err := r.effect(ctx, what, func(ctx context.Context) error {
-		return r.locked(ctx, w.table, func(ctx context.Context) error {
-			err := r.session.exec(ctx, w.sql(), r.watch(w.title()))
-			if err != nil {
-				return errors.Join(err, r.discard(ctx, w, err))
-			}
-			return r.rename(ctx, w)
-		})
+		return r.locked(ctx, w.table, func(ctx context.Context) error { return r.create(ctx, w) })
 	})
 	if err != nil {
 		return fmt.Errorf("create index %s: %w", w.title(), err)
 	}
 	r.built++
 	return nil
+}
+
+// create builds an index under the name that marks it as ours, and renames it.
+// It begins with dropping what a try before could not drop, since the server
+// would take that for the index.
+func (r *run) create(ctx context.Context, w wanted) error {
+	if err := r.discard(ctx, w); err != nil {
+		return err
+	}
+	if err := r.session.exec(ctx, w.sql(), r.watch(w.title())); err != nil {
+		r.env.Printf("%s could not be built: %s", w.title(), r.env.OneLine(err.Error()))
+		return errors.Join(err, r.discard(ctx, w))
+	}
+	return r.rename(ctx, w)
 }
 
 // effect is env.Effect with a description on one line.
@@ -177,14 +185,16 @@ func (r *run) rename(ctx context.Context, w wanted) error {
 
 // discard drops what a failed build left. When the run is to end it stays for
 // the next one.
-func (r *run) discard(ctx context.Context, w wanted, cause error) error {
+func (r *run) discard(ctx context.Context, w wanted) error {
 	if ctx.Err() != nil || r.session.broken() {
 		return nil
 	}
-	r.env.Printf("%s could not be built: %s", w.title(), r.env.OneLine(cause.Error()))
-	err := r.session.exec(ctx, "DROP INDEX CONCURRENTLY IF EXISTS "+pg.Name(w.table.Schema, marked(w.Name)), r.watch(w.title()))
-	if err != nil {
-		return fmt.Errorf("drop what it left: %w", err)
+	found, err := presentIndexes(ctx, r.session.control, "n.nspname = $1 AND c.relname = $2", w.table.Schema, marked(w.Name))
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	if err := r.session.exec(ctx, "DROP INDEX CONCURRENTLY "+pg.Name(w.table.Schema, marked(w.Name)), r.watch(w.title())); err != nil {
+		return fmt.Errorf("drop what a build left: %w", err)
 	}
 	return nil
 }

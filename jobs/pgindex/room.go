@@ -51,5 +51,5 @@ func (r *run) free(ctx context.Context) (bytes int64, known bool) {
 	if err := syscall.Statfs(dirs[0], &fs); err != nil {
 		return 0, false
 	}
-	return int64(fs.Bavail) * fs.Bsize, true
+	return int64(fs.Bavail) * int64(fs.Bsize), true
 }

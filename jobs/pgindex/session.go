@@ -170,9 +170,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// close ends both connections.
+// close gives back the advisory lock, which the end of a connection does only
+// after a moment, and ends both connections.
 func (s *session) close(ctx context.Context) error {
 	var errs []error
+	if s.control != nil && !s.control.IsClosed() {
+		ctx, end := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+		defer end()
+		_, err := s.control.Exec(ctx, "SELECT pg_advisory_unlock_all()")
+		errs = append(errs, err)
+	}
 	for _, c := range []*pg.Conn{s.work, s.control} {
 		if c != nil && !c.IsClosed() {
 			errs = append(errs, c.Hangup(ctx))
@@ -192,8 +199,7 @@ func (s *session) exec(ctx context.Context, statement string, watch func(ctx con
 	working, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	go func() {
-		_, err := s.work.Exec(working, statement)
-		done <- err
+		done <- s.work.ExecOne(working, statement)
 	}()
 	ticker := time.NewTicker(pollTime)
 	defer ticker.Stop()

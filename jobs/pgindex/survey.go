@@ -69,7 +69,7 @@ func findTable(ctx context.Context, c *pg.Conn, name string) (table, error) {
 	found, err := pg.Rows[table](ctx, c, columns+`WHERE c.relkind IN ('r', 'p', 'm') AND
 		(n.nspname || '.' || c.relname = $1 OR c.relname = $1 AND pg_table_is_visible(c.oid)) ORDER BY c.relname = $1 LIMIT 1`, name)
 	if err == nil && len(found) == 0 {
-		found, err = pg.Rows[table](ctx, c, columns+"WHERE c.oid = to_regclass($1::text::cstring)::oid", name)
+		found, err = pg.Rows[table](ctx, c, columns+"WHERE c.oid = to_regclass($1::text)::oid", name)
 	}
 	if err != nil || len(found) == 0 {
 		return table{}, errors.Join(fmt.Errorf("there is no table %s in the database", name), err)
@@ -186,7 +186,7 @@ func (j *Job) try(ctx context.Context, c *pg.Conn, w wanted) (definition string,
 		"CREATE TEMPORARY TABLE " + copied + " (LIKE " + pg.Name(w.table.Schema, w.table.Name) + ") ON COMMIT DROP",
 		w.statement(marked(w.Name), []string{"pg_temp", copied}, false, w.columns),
 	} {
-		if _, err := c.Exec(ctx, statement); err != nil {
+		if err := c.ExecOne(ctx, statement); err != nil {
 			return "", fmt.Errorf("try its definition: %w", err)
 		}
 	}
