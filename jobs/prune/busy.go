@@ -26,13 +26,15 @@ type host struct {
 	tick  func() time.Time
 	// remember is how much memory a survey may take for what it found, bytes.
 	remember int64
+	// rank is how many files are sorted by age at once.
+	rank int
 	// untyped tells that folders do not say of what type their entries are.
 	untyped bool
 }
 
 // thisHost is the machine as it is.
 func thisHost() host {
-	return host{lease: lease, proc: "/proc", sys: "/sys", open: openBelow, clock: coarse, tick: time.Now, remember: roomToRemember}
+	return host{lease: lease, proc: "/proc", sys: "/sys", open: openBelow, clock: coarse, tick: time.Now, remember: roomToRemember, rank: mostRanked}
 }
 
 // coarse is the clock from which the kernel takes the times of files,

@@ -18,6 +18,8 @@ type World struct {
 	Now time.Time
 	// Remember replaces the memory for what a survey found, in bytes.
 	Remember int64
+	// Rank replaces how many files are sorted at once.
+	Rank int
 	// Sys replaces /sys.
 	Sys string
 	// Stepwise forbids openat2.
@@ -41,6 +43,9 @@ func In(job jobs.Job, w World) jobs.Job {
 	}
 	if w.Remember > 0 {
 		r.host.remember = w.Remember
+	}
+	if w.Rank > 0 {
+		r.host.rank = w.Rank
 	}
 	if w.Sys != "" {
 		r.host.sys = w.Sys

@@ -22,7 +22,8 @@ type hollow struct {
 	path   string
 	device uint64
 	inode  uint64
-	subs   int // folders in it that may stay
+	born   unix.StatxTimestamp // zero where the file system does not tell
+	subs   int                 // folders in it that may stay
 	dooms  bool
 }
 
@@ -43,7 +44,20 @@ func (v *surveyor) judgeFolder() {
 		v.overfull = true
 		return
 	}
-	v.hollow = append(v.hollow, &hollow{path: s.path, device: s.stat.Dev, inode: s.stat.Ino, subs: s.subs})
+	v.hollow = append(v.hollow, &hollow{path: s.path, device: s.stat.Dev, inode: s.stat.Ino, born: born(s.fd, ""), subs: s.subs})
+}
+
+// born is when a folder was made. Numbers of inodes are used again at once.
+func born(dir int, name string) unix.StatxTimestamp {
+	var x unix.Statx_t
+	flags := unix.AT_SYMLINK_NOFOLLOW
+	if name == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	if err := unix.Statx(dir, name, flags, unix.STATX_BTIME, &x); err != nil || x.Mask&unix.STATX_BTIME == 0 {
+		return unix.StatxTimestamp{}
+	}
+	return x.Btime
 }
 
 // chooseFolders finds the folders that will be empty: those that hold nothing
@@ -97,7 +111,7 @@ func (t *tree) removeFolder(h *hollow) (err error) {
 	}
 	defer func() { err = errors.Join(err, unix.Close(fd)) }()
 	var now unix.Stat_t
-	if err := unix.Fstatat(fd, name, &now, unix.AT_SYMLINK_NOFOLLOW); err != nil || now.Ino != h.inode || now.Dev != h.device {
+	if err := unix.Fstatat(fd, name, &now, unix.AT_SYMLINK_NOFOLLOW); err != nil || now.Ino != h.inode || now.Dev != h.device || born(fd, name) != h.born {
 		t.skip(skipChanged)
 		return nil
 	}

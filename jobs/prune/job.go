@@ -53,6 +53,10 @@ func (r *rule) Check(context.Context, *jobs.Env) (err error) {
 func (r *rule) digest() (string, error) {
 	o := r.options
 	o.MaxFiles, o.MaxBytes, o.MaxShare, o.FirstRun, o.MountRoot = 0, 0, 0, "", false
+	// A rule of before there was compression is still the same rule.
+	if o.Compress == compressNone {
+		o.Compress = ""
+	}
 	text, err := json.Marshal(o)
 	if err != nil {
 		return "", fmt.Errorf("describe the rule: %w", err)

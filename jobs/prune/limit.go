@@ -100,7 +100,7 @@ func (s *sorter) collect(ctx context.Context, env *jobs.Env) error {
 		crew = append(crew, c)
 		return c
 	})
-	s.over = many.Load() > mostRanked
+	s.over = many.Load() > int64(s.tree.host.rank)
 	for _, c := range crew {
 		// What keep_newest keeps takes room too, though it never goes.
 		s.room += c.scanner.dated
@@ -128,7 +128,7 @@ func (c *collector) take(f *sighting) error {
 		return nil
 	}
 	c.first, c.last = min(c.first, r.at), max(c.last, r.at)
-	if c.many.Add(1) > mostRanked {
+	if c.many.Add(1) > int64(c.tree.host.rank) {
 		c.found = nil
 		return nil
 	}

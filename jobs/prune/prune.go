@@ -65,9 +65,9 @@ type Options struct {
 	MaxBytes      unit.Size     `yaml:"max_bytes" doc:"Refuse to delete more bytes than this in one run; 0 means no limit." example:"50GiB"`
 	MaxShare      unit.Share    `yaml:"max_share" doc:"Refuse to delete more than this share of the matching files in one run; it does not apply to 10 files or fewer." example:"50%"`
 	FirstRun      string        `yaml:"first_run" enum:"dry,apply" doc:"What the first run of a new or changed rule does: only show, or delete."`
-	Compress      string        `yaml:"compress" enum:"none,gzip,zstd" doc:"Compress files before they are old enough to go; NAME becomes NAME.gz or NAME.zst, with the same time, owner and mode."`
-	CompressAfter unit.Duration `yaml:"compress_after" doc:"Files of at least this age are compressed." example:"1d"`
-	EmptyFolders  unit.Duration `yaml:"empty_folders" doc:"Remove folders below root that hold nothing, or nothing any more, and had not changed for so long when the run began." example:"7d"`
+	Compress      string        `yaml:"compress" json:",omitempty" enum:"none,gzip,zstd" doc:"Compress files before they are old enough to go; NAME becomes NAME.gz or NAME.zst, with the same time, owner and mode."`
+	CompressAfter unit.Duration `yaml:"compress_after" json:",omitempty" doc:"Files of at least this age are compressed." example:"1d"`
+	EmptyFolders  unit.Duration `yaml:"empty_folders" json:",omitempty" doc:"Remove folders below root that hold nothing, or nothing any more, and had not changed for so long when the run began." example:"7d"`
 	MountRoot     bool          `yaml:"allow_mount_root" doc:"Accept a root that is itself a mount point, such as a volume for logs."`
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
@@ -155,9 +156,24 @@ func (tr trial) run(t *testing.T, root string) (jobs.Result, string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if tr.world.Remember > 0 {
+		age(t)
+	}
 	out := &jobstest.Buffer{}
 	r, err := prune.In(job, tr.world).Run(t.Context(), jobs.NewEnv(jobs.Env{Out: out}, tr.hooks))
 	return r, out.String(), err
+}
+
+// age returns when the clock of the kernel has gone on, so that what was made
+// before it shows times before now.
+func age(t *testing.T) {
+	t.Helper()
+	start := time.Now().UnixNano()
+	for now := (unix.Timespec{}); now.Nano() <= start; {
+		if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func exists(path string) bool {
