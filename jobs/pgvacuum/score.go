@@ -185,6 +185,9 @@ func (j *judgement) limits(options []string) (freeze, multixact float64) {
 
 // stale judges the planner's statistics.
 func (j *judgement) stale(t table) {
+	if t.Schema == "pg_catalog" && t.Name == "pg_statistic" {
+		return // which ANALYZE passes over in silence
+	}
 	rows, mods := t.Rows, t.Mods
 	if t.Kind == "p" {
 		rows, mods = t.PartRows, t.PartMods
