@@ -7,6 +7,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/archive"
 	"github.com/ghosteam/upkeep/jobs/health"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
+	"github.com/ghosteam/upkeep/jobs/pgindex"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 	"github.com/ghosteam/upkeep/jobs/prune"
@@ -22,6 +23,7 @@ func Kinds() *jobs.Registry {
 		archive.Kind(),
 		health.Kind(),
 		pgbackup.Kind(),
+		pgindex.Kind(),
 		pgreview.Kind(),
 		pgvacuum.Kind(),
 		prune.Kind(),
