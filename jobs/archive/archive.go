@@ -27,22 +27,38 @@ const doc = `Saves directories as a compressed tar in one or several stores, and
 Every file is hashed while it is read. The tar (format PAX, names sorted) is compressed on all
 cores, streamed into the stores in one pass, read back from each store and compared with these
 hashes; only then does the manifest appear, without which no artifact exists. Any tar and zstd can
-unpack it: ` + "`zstd -dc archive.tar.zst | tar -x`" + `.
+unpack it: ` + "`zstd -dc archive.tar.zst | tar -x`" + `. Beside the tar lies an index, files.jsonl, with a line
+for each entry: its attributes and the SHA-256 of its content.
 
-**What is saved.** Regular files, directories, symbolic links (as links) and hard links. Sockets,
-FIFOs and devices are left out. Names in the tar are relative to the configuration's root, or to /
-for paths outside it. A path that is itself a symbolic link is followed. Directories on other file
-systems are left out with a warning, unless follow_mounts is set; the directories of local stores
-and upkeep's own ledger are always left out.
+**What is saved.** Regular files, directories, symbolic links (as links) and hard links, with modes,
+owners, times, and extended attributes with ACLs and capabilities (SCHILY.xattr records, which GNU tar
+restores with ` + "`--xattrs --xattrs-include='*'`" + `; those of SELinux, IMA and EVM belong to the machine and
+are not). Files with holes are stored without them (GNU's sparse format 1.0). Sockets, FIFOs and
+devices are left out. Names in the tar are relative to the configuration's root, or to / for paths
+outside it. A path that is itself a symbolic link is followed. Directories on other file systems are
+left out with a warning, unless follow_mounts is set; those that show the state of the kernel (/proc,
+/sys), the directories of local stores and upkeep's own ledger are always left out.
 
 **What is an error.** A path that is missing or holds no file (allow_empty), and a file or directory
 that cannot be read (unreadable). Files that vanish while the archive is made are warnings. A file
-that changes while it is read is stored as it was read, marked as torn, and a warning; one that only
-grew, like a log, is noted (changed).
+that changes while it is read is read again: a small one at once, a large one at the end, where it is
+stored a second time and replaces the first copy. What never comes to rest is stored as it was read,
+marked as torn, and a warning or an error (changed); one that only grew, like a log, is noted.
 
 **exclude** takes patterns: one without a slash matches the name of a file or directory anywhere,
 one with a slash the whole name in the tar or the whole path on disk; ` + "`**`" + ` matches any number of
-directories, and a slash at the end matches directories only.
+directories, a slash at the end matches directories only, and ` + "`dir/**`" + ` what is in a directory. A pattern
+that begins with ` + "`!`" + ` takes back what an earlier one leaves out; the last that matches decides. What lies
+in a directory that is left out cannot be taken back. exclude_caches leaves out the content of
+directories marked by a CACHEDIR.TAG.
+
+**The same tree gives the same bytes.** reproducible leaves out the owners and stores holes as zeros, so
+that copies of a tree on other machines give the same archive; owner and modified set one owner and
+one time for everything.
+
+**Restoring** puts the content into a new or empty directory, all of it or, with ` + "`--only`" + `, some names and
+what is below them. It grows beside the target and appears there when it is whole, proven and on the
+disk. Links that lead out of the target are left out with a warning. Run by root it restores owners.
 
 **Live databases.** A copy of the files of a running database is not a backup of it. An SQLite
 database with a write-ahead log is reported; save it with sqlitebackup.

@@ -1,4 +1,4 @@
-package archive
+package archive_test
 
 import (
 	"archive/tar"
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/ghosteam/upkeep/jobs/archive"
 )
 
 // Go's reader must find in a tar what was written, whatever the attributes.
@@ -24,32 +26,32 @@ func TestHeader_Reads(t *testing.T) {
 		text := rapid.StringMatching(`[a-z0-9 =\n]{1,5}|[äß日本]{1,40}|[a-z]{90,110}(/[a-z]{1,200}){0,3}`)
 		raw := rapid.SliceOfN(rapid.ByteRange(1, 255), 1, 120)
 		name := rapid.OneOf(text, rapid.Map(raw, func(b []byte) string { return strings.ReplaceAll(string(b), "/", "_") }))
-		h := header{
-			flag: flagFile, name: name.Draw(t, "name"), mode: rapid.Uint32Range(0, 0o7777).Draw(t, "mode"),
-			uid: rapid.Uint32().Draw(t, "uid"), gid: rapid.Uint32().Draw(t, "gid"),
-			uname: text.Draw(t, "uname"), gname: text.Draw(t, "gname"),
-			mtime: rapid.OneOf(rapid.Int64Range(-1e9, 1e9), rapid.Int64Range(1<<33-2, 1<<35)).Draw(t, "mtime"),
-			size:  rapid.OneOf(rapid.Int64Range(0, 1e6), rapid.Int64Range(1<<33-2, math.MaxInt64/2)).Draw(t, "size"), sparse: -1,
+		h := archive.Header{
+			Flag: archive.FlagFile, Name: name.Draw(t, "name"), Mode: rapid.Uint32Range(0, 0o7777).Draw(t, "mode"),
+			UID: rapid.Uint32().Draw(t, "uid"), GID: rapid.Uint32().Draw(t, "gid"),
+			Uname: text.Draw(t, "uname"), Gname: text.Draw(t, "gname"),
+			Mtime: rapid.OneOf(rapid.Int64Range(-1e9, 1e9), rapid.Int64Range(1<<33-2, 1<<35)).Draw(t, "mtime"),
+			Size:  rapid.OneOf(rapid.Int64Range(0, 1e6), rapid.Int64Range(1<<33-2, math.MaxInt64/2)).Draw(t, "size"), Sparse: -1,
 		}
 		if rapid.Bool().Draw(t, "link") {
-			h.flag, h.link, h.size = flagSymlink, name.Draw(t, "target"), 0
+			h.Flag, h.Link, h.Size = archive.FlagSymlink, name.Draw(t, "target"), 0
 		}
 		xattrs := map[string][]byte{}
 		for range rapid.IntRange(0, 3).Draw(t, "xattrs") {
 			xattrs["user."+rapid.StringMatching(`[a-zß. ]{1,20}`).Draw(t, "key")] = rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "value")
 		}
-		h.xattrs = xattrs
-		data := appendHeader(nil, &h)
-		if len(data)%blockBytes != 0 {
+		h.Xattrs = xattrs
+		data := archive.AppendHeader(nil, &h)
+		if len(data)%512 != 0 {
 			t.Fatalf("%d bytes are no whole blocks", len(data))
 		}
 		got, err := tar.NewReader(bytes.NewReader(data)).Next()
 		if err != nil {
 			t.Fatalf("%+v: %v", h, err)
 		}
-		if got.Name != h.name || got.Linkname != h.link || got.Size != h.size || got.Mode != int64(h.mode) ||
-			got.Uid != int(h.uid) || got.Gid != int(h.gid) || got.Uname != h.uname || got.Gname != h.gname ||
-			!got.ModTime.Equal(time.Unix(h.mtime, 0)) || !maps.EqualFunc(xattrsOf(got), h.xattrs, bytes.Equal) {
+		if got.Name != h.Name || got.Linkname != h.Link || got.Size != h.Size || got.Mode != int64(h.Mode) ||
+			got.Uid != int(h.UID) || got.Gid != int(h.GID) || got.Uname != h.Uname || got.Gname != h.Gname ||
+			!got.ModTime.Equal(time.Unix(h.Mtime, 0)) || !maps.EqualFunc(archive.XattrsOf(got), h.Xattrs, bytes.Equal) {
 			t.Fatalf("wrote %+v\nread  %+v", h, got)
 		}
 	})
@@ -59,12 +61,12 @@ func TestHeader_Reads(t *testing.T) {
 func TestHeader_GNUTarLists(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("d/", 80) + strings.Repeat("n", 200)
-	h := header{flag: flagFile, name: long, uid: 1 << 22, gid: math.MaxUint32 - 1, size: 9 << 30, mode: 0o640, mtime: 1 << 34, sparse: -1}
+	h := archive.Header{Flag: archive.FlagFile, Name: long, UID: 1 << 22, GID: math.MaxUint32 - 1, Size: 9 << 30, Mode: 0o640, Mtime: 1 << 34, Sparse: -1}
 	file := filepath.Join(t.TempDir(), "x.tar")
-	if err := os.WriteFile(file, appendHeader(nil, &h), 0o600); err != nil {
+	if err := os.WriteFile(file, archive.AppendHeader(nil, &h), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(file, int64(len(appendHeader(nil, &h)))+h.size+2*blockBytes); err != nil {
+	if err := os.Truncate(file, int64(len(archive.AppendHeader(nil, &h)))+h.Size+2*512); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "tar", "--numeric-owner", "--full-time", "--utc", "-tvf", file)
@@ -84,29 +86,29 @@ func FuzzSparseMap(f *testing.F) {
 		for _, v := range lengths {
 			*v &= 1<<14 - 1
 		}
-		var segments []Segment
+		var segments []archive.Segment
 		if len1 > 0 {
-			segments = append(segments, Segment{gap1, len1})
+			segments = append(segments, archive.Segment{gap1, len1})
 		}
 		if len2 > 0 {
-			segments = append(segments, Segment{gap1 + len1 + gap2 + 1, len2})
+			segments = append(segments, archive.Segment{gap1 + len1 + gap2 + 1, len2})
 		}
 		size := gap1 + len1 + gap2 + 1 + len2 + tail
 		want := make([]byte, size)
-		m := sparseMap(segments, size)
-		h := header{flag: flagFile, name: "dir/sparse", mode: 0o600, size: int64(len(m)) + stored(segments), sparse: size}
-		data := append(appendHeader(nil, &h), m...)
+		m := archive.SparseMap(segments, size)
+		h := archive.Header{Flag: archive.FlagFile, Name: "dir/sparse", Mode: 0o600, Size: int64(len(m)) + archive.Stored(segments), Sparse: size}
+		data := append(archive.AppendHeader(nil, &h), m...)
 		var content []byte
 		for _, s := range segments {
-			for at := s[0]; at < s.end(); at++ {
+			for at := s[0]; at < s[0]+s[1]; at++ {
 				want[at] = byte(at) | 1
 				content = append(content, want[at])
 			}
 		}
-		data = appendPadded(data, content)
-		r := tar.NewReader(bytes.NewReader(append(data, make([]byte, 2*blockBytes)...)))
+		data = archive.AppendPadded(data, content)
+		r := tar.NewReader(bytes.NewReader(append(data, make([]byte, 2*512)...)))
 		got, err := r.Next()
-		if err != nil || got.Name != h.name || got.Size != size {
+		if err != nil || got.Name != h.Name || got.Size != size {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		body, err := io.ReadAll(r)
@@ -114,9 +116,9 @@ func FuzzSparseMap(f *testing.F) {
 			t.Fatalf("read %d bytes, want %d: %v", len(body), len(want), err)
 		}
 		// What the index calls the data of the file.
-		e := Entry{Bytes: size, Data: segments}
-		parts, err := io.ReadAll(&dataReader{content: bytes.NewReader(want), segments: segments})
-		if err = errors.Join(err, checkSegments(e)); err != nil || !bytes.Equal(parts, content) {
+		e := archive.Entry{Bytes: size, Data: segments}
+		parts, err := io.ReadAll(archive.NewDataReader(e, bytes.NewReader(want)))
+		if err = errors.Join(err, archive.CheckSegments(e)); err != nil || !bytes.Equal(parts, content) {
 			t.Fatalf("the data of %v is %d bytes, %v", segments, len(parts), err)
 		}
 	})

@@ -105,7 +105,7 @@ func (t *tarball) pump(ctx context.Context, feed func(context.Context) error) er
 		cancel(errStopped)
 	}
 	for l := range t.order {
-		for range l.chunks { //nolint:revive // only until it is closed
+		for range l.chunks {
 		}
 	}
 	ended.Wait()
@@ -154,7 +154,7 @@ func (t *tarball) consume() error {
 	for l := range t.order {
 		for c := range l.chunks {
 			if err := t.write(c); err != nil {
-				for range l.chunks { //nolint:revive // only until it is closed
+				for range l.chunks {
 				}
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -60,7 +61,7 @@ func sparseMap(segments []Segment, size int64) []byte {
 	all := segments
 	if len(all) == 0 || all[len(all)-1].end() != size {
 		// An empty segment at the end says how long the last hole is.
-		all = append(all[:len(all):len(all)], Segment{size, 0})
+		all = append(slices.Clip(all), Segment{size, 0})
 	}
 	text := append(strconv.AppendInt(nil, int64(len(all)), 10), '\n')
 	for _, s := range all {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -53,10 +54,10 @@ func newStage(target string) (_ *stage, err error) {
 		return nil, fmt.Errorf("find the target: %w", err)
 	}
 	st := &stage{target: target}
-	real, err := filepath.EvalSymlinks(target)
+	resolved, err := filepath.EvalSymlinks(target)
 	switch {
 	case err == nil:
-		st.target, st.existed = real, true
+		st.target, st.existed = resolved, true
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("find the target: %w", err)
 	}
@@ -125,8 +126,8 @@ func (s *stage) make(dir string) error {
 // removeMade removes the directories that were made above the target, when
 // nothing came into them.
 func (s *stage) removeMade() error {
-	for i := len(s.made) - 1; i >= 0; i-- {
-		err := os.Remove(s.made[i])
+	for _, dir := range slices.Backward(s.made) {
+		err := os.Remove(dir)
 		if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
