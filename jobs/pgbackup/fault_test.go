@@ -263,7 +263,11 @@ type wire struct {
 	listener net.Listener
 	target   string
 
-	mu    sync.Mutex
+	mu sync.Mutex
+	// opened and closed are called with the number of a connection, from 1,
+	// before its first byte goes on and when its client has ended it.
+	opened, closed func(n int)
+
 	conns []net.Conn
 	stall atomic.Bool
 	wg    sync.WaitGroup
@@ -284,8 +288,15 @@ func newWire(t *testing.T, target string) *wire {
 	return w
 }
 
+// watch sets who is told of connections. Those that are there already count.
+func (w *wire) watch(opened, closed func(n int)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opened, w.closed = opened, closed
+}
+
 func (w *wire) serve() {
-	for {
+	for n := 1; ; n++ {
 		a, err := w.listener.Accept()
 		if err != nil {
 			return
@@ -297,8 +308,17 @@ func (w *wire) serve() {
 		}
 		w.mu.Lock()
 		w.conns = append(w.conns, a, b)
+		opened, closed := w.opened, w.closed
 		w.mu.Unlock()
-		w.wg.Go(func() { w.pump(a, b) })
+		w.wg.Go(func() {
+			if opened != nil {
+				opened(n)
+			}
+			w.pump(a, b)
+			if closed != nil {
+				closed(n)
+			}
+		})
 		w.wg.Go(func() { w.pump(b, a) })
 	}
 }

@@ -3,31 +3,38 @@ package pgbackup_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
-	osexec "os/exec"
-	"path/filepath"
-	"strings"
+	"os/signal"
+	"sync"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/ghosteam/upkeep/configs/secret"
-	"github.com/ghosteam/upkeep/configs/unit"
-	"github.com/ghosteam/upkeep/jobs"
-	"github.com/ghosteam/upkeep/jobs/jobstest"
-	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/local"
-	"github.com/ghosteam/upkeep/storage/object/objecttest"
 )
 
-// victimVariable tells a process of the test binary that it is to be killed.
+// victimVariable tells a process of the test binary that it is to be ended by
+// a signal.
 const victimVariable = "PGBACKUP_VICTIM"
 
+// What such a process says: that it came to the step at which it is to be
+// ended, and that it was asked to end.
+const (
+	victimStruck = "struck"
+	victimHeard  = "asked to end"
+)
+
+// victim is a run, as it is told to a process.
 type victim struct {
-	Dir, URL, At, Run string
-	Jobs              int
+	Dir, URL, Run string
+	At            arrow
+	Jobs          int
+	// Store is a directory, unless Bucket is set.
+	Store  string
+	Bucket *place
+	Signal syscall.Signal
 }
 
 func TestMain(m *testing.M) {
@@ -36,102 +43,40 @@ func TestMain(m *testing.M) {
 		if err := json.Unmarshal([]byte(text), &v); err != nil {
 			panic(err)
 		}
-		v.die()
+		os.Exit(v.die())
 	}
 	os.Exit(m.Run())
 }
 
-// die runs a backup and kills this process at a call of a method of the store,
-// or half-way through a dump.
-func (v victim) die() {
-	disk, err := local.Open("s", local.Options{Path: unit.Path(filepath.Join(v.Dir, "store"))})
-	if err != nil {
-		panic(err)
-	}
-	die := func() {
-		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+// die runs a backup. At a step of a store in a directory this process sends
+// itself the signal; at any other step the test does.
+func (v victim) die() int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		if _, ok := <-asked; ok {
+			cancel(errors.New("asked to end"))
+			fmt.Println(victimHeard)
+		}
+	})
+	strike := func() {
+		fmt.Println(victimStruck)
+		if err := syscall.Kill(os.Getpid(), v.Signal); err != nil {
 			panic(err)
 		}
-		select {}
+		<-ctx.Done()
 	}
-	t := &testing.T{}
-	var store object.Store = &during{Store: disk, do: die}
-	if v.At != "half-way" {
-		method, key, _ := strings.Cut(v.At, " ")
-		store = objecttest.NewFaulty(t, disk, objecttest.Fault{Method: objecttest.Method(method), Key: key, Do: die})
-	}
-	deps := jobstest.NewDeps(t)
-	deps.AddStore("s", store)
-	deps.AddDatabase(jobs.Database{Name: "main", Kind: "postgres", URL: secret.New(v.URL)})
-	o := pgbackup.Kind().Options().(*pgbackup.Options)
-	o.Database, o.Store, o.Jobs, o.Compression = unit.Names{"main"}, unit.Names{"s"}, v.Jobs, "none"
-	job, err := pgbackup.Kind().Build(o, deps)
+	_, err := v.work(ctx, &testing.T{}, os.TempDir(), func(disk *local.Store) object.Store {
+		return &stepped{Store: disk, at: v.At, do: strike}
+	})
+	signal.Stop(asked)
+	close(asked)
+	ended.Wait()
 	if err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	work, err := os.MkdirTemp(v.Dir, "work")
-	if err != nil {
-		panic(err)
-	}
-	_, err = job.Run(context.Background(), jobs.NewEnv(jobs.Env{RunID: v.Run, Workflow: "daily", Job: "backup", Attempt: 1, WorkDir: work}, jobs.Hooks{}))
-	panic(fmt.Sprint("not killed: ", err))
-}
-
-// TestKill: wherever upkeep is killed, no half artifact can be seen, no process
-// and no session stays, and the next run is as good as any.
-func TestKill(t *testing.T) {
-	t.Parallel()
-	name := newDatabase(t, "", large...)
-	for at, connections := range map[string]int{
-		"Put unfinished": 1, "half-way": 1, "half-way through a directory": 2, "Get .dump": 1, "Put manifest": 1, "Get manifest": 1, "Delete unfinished": 1,
-	} {
-		t.Run(at, func(t *testing.T) {
-			t.Parallel()
-			b := benchOn(t, name)
-			dir := t.TempDir()
-			point, _, _ := strings.Cut(at, " through")
-			v := victim{Dir: dir, URL: b.url, At: point, Run: "run-" + filepath.Base(filepath.Dir(dir)) + fmt.Sprint(len(at)), Jobs: connections}
-			text, err := json.Marshal(v)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd := osexec.CommandContext(t.Context(), os.Args[0])
-			cmd.Env = append(os.Environ(), victimVariable+"="+string(text))
-			out, _ := cmd.CombinedOutput() // how it ended is judged below
-			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-				t.Fatalf("it was not killed: %s", out)
-			}
-			disk, err := local.Open("s", local.Options{Path: unit.Path(filepath.Join(dir, "store"))})
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.store = disk
-			published := at == "Delete unfinished" || at == "Get manifest"
-			if all := b.artifacts(); (len(all) > 0) != published {
-				t.Errorf("%d artifacts can be seen", len(all))
-			}
-			admin := connect(t, serverURL(t, ""))
-			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-				var sessions int
-				if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", "upkeep "+v.Run).Scan(&sessions); err != nil {
-					t.Fatal(err)
-				}
-				left := ours(t, v.Run, "pg_dump")
-				if sessions == 0 && len(left) == 0 {
-					break
-				}
-				if time.Now().After(deadline) {
-					t.Fatalf("%d sessions and the processes %v stay", sessions, left)
-				}
-			}
-			if _, err := b.run(t.Context()); err != nil {
-				t.Fatalf("the next run: %v", err)
-			}
-			for _, a := range b.artifacts() {
-				if _, err := prove(t, a, object.L2); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
+	return 0
 }

@@ -57,9 +57,24 @@ func Begin(ctx context.Context, store Store, draft Manifest) (*Publication, erro
 		return nil, err
 	}
 	if err := putMarker(ctx, store, draft, false); err != nil {
-		return nil, fmt.Errorf("begin artifact %s: %w", draft.ID, err)
+		// It may be there nevertheless: an answer can be lost, and a request can
+		// arrive after its sender was canceled.
+		return nil, errors.Join(fmt.Errorf("begin artifact %s: %w", draft.ID, err), p.forsake(ctx))
 	}
 	return p, nil
+}
+
+// forsakeTime bounds how long clearing away takes after a failure.
+const forsakeTime = 10 * time.Second
+
+// forsake removes a marker of which nobody knows whether it is there.
+func (p *Publication) forsake(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), forsakeTime, errors.New("clearing away took too long"))
+	defer cancel()
+	if err := p.store.Delete(ctx, p.draft.dir()+"/"+markerName); err != nil {
+		return fmt.Errorf("%w; it will be swept later", err)
+	}
+	return nil
 }
 
 func putMarker(ctx context.Context, store Store, m Manifest, removing bool) error {

@@ -37,8 +37,10 @@ func TestS3Gate(t *testing.T) {
 	done, heard := make(chan []string, 1), make(chan []string, 1)
 	gate := objecttest.NewS3Gate(t, server.URL,
 		objecttest.S3Fault{Operation: objecttest.PutObject, Key: "busy", Status: 503, Code: "SlowDown"},
-		objecttest.S3Fault{Operation: objecttest.PutObject, Key: "lost", AfterWork: true, Reset: true,
-			Do: func() { done <- server.Keys() }, Then: func() { heard <- server.Keys() }},
+		objecttest.S3Fault{
+			Operation: objecttest.PutObject, Key: "lost", AfterWork: true, Reset: true,
+			Do: func() { done <- server.Keys() }, Then: func() { heard <- server.Keys() },
+		},
 	)
 	put := func(key string) int {
 		status, _ := ask(t, server, gate, http.MethodPut, key, "body of "+key)
