@@ -30,7 +30,7 @@ func (artifacts) Drill(ctx context.Context, env *jobs.Env, a *object.Artifact, d
 	out := jobs.Drilled{Kept: r.kept, Findings: r.findings, Summary: r.summary()}
 	damaged := errors.Is(err, object.ErrDamaged)
 	if env.DryRun() || err != nil && !damaged {
-		return out, err
+		return out, artifact.Stopped(ctx, err)
 	}
 	out.Proof, err = artifact.Judge(env, a, d.Level, r.began, err)
 	if !damaged {

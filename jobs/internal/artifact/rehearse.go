@@ -53,13 +53,22 @@ func Rehearse(ctx context.Context, env *jobs.Env, a *object.Artifact, d jobs.Dri
 		return err
 	})
 	if env.DryRun() || err != nil && !errors.Is(err, object.ErrDamaged) {
-		return out, err
+		return out, Stopped(ctx, err)
 	}
 	out.Proof, err = Judge(env, a, d.Level, began, err)
 	if err == nil {
 		out.Proof.Restored = &restored
 	}
 	return out, err
+}
+
+// Stopped adds to an error why ctx ended, when it did and the error, which may
+// come from a library that knows only that, does not say so.
+func Stopped(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 // rehearse is the effect itself.
