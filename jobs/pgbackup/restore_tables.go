@@ -60,17 +60,14 @@ func (d *Details) names() string {
 
 // find returns the database of a name, or the database and the table.
 func (d *Details) find(name string) (*Database, *Table, error) {
-	for i := range d.Databases {
-		if name == d.Databases[i].Name {
-			return &d.Databases[i], nil, nil
-		}
+	if db := d.called(name); db != nil {
+		return db, nil, nil
 	}
-	for i := range d.Databases {
-		db := &d.Databases[i]
-		table, ok := strings.CutPrefix(name, db.Name+":")
-		if !ok {
+	for at := range name {
+		if name[at] != ':' || d.called(name[:at]) == nil {
 			continue
 		}
+		db, table := d.called(name[:at]), name[at+1:]
 		var found []*Table
 		for j := range db.Tables {
 			if t := &db.Tables[j]; table == t.Schema+"."+t.Name || table == pg.Name(t.Schema, t.Name) {
@@ -90,12 +87,39 @@ func (d *Details) find(name string) (*Database, *Table, error) {
 	return nil, nil, jobs.WithHint(fmt.Errorf("the backup holds no %q", name), "--only names a database of it, or a table as DATABASE:SCHEMA.TABLE; it holds "+d.names())
 }
 
+// called returns the database of a name, its own or else the configured one; nil
+// when there is none, or several.
+func (d *Details) called(name string) *Database {
+	var configured []*Database
+	for i := range d.Databases {
+		db := &d.Databases[i]
+		if db.Name == name {
+			return db
+		}
+		if db.Configured == name {
+			configured = append(configured, db)
+		}
+	}
+	if len(configured) == 1 {
+		return configured[0]
+	}
+	return nil
+}
+
 // tocEntry is an entry of a dump's table of contents.
 type tocEntry struct {
 	id           int
 	catalog, oid uint32
 	sort, what   string
 	needs        []int
+}
+
+// title is the entry without its owner, who stands last.
+func (e *tocEntry) title() string {
+	if at := strings.LastIndexByte(strings.TrimRight(e.what, " "), ' '); at > 0 {
+		return e.what[:at]
+	}
+	return e.what
 }
 
 // tocLine is such an entry as `pg_restore --list` writes it, and tocNeeds what
@@ -166,7 +190,7 @@ func newEntry(m []string) *tocEntry {
 	return e
 }
 
-// relations is the OID of pg_class, of which the entries of tables are.
+// classRelations is the OID of pg_class, of which the entries of tables are.
 const classRelations = 1259
 
 // selection is what is taken of a table of contents.
@@ -206,7 +230,7 @@ func (c *toc) selectFrom(oids map[uint32]bool) (*selection, error) {
 	}
 	for _, e := range c.entries {
 		if e.sort != "" && e.sort != "TABLE" && e.sort != "SEQUENCE" && !s.taken[e.id] && s.belongs(e) && s.mine(e) {
-			s.omitted = append(s.omitted, e.what)
+			s.omitted = append(s.omitted, e.title())
 		}
 	}
 	return s, nil
@@ -220,7 +244,7 @@ func (s *selection) take(id int) {
 	}
 	s.taken[id] = true
 	if e.sort == "TABLE" && !s.wanted[e.oid] {
-		s.guests = append(s.guests, e.what)
+		s.guests = append(s.guests, e.title())
 	}
 	for _, need := range e.needs {
 		s.take(need)
