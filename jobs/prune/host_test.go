@@ -3,10 +3,12 @@ package prune_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -129,5 +131,65 @@ func TestRun_FoldersWithoutTypes(t *testing.T) {
 	}
 	if r.Values["files_seen"] != 2 {
 		t.Errorf("files_seen = %v, want 2", r.Values["files_seen"])
+	}
+}
+
+// TestRun_AsksForFewLeases: where all processes are seen only suspects are
+// asked for one, and where they are not every file is.
+func TestRun_AsksForFewLeases(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Log("only root sees all processes; this is proven where the tests run as root")
+		return
+	}
+	outside := t.TempDir() // a /proc without this process's namespace
+	if err := os.MkdirAll(filepath.Join(outside, "1", "fd"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &stat); err != nil {
+		t.Fatal(err)
+	}
+	want := 1
+	if stat.Ino != 0xEFFFFFFC {
+		want = 51 // the tests run in a container
+	}
+	for proc, want := range map[string]int{"": want, outside: 51} {
+		root := t.TempDir()
+		for i := range 50 {
+			put(t, filepath.Join(root, fmt.Sprintf("%02d.log", i)), 90*day)
+		}
+		put(t, filepath.Join(root, "mapped.log"), 90*day)
+		mapFile(t, filepath.Join(root, "mapped.log"))
+		var asked atomic.Int64
+		r, _, err := trial{adjust: func(o *prune.Options) { o.MaxShare = 100 }, world: prune.World{Proc: proc, Lease: func(fd int) error {
+			asked.Add(1)
+			_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_WRLCK)
+			return err
+		}}}.run(t, root)
+		if err != nil || r.Values["deleted"] != 50 || !exists(filepath.Join(root, "mapped.log")) {
+			t.Errorf("result %+v, %v", r, err)
+		}
+		// The number of a mapped file's inode may be that of a log too.
+		if n := int(asked.Load()); n < want || n > want+5 {
+			t.Errorf("%d leases, want %d", n, want)
+		}
+	}
+}
+
+// TestRun_FilesBehindDevicesStay: the kernel itself has them open.
+func TestRun_FilesBehindDevicesStay(t *testing.T) {
+	t.Parallel()
+	root, sys := t.TempDir(), t.TempDir()
+	put(t, filepath.Join(root, "disk.log"), 90*day)
+	put(t, filepath.Join(root, "old.log"), 90*day)
+	loop := filepath.Join(sys, "block", "loop0", "loop")
+	if err := errors.Join(os.MkdirAll(loop, 0o700), os.WriteFile(filepath.Join(loop, "backing_file"), []byte(filepath.Join(root, "disk.log")+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	r, _, err := trial{world: prune.World{Sys: sys, Lease: func(int) error { asked++; return unix.EAGAIN }}}.run(t, root)
+	if err != nil || asked == 0 || !exists(filepath.Join(root, "disk.log")) {
+		t.Errorf("result %+v, %v, %d leases", r, err, asked)
 	}
 }
