@@ -166,17 +166,17 @@ func (f *Writer) ReadFrom(r io.Reader) (total int64, err error) {
 		if err != nil {
 			return total, err
 		}
-		n, err := r.Read(room)
+		n, readErr := r.Read(room)
 		if n > 0 {
 			f.took(n)
 			total += int64(n)
 			idle = 0
 		}
-		if err == io.EOF { // a wrapped EOF is a failure and no end
+		if readErr == io.EOF { // a wrapped EOF is a failure and no end
 			return total, nil
 		}
-		if err != nil {
-			return total, err
+		if readErr != nil {
+			return total, readErr
 		}
 		if idle >= mostIdle {
 			return total, io.ErrNoProgress

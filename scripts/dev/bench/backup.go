@@ -130,16 +130,15 @@ func (b *backups) compare(dir string, d *database, all []*way) error {
 	if b.match != "" {
 		all = append(all[:2:2], slices.DeleteFunc(slices.Clone(all[2:]), func(w *way) bool { return !strings.Contains(w.name, b.match) })...)
 	}
-	for round := range b.rounds + 1 {
-		// The first round fills caches and makes the ledger.
+	for round := range b.rounds {
 		for _, w := range all {
 			s, err := b.save(dir, d, w)
 			if err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
-			if round > 0 {
-				w.found = append(w.found, s)
-			}
+			w.found = append(w.found, s)
+			fmt.Fprintf(os.Stderr, "bench: round %d, %s: %.2f s, then verify %.2f s, processors %.2f s, %d MB\n",
+				round+1, w.name, (s.wall - s.verifying).Seconds(), s.verifying.Seconds(), s.cpu.Seconds(), s.peakKiB*1024/1e6)
 		}
 	}
 	fmt.Println("| way | seconds, median [min-max] | MB of the database a second | speed against the pipe | against the floor | then verify seconds | CPU s without the servers | cores busy | peak memory MB of upkeep alone | stored MB |")
