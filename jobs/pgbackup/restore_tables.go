@@ -135,7 +135,7 @@ var (
 //
 //nolint:gochecknoglobals // a constant that Go cannot spell
 var sorts = []string{
-	"TABLE DATA", "TABLE ATTACH", "TABLE", "SEQUENCE OWNED BY", "SEQUENCE SET", "SEQUENCE", "DEFAULT", "CHECK CONSTRAINT", "FK CONSTRAINT", "CONSTRAINT",
+	"TABLE DATA", "TABLE ATTACH", "TABLE", "SEQUENCE OWNED BY", "SEQUENCE SET", "SEQUENCE", "DEFAULT", "CHECK CONSTRAINT", foreignKey, "CONSTRAINT",
 	"INDEX ATTACH", "INDEX", "TRIGGER", "RULE", "POLICY", "ROW SECURITY", "STATISTICS", "COMMENT", "ACL", "SECURITY LABEL",
 }
 
@@ -190,12 +190,16 @@ func newEntry(m []string) *tocEntry {
 	return e
 }
 
+// foreignKey is the sort of an entry that refers to two tables.
+const foreignKey = "FK CONSTRAINT"
+
 // classRelations is the OID of pg_class, of which the entries of tables are.
 const classRelations = 1259
 
 // selection is what is taken of a table of contents.
 type selection struct {
 	*toc
+	tables  []Table
 	wanted  map[uint32]bool
 	taken   map[int]bool
 	guests  []string
@@ -206,8 +210,12 @@ type selection struct {
 // that, a table would come back without its keys, indexes and defaults, and
 // nobody would be told. What refers to tables that are not taken is left out and
 // named.
-func (c *toc) selectFrom(oids map[uint32]bool) (*selection, error) {
-	s := &selection{toc: c, wanted: oids, taken: map[int]bool{}}
+func (c *toc) selectFrom(tables []Table) (*selection, error) {
+	oids := map[uint32]bool{}
+	for _, t := range tables {
+		oids[t.OID] = true
+	}
+	s := &selection{toc: c, tables: tables, wanted: oids, taken: map[int]bool{}}
 	found := map[uint32]bool{}
 	for _, e := range c.entries {
 		if e.sort == "TABLE" && e.catalog == classRelations && oids[e.oid] {
@@ -267,13 +275,22 @@ func (s *selection) belongs(e *tocEntry) bool {
 
 func (s *selection) isTable(id int) bool { return s.byID[id] != nil && s.byID[id].sort == "TABLE" }
 
-// mine tells that a table that is wanted would go without the entry.
+// mine tells that a table that is wanted would go without the entry. A foreign
+// key also needs the other table, of which it is no part; its own stands in its
+// name.
 func (s *selection) mine(e *tocEntry) bool {
+	if e.sort == foreignKey {
+		return slices.ContainsFunc(s.tables, func(t Table) bool { return strings.HasPrefix(e.what, foreignKey+" "+t.Schema+" "+t.Name+" ") })
+	}
 	return slices.ContainsFunc(e.needs, func(id int) bool { return s.isTable(id) && s.wanted[s.byID[id].oid] })
 }
 
-// complete tells that nothing is missing for an entry but what is no table.
+// complete tells that nothing is missing for an entry but what is no table, and
+// for a foreign key no rows either.
 func (s *selection) complete(e *tocEntry) bool {
+	if e.sort == foreignKey && slices.ContainsFunc(e.needs, func(id int) bool { return s.isTable(id) && !s.wanted[s.byID[id].oid] }) {
+		return false
+	}
 	seen := map[int]bool{}
 	var whole func(id int) bool
 	whole = func(id int) bool {
@@ -305,11 +322,7 @@ func (r *restore) selectTables(ctx context.Context) (path string, err error) {
 	if err = errors.Join(err, out.Close()); err != nil {
 		return "", said.explain(err)
 	}
-	oids := map[uint32]bool{}
-	for _, t := range r.tables {
-		oids[t.OID] = true
-	}
-	s, err := c.selectFrom(oids)
+	s, err := c.selectFrom(r.tables)
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,7 @@
+package pgbackup
+
+// SplitSQL and WordsOf read what pg_dumpall writes, for fuzzing.
+var (
+	SplitSQL = splitSQL
+	WordsOf  = wordsOf
+)
