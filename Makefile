@@ -77,8 +77,7 @@ bench: deps-test install-tools build ## Measure overhead, start-up, memory and t
 	UPKEEP_BENCH_ROWS=$${UPKEEP_BENCH_ROWS:-1000000} $(DEV)/servers.sh run -- go test -run '^$$' -bench '^Benchmark(Read|Run|Open)$$' -timeout 60m ./storage/ledger
 	@printf '\n## archives and pruning beside plain tools\n\n'
 	go test -run '^$$' -bench '^Benchmark(Archive|Prune)$$' -benchtime 3x ./jobs/archive ./jobs/prune
-	@printf '\n## backups of PostgreSQL beside the plain pipe (UPKEEP_BENCH_DATABASE_MB)\n\n'
-	UPKEEP_BENCH_DATABASE_MB=$${UPKEEP_BENCH_DATABASE_MB:-1500} $(DEV)/servers.sh run -- go test -run '^$$' -bench '^BenchmarkBackup' -timeout 60m ./jobs/pgbackup
+	go run ./scripts/dev/bench -only backup -database-mb "$${UPKEEP_BENCH_DATABASE_MB:-1600}"
 
 .PHONY: soak
 soak: deps-test install-tools ## Run the long suites whole (chaos, kill, a million rows)
