@@ -48,11 +48,12 @@ type Command struct {
 	// block for ever. A Write that fails ends the command with a *StreamError. An
 	// *os.File is handed to the child as it is.
 	Stdout, Stderr io.Writer
-	// PipeBytes asks for pipes of that size for the output of the command, so
-	// that it and its reader wait for each other less often; 0 means that of the
-	// system. The kernel may refuse (fs.pipe-max-size), which harms nothing. A
-	// Reader of a pipe of 512 KiB or more lets the output of a command that
-	// writes small pieces gather for about a millisecond.
+	// PipeBytes asks for pipes of that size for the output of the command and
+	// for a Stdin that is copied, so that both sides wait for each other less
+	// often; 0 means that of the system. The kernel may refuse
+	// (fs.pipe-max-size), which harms nothing. With a pipe of 512 KiB or more, a
+	// Reader lets the output of a command that writes small pieces gather for
+	// about a millisecond, and Stdin is filled up at such intervals.
 	PipeBytes int
 	// User runs the command as "user" or "user:group", by name or number, with
 	// the supplementary groups of that user. Only root may name another user.

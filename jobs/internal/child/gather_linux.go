@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -57,4 +58,49 @@ func pipeCapacity(f *os.File) (size int) {
 		return 0
 	}
 	return size
+}
+
+// mostBursts is how often in a row a full pipe is looked at again before the
+// kernel is asked to say when it has room.
+const mostBursts = 50
+
+// burst writes p as Write does. A child that takes small pieces, such as
+// pg_restore with 4 KiB, would wake a writer that waits in the kernel for each
+// of them; this one comes back when there is room for many.
+func (f *feed) burst(p []byte) (int, error) {
+	conn, err := f.to.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	total, full := 0, 0
+	for total < len(p) {
+		var failed error
+		err := conn.Write(func(fd uintptr) bool {
+			var n int
+			n, failed = unix.Write(int(fd), p[total:])
+			if n > 0 {
+				total, full = total+n, 0
+			}
+			if errors.Is(failed, unix.EAGAIN) {
+				failed = nil
+				full++
+				return full < mostBursts // false waits in the kernel
+			}
+			return true
+		})
+		if err := errors.Join(err, unlessInterrupted(failed)); err != nil {
+			return total, err
+		}
+		if full > 0 {
+			time.Sleep(gatherFor)
+		}
+	}
+	return total, nil
+}
+
+func unlessInterrupted(err error) error {
+	if errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	return err
 }

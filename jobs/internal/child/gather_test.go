@@ -2,7 +2,9 @@ package child_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -41,5 +43,40 @@ func TestGather(t *testing.T) {
 	}
 	if most := lines * 100 / (4 << 10) / 2; reads > most {
 		t.Errorf("%d reads for %d bytes, more than %d", reads, all.Len(), most)
+	}
+}
+
+// TestBurst: a program that takes small pieces gets all of a large input, in
+// order; one that stops reading for long does not keep the writer busy, and one
+// that ends early ends well.
+func TestBurst(t *testing.T) {
+	t.Parallel()
+	var in bytes.Buffer
+	for i := range 400_000 {
+		fmt.Fprintf(&in, "%09d\n", i)
+	}
+	want := sha256.Sum256(in.Bytes())
+	for name, tt := range map[string]struct {
+		script string
+		whole  bool
+	}{
+		"small pieces": {"dd bs=4096 status=none", true},
+		"a pause":      {"sleep 0.3; cat", true},
+		"early end":    {"head -c 100000", false},
+		"no reader":    {"exec 0<&-; echo none", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			_, err := child.Run(t.Context(), child.Command{
+				Argv: []string{"/bin/sh", "-c", tt.script}, Stdin: struct{ io.Reader }{bytes.NewReader(in.Bytes())}, Stdout: &out, PipeBytes: 1 << 20,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := sha256.Sum256(out.Bytes()); tt.whole && got != want || out.Len() == 0 {
+				t.Errorf("%d bytes of %d, or others", out.Len(), in.Len())
+			}
+		})
 	}
 }

@@ -24,7 +24,7 @@ type streams struct {
 	broken chan error  // a *StreamError of any of them; never blocks a sender
 	name   string
 	pipe   *os.File // stdout for a Reader, not copied
-	size   int      // wished for the pipes of the output
+	size   int      // wished for the pipes
 }
 
 // feed copies a reader into the stdin of the child.
@@ -32,6 +32,7 @@ type feed struct {
 	from io.Reader
 	to   *os.File
 	done chan struct{}
+	wide bool // the pipe is large enough to be filled in bursts
 }
 
 // drain copies a pipe from the child into a writer. With a nil writer the pipe
@@ -96,6 +97,10 @@ func (s *streams) openInput(from io.Reader) (err error) {
 	s.mine = append(s.mine, r)
 	s.child[0] = r
 	s.feed = &feed{from: from, to: w, done: make(chan struct{})}
+	if s.size > 0 {
+		widen(w, s.size)
+		s.feed.wide = pipeCapacity(w) >= gatherBytes
+	}
 	return nil
 }
 
@@ -230,10 +235,14 @@ func (s *streams) fail(stream string, err error) {
 func (f *feed) run(fail func(string, error)) {
 	defer close(f.done)
 	buf := make([]byte, bufferSize)
+	write := f.to.Write
+	if f.wide {
+		buf, write = make([]byte, gatherBytes/2), f.burst
+	}
 	for {
 		n, err := f.from.Read(buf)
 		if n > 0 {
-			if _, werr := f.to.Write(buf[:n]); werr != nil {
+			if _, werr := write(buf[:n]); werr != nil {
 				return // the child does not want more, or it has ended
 			}
 		}
