@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -108,6 +109,11 @@ func reread(ctx context.Context, a *object.Artifact, keys crypt.Keys, dir string
 // digest reads one file, of a sparse one the data.
 func digest(root *os.Root, e Entry) (n int64, sum string, err error) {
 	f, err := root.Open(string(e.Name))
+	if errors.Is(err, fs.ErrPermission) { // what root saved, not everybody may read
+		if err = root.Chmod(string(e.Name), 0o400); err == nil {
+			f, err = root.Open(string(e.Name))
+		}
+	}
 	if err != nil {
 		return 0, "", err
 	}

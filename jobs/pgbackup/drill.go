@@ -27,7 +27,10 @@ func (artifacts) Deepest() object.Level { return object.L4 }
 func (artifacts) Drill(ctx context.Context, env *jobs.Env, a *object.Artifact, d jobs.Drill) (jobs.Drilled, error) {
 	r := &drill{env: env, artifact: a, want: d, began: time.Now()}
 	err := r.run(ctx)
-	out := jobs.Drilled{Kept: r.kept, Findings: r.findings, Summary: r.summary()}
+	out := jobs.Drilled{Kept: r.kept, Findings: r.findings}
+	if err == nil {
+		out.Summary = r.summary()
+	}
 	damaged := errors.Is(err, object.ErrDamaged)
 	if env.DryRun() || err != nil && !damaged {
 		return out, artifact.Stopped(ctx, err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -52,6 +54,9 @@ func Rehearse(ctx context.Context, env *jobs.Env, a *object.Artifact, d jobs.Dri
 		out.Kept, err = r.rehearse(ctx, env, d.Keep, &restored)
 		return err
 	})
+	if err != nil {
+		out.Summary = ""
+	}
 	if env.DryRun() || err != nil && !errors.Is(err, object.ErrDamaged) {
 		return out, Stopped(ctx, err)
 	}
@@ -60,6 +65,24 @@ func Rehearse(ctx context.Context, env *jobs.Env, a *object.Artifact, d jobs.Dri
 		out.Proof.Restored = &restored
 	}
 	return out, err
+}
+
+// removeAll removes a tree in which restored directories may forbid that.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	walked := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = os.Chmod(path, 0o700) //nolint:gosec // a directory that is about to go
+		}
+		return err
+	})
+	if walked != nil {
+		return errors.Join(err, walked)
+	}
+	return os.RemoveAll(dir)
 }
 
 // Stopped adds to an error why ctx ended, when it did and the error, which may
@@ -86,7 +109,7 @@ func (r Rehearsal) rehearse(ctx context.Context, env *jobs.Env, keep bool, resto
 			kept = dir
 			return
 		}
-		err = errors.Join(err, os.RemoveAll(dir))
+		err = errors.Join(err, removeAll(dir))
 	}()
 	began := time.Now()
 	if err := r.Restore(ctx, dir, restored); err != nil {
