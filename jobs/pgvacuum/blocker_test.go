@@ -32,7 +32,8 @@ func TestBlockedByTransaction(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	b.options.BlockerAge = unit.Duration(time.Millisecond)
-	if f := finding(b.good(), "blocker:"+b.name+"/transaction"); !strings.Contains(f.Text, "application report") {
+	r = b.good()
+	if f := finding(r, "blocker:"+b.name+"/transaction"); !strings.Contains(f.Text, "application report") || r.Values["blocker_seconds"] <= 0 {
 		t.Errorf("finding %+v", f)
 	}
 	exec(t, reader, "ROLLBACK")

@@ -81,7 +81,7 @@ computed once at the end from 16 on, as buffer_usage_limit works from 16 on.
 
 Values: tables, tables_due, tables_vacuumed, tables_analyzed, tables_locked, tables_denied, tables_failed,
 tables_left, dead_rows_before, dead_rows_after, before_bytes, after_bytes, oldest_transaction_age, work_seconds,
-lock_wait_seconds; for up to 25 tables, the most urgent first, as NAME.TABLE (TABLE is SCHEMA.TABLE outside of public,
+lock_wait_seconds, blocker_seconds (how long the oldest transaction that held back cleaning had lasted); for up to 25 tables, the most urgent first, as NAME.TABLE (TABLE is SCHEMA.TABLE outside of public,
 after the database's name when there are several): dead_rows_before, dead_rows_after, before_bytes, after_bytes,
 frozen_age_before, frozen_age_after, pages_removed, work_seconds, lock_wait_seconds.
 

@@ -110,6 +110,10 @@ func (r *run) treat(ctx context.Context, s *session, d *database, planned work, 
 		e.outcome, e.note = clean, "nothing is due any more"
 		return e, nil
 	}
+	if !e.work.table.Permitted {
+		e.outcome, e.note = denied, "it belongs to "+jobs.OneLine(e.work.table.Owner)+" now"
+		return e, nil
+	}
 	if !skip { // waiting for a lock would make the server cancel autovacuum
 		h, err := s.holders(ctx, e.work)
 		if err != nil {

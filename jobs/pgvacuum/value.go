@@ -12,7 +12,7 @@ func (r *run) values() map[string]float64 {
 	out := map[string]float64{}
 	for _, name := range []string{
 		"tables", "tables_due", "tables_vacuumed", "tables_analyzed", "tables_locked", "tables_denied", "tables_failed", "tables_left",
-		"dead_rows_before", "dead_rows_after", "before_bytes", "after_bytes", "oldest_transaction_age", "work_seconds", "lock_wait_seconds",
+		"dead_rows_before", "dead_rows_after", "before_bytes", "after_bytes", "oldest_transaction_age", "work_seconds", "lock_wait_seconds", "blocker_seconds",
 	} {
 		out[name] = 0
 	}
@@ -21,6 +21,9 @@ func (r *run) values() map[string]float64 {
 		out["tables_due"] += float64(len(d.due) + len(d.denied))
 		out["tables_denied"] += float64(len(d.denied))
 		out["oldest_transaction_age"] = max(out["oldest_transaction_age"], float64(d.age))
+		for _, b := range d.blockers {
+			out["blocker_seconds"] = max(out["blocker_seconds"], b.Seconds)
+		}
 	}
 	tables := 0
 	for _, e := range r.entries {
