@@ -15,10 +15,7 @@ const longestText = 160
 // rest is cut. pg_stat_statements does not replace what stands in statements
 // that are not queries, such as the password in ALTER ROLE.
 func withoutValues(text string) string {
-	var s sqlText
-	s.read(strings.ToValidUTF8(text, "?"))
-	out := strings.TrimSpace(s.out.String())
-	out = placeholders.ReplaceAllString(out, "${1}…")
+	out := normalized(text)
 	if secretive.MatchString(out) {
 		out = cutWords(out, 3) + " …"
 	}
@@ -26,6 +23,14 @@ func withoutValues(text string) string {
 		out = string([]rune(out)[:longestText-1]) + "…"
 	}
 	return out
+}
+
+// normalized is withoutValues without the cut: two texts of one statement have
+// it in common.
+func normalized(text string) string {
+	var s sqlText
+	s.read(strings.ToValidUTF8(text, "?"))
+	return placeholders.ReplaceAllString(strings.TrimSpace(s.out.String()), "${1}…")
 }
 
 var (
