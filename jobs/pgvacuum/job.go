@@ -211,8 +211,8 @@ func (r *run) looker(s *session, d *database, w work) func(glance) {
 	return func(g glance) {
 		bytes := int64(g.share() * float64(w.table.Bytes))
 		r.env.Progress(min(r.done+bytes, r.total), r.total, "bytes")
-		if g.Blocker != "" && g.Blocker != said {
-			said = g.Blocker
+		if who, _, _ := strings.Cut(g.Blocker, ","); who != "" && who != said { // the rest changes with the time
+			said = who
 			r.env.Printf("%s waits for a lock that %s holds", d.title(w.table), s.env.OneLine(g.Blocker))
 		}
 		if g.Phase != "" && time.Since(r.reported) >= saidTime {

@@ -129,7 +129,7 @@ func TestWaits(t *testing.T) {
 	}
 	exec(t, holder, "ROLLBACK")
 	o := <-done
-	if o.err != nil || o.result.Values["lock_wait_seconds.first"] <= 0 || o.result.Values["lock_wait_seconds"] <= 0 {
+	if o.err != nil || o.result.Values["lock_wait_seconds.first"] <= 0 || o.result.Values["lock_wait_seconds"] <= 0 || strings.Count(b.out.String(), "waits for a lock") != 1 {
 		t.Errorf("%v, %+v", o.err, o.result)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 )
@@ -54,6 +55,30 @@ func TestStatements(t *testing.T) {
 
 func everything(o *pgvacuum.Options) {
 	o.Truncate, o.IndexCleanup, o.Parallel, o.BufferUsageLimit = true, "off", 2, 64<<20
+}
+
+// TestEveryOption: the server understands what it is told, in every mode.
+func TestEveryOption(t *testing.T) {
+	t.Parallel()
+	for label, change := range map[string]func(o *pgvacuum.Options){
+		"everything": everything,
+		"freeze":     func(o *pgvacuum.Options) { everything(o); o.Mode, o.Due = "freeze", 0.000001 },
+		"analyze":    func(o *pgvacuum.Options) { everything(o); o.Mode = "analyze" },
+		"cleanup":    func(o *pgvacuum.Options) { o.IndexCleanup, o.Parallel, o.TimeBudget = "on", 0, 0 },
+		"waiting":    func(o *pgvacuum.Options) { o.SkipLocked = false },
+	} {
+		t.Run(label, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, append(bloated("orders", "5000"), "ALTER TABLE orders ALTER note SET STORAGE EXTERNAL",
+				"INSERT INTO orders SELECT i, repeat('x', 9000) FROM generate_series(-200, -1) i", "DELETE FROM orders WHERE id < -50")...)
+			change(&b.options)
+			b.options.MaintenanceMem, b.options.CostDelay, b.options.CostLimit = 64<<20, unit.Duration(time.Millisecond), 10_000
+			r := b.good()
+			if r.Values["tables_due"] != 1 || r.Values["tables_vacuumed"]+r.Values["tables_analyzed"] == 0 {
+				t.Errorf("%+v\n%s", r.Values, b.out)
+			}
+		})
+	}
 }
 
 func TestWindow(t *testing.T) {
