@@ -98,25 +98,14 @@ func Restore(ctx context.Context, a *object.Artifact, target string, identities 
 	if err := vacant(target); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(target), object.ReservedPrefix+"*.tmp")
+	b, err := restoreBeside(ctx, a, target, want, keys)
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", target, err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	if err := errors.Join(fetch(ctx, a, f, keys), f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("restore %s: %w", target, err)
+	if err := appear(b.path, target); err != nil {
+		return fmt.Errorf("restore %s: %w", target, errors.Join(err, b.remove()))
 	}
-	if err := sound(ctx, f.Name(), want); err != nil {
-		return fmt.Errorf("restore %s: %w", target, err)
-	}
-	if err := appear(f.Name(), target); err != nil {
-		return fmt.Errorf("restore %s: %w", target, err)
-	}
-	return nil
+	return b.close()
 }
 
 // vacant refuses a target that exists, or beside which a file lies that SQLite
@@ -143,7 +132,12 @@ func appear(from, to string) error {
 	if err != nil {
 		return fmt.Errorf("rename: %w", err)
 	}
-	dir, err := os.Open(filepath.Dir(to))
+	return syncFolder(to)
+}
+
+// syncFolder makes the names in the folder of a file durable.
+func syncFolder(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ type artifacts struct{}
 var (
 	_ jobs.Artifacts = artifacts{}
 	_ jobs.Restorer  = artifacts{}
+	_ jobs.Demanding = artifacts{}
+	_ jobs.Undoer    = artifacts{}
 )
 
 // Verify proves a backup.
@@ -29,7 +31,11 @@ func (artifacts) Verify(ctx context.Context, env *jobs.Env, a *object.Artifact, 
 	}).Verify(ctx, env, a, p)
 }
 
-// Restore writes the database to the new file t.To.
+// Demands implements jobs.Demanding.
+func (artifacts) Demands() []string { return []string{jobs.DemandReplace} }
+
+// Restore writes the database to the new file t.To, or with t.Replace in the
+// place of an old one, which is kept beside it.
 func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact, t jobs.Target) (jobs.Restored, error) {
 	if len(t.Only) > 0 {
 		return jobs.Restored{}, errors.New("an SQLite database is restored as a whole")
@@ -38,11 +44,19 @@ func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact,
 	if err != nil {
 		return jobs.Restored{}, err
 	}
-	if err := vacant(t.To); err != nil {
+	r := replacement{env: env, target: t.To}
+	if t.Replace && !missing(t.To) {
+		if err := r.look(); err != nil {
+			return jobs.Restored{}, err
+		}
+	} else if err := vacant(t.To); err != nil {
+		return jobs.Restored{}, err
+	}
+	if err := r.sweep(ctx); err != nil {
 		return jobs.Restored{}, err
 	}
 	bytes := details.PageSize * details.Pages
-	free, err := artifact.FreeBytes(filepath.Dir(t.To))
+	free, err := artifact.FreeBytes(filepath.Dir(r.target))
 	if err != nil {
 		return jobs.Restored{}, err
 	}
@@ -51,12 +65,16 @@ func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact,
 			"free space there, or choose another place")
 	}
 	what := fmt.Sprintf("%s rows in %d tables, %s, as %s", humanize.Comma(details.Rows()), len(details.Tables), artifact.Bytes(bytes), t.To)
-	err = env.Effect(ctx, "restore "+what, func(ctx context.Context) error { return Restore(ctx, a, t.To, t.Identities...) })
+	if r.old == nil {
+		err = env.Effect(ctx, "restore "+what, func(ctx context.Context) error { return Restore(ctx, a, t.To, t.Identities...) })
+	} else {
+		err = r.restore(ctx, a, details, what, t.Identities)
+	}
 	if err != nil {
 		return jobs.Restored{}, err
 	}
 	if !env.DryRun() {
 		what += ", sound and counted"
 	}
-	return jobs.Restored{Summary: what}, nil
+	return jobs.Restored{Summary: what + r.epilogue()}, nil
 }
