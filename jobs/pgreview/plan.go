@@ -92,6 +92,9 @@ func ParsePlan(text []byte) (Plan, error) {
 		return Plan{}, errors.New("the server returned no plan; the statement has none")
 	}
 	p := all[0]
+	if len(p.Settings) == 0 {
+		p.Settings = nil
+	}
 	return Plan{Root: *p.Root, PlanningTime: p.PlanningTime, ExecutionTime: p.ExecutionTime, Settings: p.Settings}, nil
 }
 
