@@ -225,7 +225,9 @@ func (a *app) undoRestore(ctx context.Context, to string, f backupRestoreFlags) 
 		case errors.Is(err, jobs.ErrNothingReplaced) && is[*notFoundError](err):
 			// It is no database; the next kind may know it.
 		case errors.Is(err, jobs.ErrNothingReplaced):
-			nothing = err
+			if nothing == jobs.ErrNothingReplaced { //nolint:errorlint // whether anybody has said more
+				nothing = err
+			}
 		case err != nil:
 			return scrubber(secrets)(fmt.Errorf("undo the restore of %s: %w", to, err))
 		default:
