@@ -76,11 +76,12 @@ func TestOrdinaryRole(t *testing.T) {
 	if r := b.good(); r.Values["tables_vacuumed"] != 1 || len(r.Findings) > 0 {
 		t.Errorf("%+v", r)
 	}
-	// A TOAST table alone needs a superuser before PostgreSQL 16.
+	// A TOAST table alone needs a superuser before PostgreSQL 16; then the 60
+	// dead rows of the table itself go, too.
 	load(t, admin, "ALTER TABLE theirs ALTER note SET STORAGE EXTERNAL", "INSERT INTO theirs SELECT i, repeat('x', 20000) FROM generate_series(-400, -1) i",
 		"VACUUM ANALYZE theirs", "UPDATE theirs SET note = repeat('y', 20000) WHERE id < -340")
 	b.options.Tables, b.options.Analyze = []string{"theirs"}, false
-	if r := b.good(); r.Values["tables_vacuumed"] != 1 || r.Values["dead_rows_after.theirs"] != 0 || r.Values["dead_rows_before.theirs"] < 100 {
+	if r := b.good(); r.Values["tables_vacuumed"] != 1 || r.Values["dead_rows_after.theirs"] > 60 || r.Values["dead_rows_before.theirs"] < 100 {
 		t.Errorf("%+v\n%s", r, b.out)
 	}
 	exec(t, admin, "ALTER DATABASE "+pgx.Identifier{b.name}.Sanitize()+" OWNER TO postgres")

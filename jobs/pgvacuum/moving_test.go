@@ -22,7 +22,7 @@ func TestMoving(t *testing.T) {
 		"cleaned":             {"VACUUM ANALYZE second", "", "second: clean: nothing is due any more", 1},
 		"renamed":             {`ALTER TABLE second RENAME TO "Second Table"`, "", "Second Table: vacuumed and analyzed", 2},
 		"another owner":       {"ALTER TABLE second OWNER TO postgres", "", "second: not permitted", 1},
-		"another owner late":  {"", "ALTER TABLE second OWNER TO postgres", "second: not permitted: skipping", 1},
+		"another owner late":  {"", "ALTER TABLE second OWNER TO postgres", "second: not permitted: ", 1},
 	} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +41,7 @@ func TestMoving(t *testing.T) {
 				if strings.Contains(what, " first (") && tt.before != "" {
 					load(t, admin, tt.before)
 				}
-				if !strings.Contains(what, " first (") && tt.own != "" {
+				if strings.Contains(strings.ToLower(what), "second") && tt.own != "" {
 					load(t, admin, tt.own)
 				}
 			}
