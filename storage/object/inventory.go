@@ -45,7 +45,9 @@ func Artifacts(ctx context.Context, store Store, prefix string) iter.Seq2[*Artif
 				}
 				readers.Go(func() {
 					defer close(r.done)
-					r.artifact, r.err = load(ctx, store, r.info.Key, folder.proven)
+					if r.err = folder.disowned(ctx, store); r.err == nil {
+						r.artifact, r.err = load(ctx, store, r.info.Key, folder.proven)
+					}
 				})
 			}
 		})
@@ -83,6 +85,27 @@ type folder struct {
 	manifest Info
 	// proven tells that there is a proof made since its publication.
 	proven bool
+	// marked tells that there is a marker.
+	marked bool
+}
+
+// disowned returns ErrNotFound for a manifest that arrived after its
+// publication was aborted, which is no artifact.
+func (f folder) disowned(ctx context.Context, store Store) error {
+	if !f.marked {
+		return nil
+	}
+	text, _, err := readSmall(ctx, store, path.Dir(f.manifest.Key)+"/"+markerName)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the marker beside manifest %s: %w", f.manifest.Key, err)
+	}
+	if owner, ours := provesOurs(text, path.Dir(f.manifest.Key)); ours && owner.Aborted {
+		return ErrNotFound
+	}
+	return nil
 }
 
 // folders lists the artifacts under prefix. It ends after an error.
@@ -102,6 +125,8 @@ func folders(ctx context.Context, store Store, prefix string) iter.Seq2[folder, 
 				current = folder{manifest: info}
 			case current.manifest.Key != "" && info.Key == path.Dir(current.manifest.Key)+"/"+proofName:
 				current.proven = true
+			case current.manifest.Key != "" && info.Key == path.Dir(current.manifest.Key)+"/"+markerName:
+				current.marked = true
 			}
 		}
 		if current.manifest.Key != "" {

@@ -18,6 +18,9 @@ import (
 type Publication struct {
 	store Store
 	draft Manifest
+	// unclear tells that the manifest was sent, and that nobody knows whether
+	// it will still arrive.
+	unclear bool
 }
 
 // marker stands beside an artifact that is not finished, or no longer meant to
@@ -32,6 +35,9 @@ type marker struct {
 	// Removing tells that somebody has begun to delete the folder, so that no
 	// manifest may be written any more.
 	Removing bool `json:"removing,omitempty"`
+	// Aborted tells that the parts are gone, and that a manifest which arrives
+	// nevertheless is none.
+	Aborted bool `json:"aborted,omitempty"`
 }
 
 // LeftoverError reports that an artifact was published whole, or removed, but
@@ -78,10 +84,12 @@ func (p *Publication) forsake(ctx context.Context) error {
 }
 
 func putMarker(ctx context.Context, store Store, m Manifest, removing bool) error {
-	text, err := json.Marshal(marker{
-		ID: m.ID, Workflow: m.Workflow, Job: m.Job, Run: m.Run, Node: m.Node,
-		Since: time.Now().UTC(), Removing: removing,
-	})
+	return writeMarker(ctx, store, m, marker{Removing: removing})
+}
+
+func writeMarker(ctx context.Context, store Store, m Manifest, note marker) error {
+	note.ID, note.Workflow, note.Job, note.Run, note.Node, note.Since = m.ID, m.Workflow, m.Job, m.Run, m.Node, time.Now().UTC()
+	text, err := json.Marshal(note)
 	if err != nil {
 		return err
 	}
@@ -171,6 +179,7 @@ func (p *Publication) seal(ctx context.Context, a *Artifact) (*Artifact, error) 
 	}
 	info, err := p.store.Put(ctx, a.Info.Key, bytes.NewReader(text), PutOptions{IfAbsent: true, ContentType: "application/json"})
 	if err != nil {
+		p.unclear = errors.Is(err, ErrUnreachable)
 		return nil, fmt.Errorf("write manifest of artifact %s: %w", id, err)
 	}
 	back, _, err := readSmall(ctx, p.store, info.Key)
@@ -183,7 +192,9 @@ func (p *Publication) seal(ctx context.Context, a *Artifact) (*Artifact, error) 
 	if err != nil {
 		err = fmt.Errorf("read back manifest of artifact %s: %w", id, err)
 		// What cannot be read back must not count as an artifact.
-		return nil, errors.Join(err, p.store.Delete(context.WithoutCancel(ctx), info.Key))
+		gone := p.store.Delete(context.WithoutCancel(ctx), info.Key)
+		p.unclear = gone != nil // then it is still there
+		return nil, errors.Join(err, gone)
 	}
 	a.Info = info
 	if err := p.store.Delete(ctx, a.key(markerName)); err != nil {
@@ -194,9 +205,17 @@ func (p *Publication) seal(ctx context.Context, a *Artifact) (*Artifact, error) 
 
 // Abort removes what the publication has put into the store so far. It must
 // not be called after Commit returned an artifact. When it fails, or is never
-// called, a later sweep removes the rest.
+// called, a later sweep removes the rest. A manifest that was sent and may
+// still arrive is disowned first; what disowns it goes with a later sweep.
 func (p *Publication) Abort(ctx context.Context) error {
-	return removeDir(ctx, p.store, p.draft.dir())
+	dir := p.draft.dir()
+	if !p.unclear {
+		return removeDir(ctx, p.store, dir)
+	}
+	if err := writeMarker(ctx, p.store, p.draft, marker{Aborted: true}); err != nil {
+		return fmt.Errorf("clear away %s: %w", dir, err)
+	}
+	return removeParts(ctx, p.store, dir)
 }
 
 // Remove deletes an artifact. It marks it first and deletes the manifest
@@ -253,6 +272,18 @@ func (a *Artifact) unlocked(ctx context.Context) error {
 // removeDir deletes everything under an unfinished artifact's folder, the
 // marker last.
 func removeDir(ctx context.Context, store Store, dir string) error {
+	if err := removeParts(ctx, store, dir); err != nil {
+		return err
+	}
+	marker := dir + "/" + markerName
+	if err := store.Delete(ctx, marker); err != nil {
+		return fmt.Errorf("clear away %s: %w", marker, err)
+	}
+	return nil
+}
+
+// removeParts deletes everything but the marker.
+func removeParts(ctx context.Context, store Store, dir string) error {
 	var keys []string
 	for info, err := range store.List(ctx, dir+"/") {
 		if err != nil {
@@ -264,10 +295,6 @@ func removeDir(ctx context.Context, store Store, dir string) error {
 	}
 	if err := deleteAll(ctx, store, keys); err != nil {
 		return fmt.Errorf("clear away %s: %w", dir, err)
-	}
-	marker := dir + "/" + markerName
-	if err := store.Delete(ctx, marker); err != nil {
-		return fmt.Errorf("clear away %s: %w", marker, err)
 	}
 	return nil
 }

@@ -93,6 +93,7 @@ func judge(ctx context.Context, store Store, group []Info, before time.Time) (Le
 		return Leftover{}, false, nil
 	}
 	left.owner = owner
+	left.Finished = left.Finished && !owner.Aborted
 	if left.Finished {
 		left.Objects, left.Bytes = 1, info.Bytes
 	}
@@ -118,6 +119,9 @@ func (l Leftover) Remove(ctx context.Context) error {
 			return fmt.Errorf("clear away %s: %w", l.Dir, err)
 		}
 		return nil
+	}
+	if l.owner.Aborted {
+		return removeDir(ctx, l.store, l.Dir)
 	}
 	m := Manifest{ID: l.owner.ID, Workflow: l.owner.Workflow, Job: l.owner.Job, Run: l.owner.Run, Node: l.owner.Node}
 	if err := putMarker(ctx, l.store, m, true); err != nil {

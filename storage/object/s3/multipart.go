@@ -100,6 +100,20 @@ func (u *upload) create(ctx context.Context) (string, error) {
 // comes after the abort, and some servers then never find it again.
 const landing = 2 * time.Second
 
+// outlast returns a context for requests: it ends a little later than ctx, so
+// that what is under way then is over before anybody clears up after it.
+func outlast(ctx context.Context) (context.Context, func()) {
+	wire, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(landing, func() { cut(context.Cause(ctx)) })
+		context.AfterFunc(wire, func() { timer.Stop() })
+	})
+	return wire, func() {
+		stop()
+		cut(nil)
+	}
+}
+
 // sender sends the parts of one upload, several at once.
 type sender struct {
 	upload *upload
@@ -121,14 +135,9 @@ func (u *upload) parts(ctx context.Context, id string, first, second *part, from
 	s := &sender{upload: u, id: id, slots: make(chan struct{}, u.store.options.Parallel)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
-	wire, cut := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cut(nil)
+	wire, cut := outlast(s.ctx) //nolint:contextcheck // it is a child of ctx
+	defer cut()
 	s.wire = wire
-	stop := context.AfterFunc(s.ctx, func() { //nolint:contextcheck // it is a child of ctx
-		timer := time.AfterFunc(landing, func() { cut(context.Cause(s.ctx)) })
-		context.AfterFunc(wire, func() { timer.Stop() })
-	})
-	defer stop()
 	err := s.sendAll(first, second, from)
 	if err != nil {
 		s.cancel(err)

@@ -246,14 +246,22 @@ func (u *upload) single(ctx context.Context, body []byte) (time.Time, error) {
 	if until := u.lockUntil(); !until.IsZero() {
 		in.ObjectLockMode, in.ObjectLockRetainUntilDate = types.ObjectLockMode(strings.ToUpper(s.options.ObjectLock.Mode)), &until
 	}
-	out, err := client.PutObject(ctx, in, signed(sums.sha256))
+	// A request that is cut while its server works could have its effect after
+	// the caller has cleared up: a manifest without its artifact.
+	wire, cut := outlast(ctx)
+	defer cut()
+	out, err := client.PutObject(wire, in, signed(sums.sha256))
 	if u.forgetCondition(err) {
 		in.IfNoneMatch = nil
 		in.Body = bytes.NewReader(body)
-		out, err = client.PutObject(ctx, in, signed(sums.sha256))
+		out, err = client.PutObject(wire, in, signed(sums.sha256))
 	}
 	if err != nil {
-		return u.settle(ctx, s.explain(ctx, callPut, err))
+		failed := s.explain(ctx, callPut, err)
+		if wire.Err() != nil { //nolint:contextcheck // it is a child of ctx
+			failed = fmt.Errorf("%w: %w", object.ErrUnreachable, failed)
+		}
+		return u.settle(ctx, failed)
 	}
 	return serverTime(out.ResultMetadata), nil
 }
