@@ -89,6 +89,24 @@ type backupOptions struct {
 	Keep     map[string]int `yaml:"keep"`
 }
 
+// copies are artifacts that nobody looks at.
+type copies struct{ jobs.Artifacts }
+
+type reviewOptions struct {
+	Database string `yaml:"database" required:"true"`
+}
+
+func buildReview(o reviewOptions, deps jobs.Deps) (jobs.Job, error) {
+	if _, err := deps.Database(o.Database); err != nil {
+		return nil, jobs.Fieldf("database", "%v", err)
+	}
+	return &built{options: o, deps: deps}, nil
+}
+
+type unitOptions struct {
+	Name string `yaml:"name"`
+}
+
 type healthOptions struct {
 	Checks []string `yaml:"checks"`
 }
@@ -207,7 +225,10 @@ func testCatalog(env map[string]string) configs.Catalog {
 		Kinds: jobs.NewRegistry(
 			jobs.Define("script", "Runs a program.", scriptOptions{Result: "exit"}, keep[scriptOptions]),
 			jobs.Define("prune", "Deletes files.", pruneOptions{OlderThan: unit.Duration(1), MaxShare: 50, Named: map[string]unit.Path{"preset": "relative"}}, keep[pruneOptions]),
-			jobs.Define("backup", "Backs up.", backupOptions{}, buildBackup),
+			jobs.Define("backup", "Backs up.", backupOptions{}, buildBackup).WithArtifacts(copies{}),
+			jobs.Define("review", "Looks.", reviewOptions{}, buildReview),
+			jobs.Define("service", "Restarts.", unitOptions{}, keep[unitOptions]),
+			jobs.Define("certificate", "Renews.", unitOptions{}, keep[unitOptions]),
 			jobs.Define("health", "Asks checks.", healthOptions{}, buildHealth),
 			jobs.Define("history", "Looks back.", historyOptions{}, buildHistory),
 			jobs.Define("system", "Measures.", systemOptions{Warn: 80}, buildSystem).AsProbe(),

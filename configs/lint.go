@@ -32,6 +32,7 @@ func (l *loader) lint() {
 		}
 	}
 	l.lintAlerts()
+	l.lintJobs()
 	c := newCalendars()
 	for _, b := range l.drafts {
 		b.lintCalendar()

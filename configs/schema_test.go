@@ -60,7 +60,7 @@ func TestSchema_TellsEditors(t *testing.T) {
 	if strings.Contains(string(text), "kpis") {
 		t.Error("the schema offers what this version refuses")
 	}
-	if got := fmt.Sprint(schema.Defs["job"].Properties["kind"].Enum); got != "[backup health history prune script system vault]" {
+	if got := fmt.Sprint(schema.Defs["job"].Properties["kind"].Enum); got != "[backup certificate health history prune review script service system vault]" {
 		t.Errorf("kinds of jobs: %s", got)
 	}
 	if got := fmt.Sprint(schema.Defs["check"].Properties["kind"].Enum); got != "[system]" {
