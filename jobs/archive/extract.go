@@ -52,6 +52,9 @@ type Extracted struct {
 	// be restored here, and XattrsLost counts them.
 	Xattrs     []string
 	XattrsLost int
+	// Unswept says which leftovers of killed extractions could not be removed;
+	// nil when all were.
+	Unswept error
 }
 
 // Extract restores an archive into a directory. The archive is not trusted:
@@ -81,6 +84,7 @@ func Extract(ctx context.Context, a *object.Artifact, x Extraction) (out Extract
 	if out, err = x.restore(ctx, a, keys, s, want); err != nil {
 		return out, errors.Join(fmt.Errorf("extract into %s: %w", x.Target, err), s.drop())
 	}
+	out.Unswept = s.unswept
 	if err := s.finish(); err != nil {
 		return out, errors.Join(err, s.drop())
 	}

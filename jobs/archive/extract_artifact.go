@@ -66,6 +66,11 @@ func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact,
 			ID: "link:" + jobs.FindingIDFrom(link), Severity: jobs.Warning, Text: "left out because it leads out of the target, or to what was not restored: " + link,
 		})
 	}
+	if out.Unswept != nil {
+		r.Findings = append(r.Findings, jobs.Finding{
+			ID: "unfinished", Severity: jobs.Warning, Text: "what a killed restore left could not be removed: " + jobs.OneLine(out.Unswept.Error()),
+		})
+	}
 	if out.XattrsLost > 0 {
 		r.Findings = append(r.Findings, jobs.Finding{
 			ID: "xattrs", Severity: jobs.Warning,

@@ -36,7 +36,7 @@ type stage struct {
 	// target is where the tree goes in the end.
 	target string
 	// existed tells that the target is there, and inside that the stage lies
-	// in it because it is a mount.
+	// in it because it is a mount, or because its parent is closed.
 	existed, inside bool
 	// made are the directories that were made above the target, the outermost
 	// first.
@@ -44,6 +44,8 @@ type stage struct {
 	// dir is the path of the stage, lock the open stage.
 	dir  string
 	lock *os.File
+	// unswept says which dead stages could not be removed.
+	unswept error
 }
 
 // newStage prepares an extraction into target, which must be absent or an
@@ -68,7 +70,7 @@ func newStage(target string) (_ *stage, err error) {
 	}()
 	parent := filepath.Dir(st.target)
 	if st.existed {
-		if st.inside, err = isMount(st.target, parent); err != nil {
+		if st.inside, err = isFixed(st.target, parent); err != nil {
 			return nil, err
 		}
 		if st.inside {
@@ -77,18 +79,19 @@ func newStage(target string) (_ *stage, err error) {
 	} else if err := st.make(parent); err != nil {
 		return nil, err
 	}
-	if err := sweepStages(parent); err != nil {
-		return nil, err
-	}
+	st.unswept = sweepStages(parent)
 	if err := vacant(st.target, st.inside); err != nil {
 		return nil, err
 	}
 	return st, st.claim(parent)
 }
 
-// isMount tells whether a directory is the root of a mount, which cannot be
-// replaced.
-func isMount(dir, parent string) (bool, error) {
+// isFixed tells whether a directory cannot be replaced: it is the root of a
+// mount, or its parent is closed to this user.
+func isFixed(dir, parent string) (bool, error) {
+	if unix.Faccessat(unix.AT_FDCWD, parent, unix.W_OK|unix.X_OK, unix.AT_EACCESS) != nil {
+		return true, nil
+	}
 	ids := make([]uint64, 0, 2)
 	for _, path := range []string{dir, parent} {
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -150,7 +153,7 @@ func (s *stage) claim(parent string) error {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errStageBusy) {
 			continue // another extraction took it for a dead one
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, errNoLocks) {
 			return err
 		}
 		s.lock = lock
@@ -168,15 +171,22 @@ func (s *stage) tree() string { return filepath.Join(s.dir, stageTree) }
 // errStageBusy says that another process works in a stage.
 var errStageBusy = errors.New("another restore works there")
 
+// errNoLocks says that a file system has no locks, so that no stage on it can
+// be told for dead.
+var errNoLocks = errors.New("the file system has no locks")
+
 // lockStage opens a stage and takes its lock. fs.ErrNotExist says that it is
-// gone.
+// gone; with errNoLocks the open stage is returned.
 func lockStage(dir string) (*os.File, error) {
 	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		switch {
+		case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
+			return f, errNoLocks
+		case errors.Is(err, unix.EWOULDBLOCK):
 			err = errStageBusy
 		}
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
@@ -236,32 +246,33 @@ func removeTree(root *os.Root, name string) error {
 
 // sweepStages removes the stages in dir whose processes are dead. It knows
 // them by their name, their owner, their lock and by holding nothing else than
-// stages do.
+// stages do. The error names what it could not remove.
 func sweepStages(dir string) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // nobody may look what is there
+	}
 	if err != nil {
 		return fmt.Errorf("look for unfinished restores: %w", err)
 	}
+	var errs []error
 	for _, e := range entries {
 		if !e.IsDir() || !stageName.MatchString(e.Name()) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
 		lock, err := lockStage(path)
-		if errors.Is(err, errStageBusy) || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if isStage(lock) {
-			err = removeStage(path)
-		}
-		if err = errors.Join(err, lock.Close()); err != nil {
-			return err
+		switch {
+		case errors.Is(err, errNoLocks):
+			errs = append(errs, fmt.Errorf("%s: %w", path, err), lock.Close())
+		case err != nil: // somebody works there, it is gone, or not ours
+		case isStage(lock):
+			errs = append(errs, removeStage(path), lock.Close())
+		default:
+			errs = append(errs, lock.Close())
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // isStage tells whether an open directory is ours and holds what a stage does.
