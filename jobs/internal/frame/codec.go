@@ -56,7 +56,7 @@ func (c Codec) MaxLevel() int {
 // finds hardly anything that is further away; the others do.
 func (c Codec) pieceBytes(level int) int {
 	if c == Zstd && zstd.EncoderLevelFromZstd(level) > zstd.SpeedFastest {
-		return 4 << 20
+		return 2 << 20
 	}
 	return 1 << 20
 }

@@ -38,7 +38,7 @@ type piece struct {
 var ErrAborted = errors.New("compression aborted")
 
 // NewWriter returns a Writer that compresses to w with so many workers, at
-// least one. It holds workers+2 pieces of 1 MiB, or of 4 MiB for the higher
+// least one. It holds workers+2 pieces of 1 MiB, or of 2 MiB for the higher
 // levels of zstd, and their frames; less for short streams. When plain is not nil, the uncompressed bytes are written to it in
 // their order, beside the work of the caller; it is complete once Close has
 // returned.

@@ -24,9 +24,13 @@ import (
 type backups struct {
 	binary    string
 	client    string // the folder of pg_dump
+	servers   servers
 	rounds    int
 	megabytes int
 	tables    int
+	// database, unless empty, is the name of one that is there already and is
+	// measured instead.
+	database string
 	// match, unless empty, leaves out the ways whose names do not contain it,
 	// except floor and pipe.
 	match string
@@ -43,10 +47,10 @@ type way struct {
 
 // saved is what one round of a way took.
 type saved struct {
-	wall, cpu, busy time.Duration
-	verifying       time.Duration
-	peakKiB         int64
-	bytes           int64
+	wall, cpu, served time.Duration
+	verifying         time.Duration
+	peakKiB           int64
+	bytes             int64
 }
 
 // benchBackup compares backups to an S3 server with a plain pipe to the same
@@ -68,11 +72,18 @@ func benchBackup(b backups) (err error) {
 		return err
 	}
 	url := os.Getenv("UPKEEP_TEST_POSTGRES_URL")
-	large, err := makeDatabase(ctx, url, b.megabytes)
+	var large *database
+	if b.database != "" {
+		large, err = openDatabase(ctx, url, b.database)
+	} else if large, err = makeDatabase(ctx, url, b.megabytes); err == nil {
+		defer func() { err = errors.Join(err, large.drop(ctx)) }()
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, large.drop(ctx)) }()
+	if b.servers, err = findServers(ctx, large.config); err != nil {
+		return err
+	}
 	fmt.Printf("\n## pgbackup of a database of %d MB to an S3 server, %d rounds in turns\n\n", large.bytes/1e6, b.rounds)
 	key, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -137,11 +148,11 @@ func (b *backups) compare(dir string, d *database, all []*way) error {
 				return fmt.Errorf("%s: %w", w.name, err)
 			}
 			w.found = append(w.found, s)
-			fmt.Fprintf(os.Stderr, "bench: round %d, %s: %.2f s, then verify %.2f s, processors %.2f s, %d MB\n",
-				round+1, w.name, (s.wall - s.verifying).Seconds(), s.verifying.Seconds(), s.cpu.Seconds(), s.peakKiB*1024/1e6)
+			fmt.Fprintf(os.Stderr, "bench: round %d, %s: %.2f s, then verify %.2f s, processors %.2f s, of the servers %.2f s, %d MB\n",
+				round+1, w.name, (s.wall - s.verifying).Seconds(), s.verifying.Seconds(), s.cpu.Seconds(), s.served.Seconds(), s.peakKiB*1024/1e6)
 		}
 	}
-	fmt.Println("| way | seconds, median [min-max] | MB of the database a second | speed against the pipe | against the floor | then verify seconds | CPU s without the servers | cores busy | peak memory MB of upkeep alone | stored MB |")
+	fmt.Println("| way | seconds, median [min-max] | MB of the database a second | speed against the pipe | against the floor | then verify seconds | CPU s of the clients | CPU s of the servers | peak memory MB of upkeep alone | stored MB |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
 	for _, w := range all {
 		wall := middle(w.found, func(s saved) time.Duration { return s.wall - s.verifying })
@@ -152,7 +163,7 @@ func (b *backups) compare(dir string, d *database, all []*way) error {
 		fmt.Printf("| %s | %s | %.0f | %.2f | %.2f | %.1f | %.1f | %.1f | %s | %.0f |\n", w.name, w.spread(), float64(d.bytes)/1e6/wall.Seconds(),
 			against(all[1], w), against(all[0], w), middle(w.found, func(s saved) time.Duration { return s.verifying }).Seconds(),
 			middle(w.found, func(s saved) time.Duration { return s.cpu }).Seconds(),
-			middle(w.found, func(s saved) float64 { return s.busy.Seconds() / s.wall.Seconds() }), peak, float64(w.found[0].bytes)/1e6)
+			middle(w.found, func(s saved) time.Duration { return s.served }).Seconds(), peak, float64(w.found[0].bytes)/1e6)
 	}
 	return nil
 }
@@ -200,7 +211,7 @@ func (b *backups) save(dir string, d *database, w *way) (saved, error) {
 		"AWS_ACCESS_KEY_ID="+os.Getenv("UPKEEP_TEST_S3_ACCESS_KEY"), "AWS_SECRET_ACCESS_KEY="+os.Getenv("UPKEEP_TEST_S3_SECRET_KEY"))...)
 	var said bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &said, &said
-	before, err := busy()
+	before, err := b.servers.used()
 	if err != nil {
 		return saved{}, err
 	}
@@ -208,11 +219,13 @@ func (b *backups) save(dir string, d *database, w *way) (saved, error) {
 	if err != nil {
 		return saved{}, fmt.Errorf("%w\n%s", err, said.String())
 	}
-	after, err := busy()
+	// A process of the database ends a moment after its client has gone.
+	time.Sleep(100 * time.Millisecond)
+	after, err := b.servers.used()
 	if err != nil {
 		return saved{}, err
 	}
-	s.busy = after - before
+	s.served = after - before
 	if w.options != "" {
 		if s.verifying, err = verifying(dir); err != nil {
 			return saved{}, err
@@ -250,27 +263,6 @@ func watch(cmd *exec.Cmd) (saved, error) {
 			}
 		}
 	}
-}
-
-// busy is the time that the processors of this machine have worked.
-func busy() (time.Duration, error) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, err
-	}
-	// proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal.
-	line, _, _ := strings.Cut(string(text), "\n")
-	total := int64(0)
-	for i, field := range strings.Fields(line)[1:8] {
-		ticks, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read the times of the processors: %w", err)
-		}
-		if i != 3 && i != 4 {
-			total += ticks
-		}
-	}
-	return time.Duration(total) * time.Second / ticksPerSecond, nil
 }
 
 // clientDir returns the folder of the newest client that is installed; what

@@ -82,6 +82,17 @@ func newDatabase(ctx context.Context, url, name string, statements []string) (d 
 	return d, nil
 }
 
+// openDatabase takes a database of the server as it is.
+func openDatabase(ctx context.Context, url, name string) (*database, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read the address of the server: %w", err)
+	}
+	config.Database = name
+	d := &database{name: name, config: config}
+	return d, d.fill(ctx, nil)
+}
+
 func (d *database) fill(ctx context.Context, statements []string) (err error) {
 	conn, err := pgx.ConnectConfig(ctx, d.config)
 	if err != nil {
