@@ -31,6 +31,7 @@ const (
 	codeSyntax      = "42601"
 	codeReadOnly    = "25006"
 	codeNoParameter = "42P02"
+	codeProtocol    = "08P01" // what a statement with parameters gets without their values
 )
 
 // beginning is the first word of a statement behind comments.
@@ -57,7 +58,7 @@ func Explain(ctx context.Context, db jobs.Database, q Question) (_ Plan, err err
 		if cause := context.Cause(ctx); cause != nil {
 			return Plan{}, fmt.Errorf("explain: %w", cause)
 		}
-		return Plan{}, advise(err, conn.Server, q)
+		return Plan{}, advise(err, q)
 	}
 	p, err := ParsePlan(text)
 	if err != nil {
@@ -67,8 +68,10 @@ func Explain(ctx context.Context, db jobs.Database, q Question) (_ Plan, err err
 	return p, nil
 }
 
-// explained asks for the plan as JSON. A statement with parameters has a
-// generic one since version 16.
+// generic is the first version that has plans for any values of parameters.
+const generic = 120000
+
+// explained asks for the plan as JSON.
 func explained(ctx context.Context, conn *pg.Conn, q Question) (text []byte, err error) {
 	options := []string{"FORMAT JSON"}
 	if q.Analyze {
@@ -77,21 +80,51 @@ func explained(ctx context.Context, conn *pg.Conn, q Question) (text []byte, err
 	if conn.Server.Number >= 120000 {
 		options = append(options, "SETTINGS")
 	}
-	ask := func(options []string) error {
-		return conn.ReadOnly(ctx, pg.Reading{Statement: q.Timeout, Lock: explainLock}, func(ctx context.Context) error {
-			text, err = conn.QueryOne(ctx, "EXPLAIN ("+strings.Join(options, ", ")+") "+q.SQL)
+	command := "EXPLAIN (" + strings.Join(options, ", ") + ") "
+	reading := pg.Reading{Statement: q.Timeout, Lock: explainLock}
+	err = conn.ReadOnly(ctx, reading, func(ctx context.Context) error {
+		text, err = conn.QueryOne(ctx, command+q.SQL)
+		return err
+	})
+	if lacksParameters(err) && !q.Analyze && conn.Server.Number >= generic {
+		err = conn.ReadOnly(ctx, reading, func(ctx context.Context) error {
+			text, err = explainedGenerically(ctx, conn, command, q.SQL)
 			return err
 		})
-	}
-	err = ask(options)
-	if pg.Code(err) == codeNoParameter && conn.Server.Number >= 160000 && !q.Analyze {
-		err = ask(append(options, "GENERIC_PLAN"))
 	}
 	return text, err
 }
 
+func lacksParameters(err error) bool {
+	code := pg.Code(err)
+	return code == codeNoParameter || code == codeProtocol
+}
+
+// explainedGenerically asks for the plan that serves any values of the
+// statement's parameters.
+func explainedGenerically(ctx context.Context, conn *pg.Conn, command, sql string) (text []byte, err error) {
+	const name = "upkeep_explain"
+	if err := conn.ExecOne(ctx, "PREPARE "+name+" AS "+sql); err != nil {
+		return nil, err
+	}
+	defer func() { // a prepared statement outlives its transaction
+		if failed := conn.ExecOne(context.WithoutCancel(ctx), "DEALLOCATE "+name); err == nil {
+			err = failed
+		}
+	}()
+	count, err := pg.Rows[struct{ N int64 }](ctx, conn, "SELECT coalesce(array_length(parameter_types, 1), 0)::int8 FROM pg_prepared_statements WHERE name = $1", name)
+	if err != nil || len(count) == 0 {
+		return nil, errors.Join(errors.New("prepare the statement"), err)
+	}
+	if err := conn.ExecOne(ctx, "SET LOCAL plan_cache_mode = force_generic_plan"); err != nil {
+		return nil, err
+	}
+	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", int(count[0].N)), ", ")
+	return conn.QueryOne(ctx, command+"EXECUTE "+name+" ("+nulls+")")
+}
+
 // advise makes an error of the server one of a person's statement.
-func advise(err error, server pg.Server, q Question) error {
+func advise(err error, q Question) error {
 	why := fmt.Errorf("explain: %w", err)
 	switch pg.Code(err) {
 	case codeReadOnly:
@@ -101,12 +134,8 @@ func advise(err error, server pg.Server, q Question) error {
 		if strings.Contains(err.Error(), "multiple commands") {
 			return jobs.WithHint(&jobs.RefusedError{Rail: "one statement", Why: "there are several statements"}, "explain one at a time")
 		}
-	case codeNoParameter:
-		hint := "put a value in the place of $1"
-		if server.Number < 160000 {
-			hint += ", or use PostgreSQL 16, which has plans for statements with parameters"
-		}
-		return jobs.WithHint(why, hint)
+	case codeNoParameter, codeProtocol:
+		return jobs.WithHint(errors.New("explain: the statement has parameters, which need values"), "put values in their places, or leave out --analyze on PostgreSQL 12 and later")
 	case pg.CodeCanceled:
 		return jobs.WithHint(fmt.Errorf("explain: the statement took longer than %s: %w", q.Timeout, err), "allow it more time with --timeout, or leave out --analyze")
 	case pg.CodeLocked:
