@@ -52,12 +52,12 @@ func (p *place) globals(ctx context.Context, r *restore) error {
 	if err != nil {
 		return pg.Advise(fmt.Errorf("look for roles and tablespaces: %w", err))
 	}
-	roles, spaces, created := missingGlobals(all, there)
-	r.promised = created
-	if err := p.makeRoles(ctx, c, roles); err != nil {
+	m := missingGlobals(all, there)
+	r.promised = m.created
+	if err := p.makeRoles(ctx, c, m.roles); err != nil {
 		return err
 	}
-	for _, s := range spaces {
+	for _, s := range m.spaces {
 		// A tablespace cannot be made in a transaction.
 		if err := p.do(ctx, c, s); err != nil {
 			return jobs.WithHint(fmt.Errorf("restore the tablespaces: %w", err), "make its folder on the server, empty and owned by the server's user, or make the tablespace elsewhere first")
@@ -104,53 +104,66 @@ func (r *restore) globalsStream() (string, error) {
 	return "", jobs.WithHint(errors.New("the backup holds no roles and tablespaces"), "make them by hand, or leave them out with --no-owner and --no-privileges")
 }
 
-// missingGlobals picks what makes roles and tablespaces that are not there, and
-// returns which these are, as there does: "roles NAME", "tablespaces NAME".
-func missingGlobals(all, there []string) (roles, spaces []statement, created []string) {
-	isNew := func(family, name string) bool { return slices.Contains(created, family+" "+name) }
+// missing is what makes the roles and tablespaces that a server does not have.
+type missing struct {
+	roles, spaces []statement
+	// created names them: "roles NAME", "tablespaces NAME".
+	created []string
+}
+
+// missingGlobals picks that from what pg_dumpall wrote; there is what the server
+// has, named in the same way.
+func missingGlobals(all, there []string) *missing {
+	m := &missing{}
 	for _, sql := range all {
 		words := wordsOf(sql)
-		at := func(i int) string {
-			if i < len(words) {
-				return words[i]
-			}
-			return ""
-		}
 		s := statement{text: sql, show: passwords.ReplaceAllString(sql, "PASSWORD '…'")}
 		if slices.Contains(words, "SET") { // what applications keep in settings may be secret
 			s.show = literals.ReplaceAllString(sql, "'…'")
 		}
-		two, three := at(0)+" "+at(1), at(0)+" "+at(1)+" "+at(2)
-		switch {
-		case two == "CREATE ROLE" || two == "CREATE TABLESPACE":
-			family := map[string]string{"ROLE": "roles", "TABLESPACE": "tablespaces"}[at(1)]
-			if slices.Contains(there, family+" "+at(2)) {
-				continue
-			}
-			created = append(created, family+" "+at(2))
-			if family == "roles" {
-				roles = append(roles, s)
-			} else {
-				spaces = append(spaces, s)
-			}
-		case two == "ALTER ROLE" && isNew("roles", at(2)), three == "COMMENT ON ROLE" && isNew("roles", at(3)):
-			roles = append(roles, s)
-		case two == "ALTER TABLESPACE" && isNew("tablespaces", at(2)), three == "COMMENT ON TABLESPACE" && isNew("tablespaces", at(3)):
-			spaces = append(spaces, s)
-		case at(0) == "GRANT" || at(0) == "REVOKE":
-			if on := slices.Index(words, "TABLESPACE"); on > 0 && at(on-1) == "ON" {
-				if isNew("tablespaces", at(on+1)) {
-					spaces = append(spaces, s)
-				}
-				continue
-			}
-			// A membership or a parameter belongs to the role that gets it.
-			if to := slices.Index(words, "TO"); to > 0 && isNew("roles", at(to+1)) {
-				roles = append(roles, s)
-			}
+		m.take(s, append(words, "", "", "", ""), there)
+	}
+	return m
+}
+
+// take takes a statement when it makes something that is not there, or belongs
+// to something that was taken. words end in empty ones.
+func (m *missing) take(s statement, words, there []string) {
+	family, name := subject(words)
+	if family == "" {
+		return
+	}
+	if words[0] == "CREATE" && !slices.Contains(there, family+" "+name) {
+		m.created = append(m.created, family+" "+name)
+	}
+	switch {
+	case !slices.Contains(m.created, family+" "+name):
+	case family == "roles":
+		m.roles = append(m.roles, s)
+	default:
+		m.spaces = append(m.spaces, s)
+	}
+}
+
+// subject returns what a statement is about; nothing when it is neither a role
+// nor a tablespace.
+func subject(words []string) (family, name string) {
+	families := map[string]string{"ROLE": "roles", "TABLESPACE": "tablespaces"}
+	switch words[0] {
+	case "CREATE", "ALTER":
+		return families[words[1]], words[2]
+	case "COMMENT":
+		return families[words[2]], words[3]
+	case "GRANT", "REVOKE":
+		if on := slices.Index(words, "TABLESPACE"); on > 0 && words[on-1] == "ON" {
+			return "tablespaces", words[on+1]
+		}
+		// A membership or a parameter belongs to the role that gets it.
+		if to := slices.Index(words, "TO"); to > 0 {
+			return "roles", words[to+1]
 		}
 	}
-	return roles, spaces, created
+	return "", ""
 }
 
 // passwords are those in a statement about a role, and literals all texts in one.

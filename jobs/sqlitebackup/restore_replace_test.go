@@ -83,9 +83,9 @@ func TestReplace(t *testing.T) {
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			real, target := filepath.Join(dir, "app.db"), filepath.Join(dir, "link.db")
-			oldDatabase(t, real, journal)
-			if err := errors.Join(os.Chmod(real, 0o640), os.Symlink("app.db", target)); err != nil {
+			path, target := filepath.Join(dir, "app.db"), filepath.Join(dir, "link.db")
+			oldDatabase(t, path, journal)
+			if err := errors.Join(os.Chmod(path, 0o640), os.Symlink("app.db", target)); err != nil {
 				t.Fatal(err)
 			}
 			before := jobstest.Tree(t, dir)
@@ -99,17 +99,17 @@ func TestReplace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			info, err := os.Lstat(real)
-			if err != nil || info.Mode() != 0o640 || holds(t, real) != "new" || holds(t, target) != "new" {
+			info, err := os.Lstat(path)
+			if err != nil || info.Mode() != 0o640 || holds(t, path) != "new" || holds(t, target) != "new" {
 				t.Errorf("%v, %v: %q", info, err, files(t, dir))
 			}
-			olds, _ := filepath.Glob(strings.NewReplacer("[", `\[`, "*", `\*`).Replace(real) + ".upkeep-old-*Z")
+			olds, _ := filepath.Glob(strings.NewReplacer("[", `\[`, "*", `\*`).Replace(path) + ".upkeep-old-*Z")
 			if len(olds) != 1 || holds(t, olds[0]) != "old" || !strings.Contains(r.Summary, olds[0]) {
 				t.Errorf("put aside: %q of %q, %s", olds, files(t, dir), r.Summary)
 			}
 			for _, want := range []string{"old", "new"} {
-				if _, err := replace(t.Context(), t, nil, target, jobs.Hooks{}, true); err != nil || holds(t, real) != want {
-					t.Errorf("undo: %v, %s instead of %s", err, holds(t, real), want)
+				if _, err := replace(t.Context(), t, nil, target, jobs.Hooks{}, true); err != nil || holds(t, path) != want {
+					t.Errorf("undo: %v, %s instead of %s", err, holds(t, path), want)
 				}
 			}
 			for _, name := range files(t, dir) {
@@ -117,10 +117,10 @@ func TestReplace(t *testing.T) {
 					t.Errorf("left: %s", name)
 				}
 			}
-			if err := os.Remove(real); err != nil {
+			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := replace(t.Context(), t, nil, real, jobs.Hooks{}, true); err != nil || holds(t, real) != "old" {
+			if _, err := replace(t.Context(), t, nil, path, jobs.Hooks{}, true); err != nil || holds(t, path) != "old" {
 				t.Errorf("undo without a target: %v", err)
 			}
 		})
