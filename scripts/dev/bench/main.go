@@ -41,13 +41,16 @@ func main() {
 	b := backups{}
 	flag.IntVar(&b.rounds, "backup-rounds", 3, "how often each way of a backup runs")
 	flag.IntVar(&b.megabytes, "database-mb", 1600, "size of the database that is saved")
+	flag.StringVar(&b.database, "database", "", "save this database of the server instead of a new one")
 	flag.IntVar(&b.tables, "tables", 10_000, "tables of the database that has many; 0 leaves it out")
 	flag.StringVar(&b.match, "match", "", "only the backups whose names hold this, beside floor and pipe")
 	key := flag.String("upload", "", "store what is read from the standard input under this key, as the end of a pipe")
 	a := archives{}
 	a.register()
+	p := prunes{}
+	p.register()
 	flag.Parse()
-	a.binary, b.binary = *upkeep, *upkeep
+	a.binary, b.binary, p.binary = *upkeep, *upkeep, *upkeep
 	var err error
 	switch {
 	case *key != "":
@@ -58,6 +61,8 @@ func main() {
 		err = benchBackup(b)
 	case *only == "archive":
 		err = benchArchive(a)
+	case *only == "prune":
+		err = benchPrune(p)
 	default:
 		if *only != "service" {
 			err = bench(*upkeep, *rounds)
