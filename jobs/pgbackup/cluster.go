@@ -33,7 +33,6 @@ type cluster struct {
 	env     *jobs.Env
 	home    *home
 	client  pg.Client
-	version string
 	said    *tail
 	stop    context.CancelCauseFunc
 	ended   chan struct{}

@@ -120,7 +120,9 @@ func TestContract(t *testing.T) {
 	jobstest.Exercise(t, pgbackup.Kind(),
 		fixture("one connection", nil),
 		fixture("two connections, with retention", func(o *pgbackup.Options) { o.Jobs, o.Keep.Last = 2, 1 }),
-		fixture("with a drill", func(o *pgbackup.Options) { o.Verify.Weekly, o.Drill.Assert = object.L3, []string{"SELECT count(*) > 0 FROM users"} }),
+		fixture("with a drill", func(o *pgbackup.Options) {
+			o.Verify.Weekly, o.Drill.Assert = object.L3, []string{"SELECT count(*) > 0 FROM users"}
+		}),
 		failing(wrong, "password authentication failed", false),
 		failing(fixture("an old client", func(o *pgbackup.Options) { o.Client = unit.Path(oldClient(t)) }), "an older one cannot read it", true),
 	)

@@ -270,7 +270,7 @@ func TestDrill_Canceled(t *testing.T) {
 			stop := errors.New("a person stops it")
 			a := through(b, &reading{Store: b.store, after: halfWay, do: func() { cancel(stop) }})
 			r, err := drillAll(ctx, b, a, jobs.Drill{Level: level}, jobs.Hooks{})
-			if err == nil || context.Cause(ctx) != stop || !r.Proof.Time.IsZero() || errors.Is(err, object.ErrDamaged) {
+			if err == nil || !errors.Is(context.Cause(ctx), stop) || !r.Proof.Time.IsZero() || errors.Is(err, object.ErrDamaged) {
 				t.Errorf("%+v, %v", r, err)
 			}
 			noScratch(t, a)

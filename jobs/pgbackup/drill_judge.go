@@ -2,10 +2,7 @@ package pgbackup
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
@@ -50,16 +47,15 @@ func holds(ctx context.Context, c *pg.Conn, assertions []string) error {
 // at least one row, and when its first column is of the type boolean, none that
 // is not true there.
 func ask(ctx context.Context, c *pg.Conn, assertion string) (answer string, err error) {
-	tx, err := c.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
-	if err != nil {
+	if _, err := c.Exec(ctx, "BEGIN READ ONLY"); err != nil {
 		return "", err
 	}
 	defer func() {
-		if back := tx.Rollback(ctx); back != nil && !errors.Is(back, pgx.ErrTxClosed) {
-			err = errors.Join(err, back)
+		if _, back := c.Exec(ctx, "ROLLBACK"); err == nil {
+			err = back
 		}
 	}()
-	rows, err := tx.Query(ctx, assertion)
+	rows, err := c.Query(ctx, assertion)
 	if err != nil {
 		return "", err
 	}

@@ -68,8 +68,6 @@ func noScratch(t testing.TB, a *object.Artifact) {
 }
 
 // shop is a small schema with what a restore can get wrong.
-//
-//nolint:gochecknoglobals // a constant that Go cannot spell
 var shop = []string{
 	`CREATE EXTENSION pg_trgm`,
 	`CREATE TABLE a (id int PRIMARY KEY, v text)`, `INSERT INTO a SELECT i, repeat('x', i % 90) FROM generate_series(1, 2000) i`,

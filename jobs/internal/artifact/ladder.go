@@ -3,6 +3,7 @@ package artifact
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/unit"
@@ -61,17 +62,6 @@ func (l Ladder) rungs() []rung {
 	return out
 }
 
-// deepest returns the highest level of the ladder.
-func (l Ladder) deepest() object.Level {
-	deepest := l.Each
-	for _, r := range l.rungs() {
-		if r.level.Rank() > deepest.Rank() {
-			deepest = r.level
-		}
-	}
-	return deepest
-}
-
 // validate judges the ladder of a kind that can prove up to most.
 func (l Ladder) validate(most object.Level) error {
 	if l.Each.Rank() < 0 || l.Each.Rank() > object.L2.Rank() {
@@ -83,9 +73,7 @@ func (l Ladder) validate(most object.Level) error {
 	}
 	var errs []error
 	below := rung{word: "each", level: l.Each}
-	rungs := l.rungs()
-	for i := len(rungs) - 1; i >= 0; i-- { // the most frequent first
-		r := rungs[i]
+	for _, r := range slices.Backward(l.rungs()) { // the most frequent first
 		switch {
 		case r.level.Rank() > most.Rank():
 			errs = append(errs, jobs.Fieldf("verify."+r.word, "jobs of this kind cannot prove %s: use at most %s", r.level, most))

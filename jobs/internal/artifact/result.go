@@ -69,20 +69,21 @@ func (c Copy) describeDrill(r *jobs.Result) {
 
 // proofs says how far the copies were proven.
 func (o Outcome) proofs() string {
-	text := fmt.Sprintf("verified %s", o.Copies[0].Artifact.Manifest.Level)
+	texts := []string{fmt.Sprintf("verified %s", o.Copies[0].Artifact.Manifest.Level)}
 	for _, c := range o.Copies {
 		switch {
 		case c.Drilled == nil:
 		case c.Drilled.Damage != "":
-			text += fmt.Sprintf(", FOUND DAMAGED in %s", c.Store)
+			texts = append(texts, "FOUND DAMAGED in "+c.Store)
 		default:
-			text += fmt.Sprintf(", proven %s in %s", c.Drilled.Level, c.Store)
+			text := fmt.Sprintf("proven %s in %s", c.Drilled.Level, c.Store)
 			if restored := c.Drilled.Restored; restored != nil {
 				text += fmt.Sprintf(" (restored in %s)", time.Duration(restored.Seconds*float64(time.Second)).Round(100*time.Millisecond))
 			}
+			texts = append(texts, text)
 		}
 	}
-	return text
+	return strings.Join(texts, ", ")
 }
 
 // Sentence says where so many plain bytes went, such as "56 MB -> 12 MB zstd
