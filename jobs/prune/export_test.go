@@ -56,3 +56,9 @@ func In(job jobs.Job, w World) jobs.Job {
 	r.host.untyped = w.Untyped
 	return r
 }
+
+// PlanTime reads the instant as of which a plan was made.
+func PlanTime(plan string, now time.Time) (time.Time, error) { return planTime(plan, now) }
+
+// DateIn reads the last date in a name.
+func DateIn(name string) (time.Time, bool) { return dateIn(name) }

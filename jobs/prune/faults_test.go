@@ -275,7 +275,7 @@ func TestRun_AsNobody(t *testing.T) {
 	})
 	binary := filepath.Join(dir, "prune.test")
 	own, err := os.ReadFile("/proc/self/exe")
-	if err := errors.Join(err, os.WriteFile(binary, own, 0o755), os.Chmod(dir, 0o777)); err != nil { //nolint:gosec // nobody must run it
+	if err := errors.Join(err, os.WriteFile(binary, own, 0o755), os.Chmod(dir, 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), binary, "-test.v", "-test.run", "^TestRun_(UnreadableFolderIsAWarning|OpenFilesStay|ForeignFiles|NeverTouches|Compress|EmptyFolders)$")

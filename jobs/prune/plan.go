@@ -52,9 +52,8 @@ func (s *sum) join(o sum) {
 
 // planName names what this run is about to do under a rule.
 func (t *tree) planName(rule string) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s %x %d %d %d", rule, t.digest, t.drops.files, t.packs.files, len(t.hollow))
-	return time.Unix(0, t.now).UTC().Format(planStamp) + "-" + hex.EncodeToString(h.Sum(nil)[:12])
+	facts := sha256.Sum256(fmt.Appendf(nil, "%s %x %d %d %d", rule, t.digest, t.drops.files, t.packs.files, len(t.hollow)))
+	return time.Unix(0, t.now).UTC().Format(planStamp) + "-" + hex.EncodeToString(facts[:12])
 }
 
 // planTime reads the instant as of which a plan was made.
