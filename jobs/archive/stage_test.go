@@ -252,3 +252,54 @@ func TestExtract_BesideAnother(t *testing.T) {
 		t.Errorf("left %q", got)
 	}
 }
+
+// A target whose parent is closed to the user is filled in its place.
+func TestExtract_BelowClosedParent(t *testing.T) {
+	t.Parallel()
+	root, err := os.MkdirTemp("", "archive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(os.Chmod(root, 0o755), os.RemoveAll(root)); err != nil {
+			t.Error(err)
+		}
+	})
+	write(t, filepath.Join(root, "data", "file"), "content")
+	if _, err := saveInto(root, func(s object.Store) object.Store { return s }); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := filepath.Join(root, "test")
+	if err := errors.Join(os.WriteFile(self, program, 0o755), os.Mkdir(filepath.Join(root, "target"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Dir = root
+	cmd.Env = []string{"ARCHIVE_TEST_RESTORE=" + root, "ARCHIVE_TEST_AT=-1"}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+			if path == root {
+				return err
+			}
+			return errors.Join(err, os.Lchown(path, 65534, 65534))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(root, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 77 {
+		t.Fatalf("the restore ended with %v:\n%s", err, out)
+	}
+	if diff := cmp.Diff([]string{"data"}, namesIn(t, filepath.Join(root, "target"))); diff != "" {
+		t.Errorf("in the target (-want +got):\n%s", diff)
+	}
+}
