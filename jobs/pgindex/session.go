@@ -226,11 +226,13 @@ func (s *session) cancel(ctx context.Context, done <-chan error, abort func()) e
 		_, _ = pg.Texts(ctx, s.control, "SELECT pg_cancel_backend($1)::text", s.process)
 	}
 	select {
-	case <-done:
-		return nil
+	case err := <-done:
+		if pg.Code(err) == pg.CodeCanceled {
+			return nil
+		}
+		return err
 	case <-ctx.Done():
 		abort()
-		<-done
-		return errors.New("the server did not cancel the statement; its connection was cut")
+		return errors.Join(errors.New("the server did not cancel the statement; its connection was cut"), <-done)
 	}
 }

@@ -5,10 +5,9 @@ import (
 	"math"
 	"testing"
 
+	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
-
-	"github.com/ghosteam/upkeep/configs/secret"
 )
 
 func TestBloat(t *testing.T) {

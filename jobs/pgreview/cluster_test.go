@@ -18,11 +18,10 @@ import (
 
 // cluster is a server of a test's own.
 type cluster struct {
-	t       *testing.T
-	dir     string
-	bin     string
-	url     string
-	options []string
+	t   *testing.T
+	dir string
+	bin string
+	url string
 }
 
 // newCluster starts a server with settings, NAME=VALUE.

@@ -104,7 +104,11 @@ func TestTransactions(t *testing.T) {
 		_, err := open.Exec(t.Context(), "SELECT pg_sleep(60), 'hunter2'")
 		running <- err
 	}()
-	t.Cleanup(func() { <-running })
+	t.Cleanup(func() {
+		if err := <-running; err == nil {
+			t.Error("the session was not ended")
+		}
+	})
 	b.options.Transactions = pgreview.TransactionLimits{
 		Idle: pgreview.DurationLimits{Warn: 1, Crit: unit.Duration(time.Hour)}, Open: pgreview.DurationLimits{Crit: 1}, Unused: 1,
 	}

@@ -180,10 +180,10 @@ func ratio(is, was float64) float64 {
 func isFar(ratio float64) bool { return ratio >= told || ratio > 0 && ratio <= 1.0/told }
 
 func times(ratio float64) string {
-	switch {
-	case ratio == 0:
+	switch ratio {
+	case 0:
 		return "unknown"
-	case ratio == 1:
+	case 1:
 		return "the same"
 	}
 	return fmt.Sprintf("%.4g times", ratio)

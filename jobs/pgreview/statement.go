@@ -180,7 +180,10 @@ func (r *review) rank(all []statement) (top, slow []statement) {
 	return top[:min(len(top), 2*limits.Top+mostOwn)], slow[:min(len(slow), 2*limits.Top+mostOwn)]
 }
 
-// mostOwn is how many of the statements of a review may be among those that
+// ours begins the comment in our own statements.
+const ours = "/* upkeep"
+
+// mostOwn is how many of our own statements may be among those that
 // take most time.
 const mostOwn = 40
 
@@ -199,7 +202,7 @@ func (r *review) readTexts(ctx context.Context, e extension, lists ...[]statemen
 		ID   int64
 		Text string
 	}](ctx, r, `SELECT queryid, CASE WHEN position($3::text IN min(query)) > 0 THEN $3::text ELSE left(min(query), $2::int4) END FROM `+e.name("pg_stat_statements")+`(true)
-		WHERE queryid = ANY ($1) AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) GROUP BY 1`, ids, longestRead, strings.TrimSpace(mark))
+		WHERE queryid = ANY ($1) AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) GROUP BY 1`, ids, longestRead, ours)
 	if err != nil {
 		return err
 	}
@@ -218,8 +221,8 @@ func (r *review) readTexts(ctx context.Context, e extension, lists ...[]statemen
 	return nil
 }
 
-// isOwn tells whether a statement is one of a review.
-func isOwn(text string) bool { return strings.Contains(text, strings.TrimSpace(mark)) }
+// isOwn tells whether a statement is one of ours.
+func isOwn(text string) bool { return strings.Contains(text, ours) }
 
 // printStatements shows a list.
 func (r *review) printStatements(title string, list []statement, total float64) {

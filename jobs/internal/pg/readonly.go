@@ -44,7 +44,7 @@ func (c *Conn) ReadOnly(ctx context.Context, r Reading, do func(ctx context.Cont
 		if setting.value == "" {
 			continue
 		}
-		if _, err := c.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, true)", setting.name, setting.value); err != nil {
+		if _, err := c.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, true) /* upkeep */", setting.name, setting.value); err != nil {
 			return fmt.Errorf("set %s: %w", setting.name, err)
 		}
 	}
