@@ -30,13 +30,13 @@ var errStopped = errors.New("the drill has ended")
 // cluster is a throwaway PostgreSQL server in a folder of its own. It listens
 // on a socket that only its own user, root and nobody else can reach.
 type cluster struct {
-	env     *jobs.Env
-	home    *home
-	client  pg.Client
-	said    *tail
-	stop    context.CancelCauseFunc
-	ended   chan struct{}
-	err     error
+	env    *jobs.Env
+	home   *home
+	client pg.Client
+	said   *tail
+	stop   context.CancelCauseFunc
+	ended  chan struct{}
+	err    error
 }
 
 // onCluster restores every database on a throwaway server.
