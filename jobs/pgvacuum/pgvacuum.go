@@ -77,7 +77,8 @@ fails. With pg_monitor the sessions of others are seen, too.
 ` + "`upkeep run weekly.vacuum --dry-run`" + ` shows the tables that are due, with their scores and reasons.
 
 PostgreSQL 13 and later. What a version does not know is left out of its statements: database statistics are
-computed once at the end from 16 on, as buffer_usage_limit works from 16 on.
+computed once at the end from 16 on, as buffer_usage_limit works from 16 on. 13 does not note when a parent of
+partitions was analyzed, so that every run does it there.
 
 Values: tables, tables_due, tables_vacuumed, tables_analyzed, tables_locked, tables_denied, tables_failed,
 tables_left, dead_rows_before, dead_rows_after, before_bytes, after_bytes, oldest_transaction_age, work_seconds,
