@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -218,12 +217,8 @@ func moments(target string) map[string]string {
 		"between the renames":     "RENAME TO \"" + target + "\"",
 		"before the commit":       "commit",
 		"late: the commit":        "commit",
-		"late: the first rename":  "RENAME TO \"" + target + "_upkeep_old",
 		"late: making it":         "CREATE DATABASE",
-		"late: the second rename": "RENAME TO \"" + target + "\"",
-		"late: the mark":          "COMMENT ON DATABASE \"" + target + "_upkeep_new",
 		"parallel: loading":       "COPY public.",
-		"parallel: defining":      "CREATE TABLE public.a",
 	}
 }
 
@@ -383,39 +378,5 @@ func TestReplaceCut(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-func TestReplaceDamagedOrClosed(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, `CREATE TABLE a (id int, v text)`, `INSERT INTO a SELECT i, repeat('x', i % 90) FROM generate_series(1, 3000) i`)
-	file, public := identity(t)
-	wrong, _ := identity(t)
-	b.options.EncryptTo, b.options.Identity = unit.Names{public}, unit.Path(file)
-	if _, err := b.run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	a, _ := b.one()
-	for label, demand := range map[string]jobs.Target{"replace": {Replace: true}, "replace, parallel": {Replace: true, Jobs: 2}, "plain, parallel": {Jobs: 2}} {
-		t.Run(label, func(t *testing.T) {
-			t.Parallel()
-			target := oldDatabase(t)
-			if !demand.Replace {
-				exec(t, connect(t, serverURL(t, target)), "DROP TABLE precious")
-			}
-			for _, keys := range [][]string{nil, {wrong}} {
-				demand.Identities = keys
-				if _, err := restoreWith(t.Context(), t, a, restoring{database: target, target: demand}); err == nil || errors.Is(err, object.ErrDamaged) || jobs.HintOf(err) == "" {
-					t.Errorf("%v: %v", keys, err)
-				}
-			}
-			if all := named(t, target); len(all) != 1 || one(t, target, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()") != "NULL" {
-				t.Errorf("databases %q", all)
-			}
-			demand.Identities = []string{file}
-			if _, err := restoreWith(t.Context(), t, a, restoring{database: target, target: demand}); err != nil {
-				t.Error(err)
-			}
-		})
 	}
 }

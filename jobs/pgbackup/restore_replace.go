@@ -198,19 +198,33 @@ func (p *place) exchange(ctx context.Context, in string, exists bool, last ...st
 	all = append(all, last...)
 	what := "run " + plain("BEGIN; %s; COMMIT", strings.Join(all, "; ")).shown()
 	return p.env.Effect(ctx, what, func(ctx context.Context) error {
+		var involved []string
 		if exists {
-			if err := p.emptied(ctx, p.name); err != nil {
+			involved = append(involved, p.name)
+		}
+		if in != p.fresh { // in which there is nobody but we
+			involved = append(involved, in)
+		}
+		for _, name := range involved {
+			if err := p.emptied(ctx, name); err != nil {
 				return err
 			}
 		}
-		stop := p.keepOut(ctx, exists)
-		err := p.atomically(ctx, all)
+		stop, err := p.keepOut(ctx, involved)
+		if err != nil {
+			return err
+		}
+		err = p.atomically(ctx, all)
 		if stopped := stop(); err != nil {
 			err = errors.Join(err, stopped)
 		}
 		if pg.Code(err) == codeInUse {
-			who, lookErr := p.sessions(ctx, p.name)
-			err = errors.Join(inUse(p.name, who, p.target.Disconnect), lookErr)
+			for _, name := range involved {
+				who, lookErr := p.sessions(ctx, name)
+				if lookErr != nil || len(who) > 0 {
+					return errors.Join(inUse(name, who, p.target.Disconnect), lookErr)
+				}
+			}
 		}
 		return err
 	})

@@ -333,47 +333,6 @@ func TestReplaceRefuses(t *testing.T) {
 	})
 }
 
-func TestCreate(t *testing.T) {
-	t.Parallel()
-	_, a := sold(t)
-	long := "target_" + strings.ToLower(rand.Text()[:10]) + "_" + strings.Repeat("ü", 22)
-	dropsAll(t, long[:20])
-	for label, name := range map[string]string{"plain": freeName(t), "odd": freeName(t) + ` "x' \ %s`, "long": long} {
-		t.Run(label, func(t *testing.T) {
-			t.Parallel()
-			address := serverURL(t, strings.ReplaceAll(name, "%", "%"))
-			out := &jobstest.Buffer{}
-			r, err := restoreWith(t.Context(), t, a, restoring{url: address, target: jobs.Target{Create: true}, hooks: jobs.Hooks{DryRun: true}, out: out})
-			if err != nil || !strings.Contains(out.String(), "would run CREATE DATABASE") || slices.Contains(named(t, name[:17]), name) {
-				t.Fatalf("dry run: %+v, %v: %s", r, err, out)
-			}
-			r, err = restoreWith(t.Context(), t, a, restoring{url: address, target: jobs.Target{Create: true}})
-			if err != nil {
-				t.Fatalf("%+v, %v", r, err)
-			}
-			if all := named(t, name[:17]); len(all) != 1 || all[0] != name {
-				t.Errorf("databases %q", all)
-			}
-			if got := one(t, name, "SELECT count(*) FROM a"); got != "2000" {
-				t.Errorf("%s rows", got)
-			}
-			if got := one(t, name, "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"); got != "NULL" {
-				t.Errorf("the mark stays: %s", got)
-			}
-			if _, err := restoreWith(t.Context(), t, a, restoring{url: address, target: jobs.Target{Create: true}}); !refused(err) {
-				t.Errorf("created again: %v", err)
-			}
-			// And in its place, also when the names get too long.
-			if r, err = restoreWith(t.Context(), t, a, restoring{url: address, target: jobs.Target{Replace: true}}); err != nil || !strings.Contains(r.Summary, "_upkeep_old_") {
-				t.Errorf("replace: %+v, %v", r, err)
-			}
-			if _, err = restoreWith(t.Context(), t, nil, restoring{url: address, undo: true}); err != nil {
-				t.Errorf("undo: %v", err)
-			}
-		})
-	}
-}
-
 // What only looks like ours stays.
 func TestLeftoversOfOthers(t *testing.T) {
 	t.Parallel()

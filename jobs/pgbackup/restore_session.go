@@ -95,25 +95,30 @@ func (p *place) emptied(ctx context.Context, name string) error {
 	}
 }
 
-// keepOut ends the sessions in the target, over a connection of its own, until
+// keepOut ends the sessions in databases, over a connection of its own, until
 // stop is called. Meanwhile the rename, which waits for them to end, has the
 // lock that new ones wait for: nobody comes in, and without forbidding
 // anything that a crash would leave forbidden.
-func (p *place) keepOut(ctx context.Context, exists bool) (stop func() error) {
-	if !exists || !p.target.Disconnect {
-		return func() error { return nil }
+func (p *place) keepOut(ctx context.Context, databases []string) (stop func() error, err error) {
+	if !p.target.Disconnect {
+		return func() error { return nil }, nil
+	}
+	// By their numbers: the names change meanwhile.
+	numbers, err := pg.Texts(ctx, p.admin, `SELECT oid::text FROM pg_database WHERE datname = ANY ($1)`, databases)
+	if err != nil {
+		return nil, pg.Advise(fmt.Errorf("identify the databases: %w", err))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- p.terminate(ctx) }()
+	go func() { done <- p.terminate(ctx, strings.Join(numbers, ", ")) }()
 	return func() error {
 		cancel()
 		return <-done
-	}
+	}, nil
 }
 
-// terminate ends the sessions of others in the target, again and again.
-func (p *place) terminate(ctx context.Context) (err error) {
+// terminate ends the sessions of others in databases, again and again.
+func (p *place) terminate(ctx context.Context, numbers string) (err error) {
 	c, err := connectBeside(ctx, p.address, p.name, p.application())
 	if err != nil {
 		if ctx.Err() != nil {
@@ -127,7 +132,7 @@ func (p *place) terminate(ctx context.Context) (err error) {
 		}
 	}()
 	for {
-		_, err := c.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = `+literal(p.name))
+		_, err := c.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid IN (`+numbers+`)`)
 		switch {
 		case ctx.Err() != nil:
 			return nil
