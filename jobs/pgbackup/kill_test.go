@@ -45,7 +45,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(v.die())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if dir := built.Load(); dir != nil {
+		if err := os.RemoveAll(*dir); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(code)
 }
 
 // die runs a backup. At a step of a store in a directory this process sends

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -34,16 +37,31 @@ func readme(t *testing.T) map[string]string {
 	return blocks
 }
 
-// program builds upkeep.
-func program(t *testing.T) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	cmd := osexec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "upkeep"), "../../cmd/upkeep")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build upkeep: %v\n%s", err, out)
+// build makes upkeep once, for all tests; TestMain removes it.
+var build = sync.OnceValues(func() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "upkeep-walk-"); err != nil {
+		return "", err
 	}
+	out, err := osexec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "upkeep"), "../../cmd/upkeep").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("build upkeep: %w: %s", err, out)
+	}
+	return dir, err
+})
+
+// program returns the directory with upkeep in it.
+func program(t *testing.T) string {
+	t.Helper()
+	dir, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	built.Store(&dir)
 	return dir
 }
+
+// built is what has to be removed in the end.
+var built atomic.Pointer[string]
 
 // TestReadmeWalk does what the README says, word for word: a backup of a real
 // database into a real bucket, proven, drilled, restored and the same.
