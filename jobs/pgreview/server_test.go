@@ -58,7 +58,7 @@ func TestStatements(t *testing.T) {
 	// What became slower.
 	b.options.Statements.Mean = 0
 	for range 4 {
-		exec(t, use, fmt.Sprintf("SELECT pg_sleep(%g) AS pause", 0.05))
+		exec(t, use, fmt.Sprintf("SELECT pg_sleep(%g) AS pause", 0.5))
 	}
 	r = b.review()
 	b.wants(r, "statements:", jobs.Warning, "times as long as before (4 calls since ", "SELECT pg_sleep($1) AS pause")
