@@ -42,7 +42,7 @@ func LedgerOptions(cfg *configs.Config, version string, log *slog.Logger) ledger
 func ownFiles(cfg *configs.Config) []string {
 	state := StateDir(cfg)
 	own := []string{
-		filepath.Join(state, "live"), filepath.Join(state, "work"),
+		filepath.Join(state, "live"), filepath.Join(state, "work"), filepath.Join(state, "plans"),
 		SocketPath(cfg), filepath.Join(state, ledger.BallastName),
 	}
 	if path := cfg.Ledger.Path; path != "" {
