@@ -62,8 +62,9 @@ type Extracted struct {
 // and entries below symbolic links are errors; links that lead out of the
 // target are left out and reported; no more bytes are written than the manifest
 // promises. Every file is compared with its hash. After an error the target is
-// as it was; only a target that is the root of a mount may then hold a
-// part of the content, beside the directory that marks it as unfinished.
+// as it was; only a kill at the very end may leave a part of the content in a
+// target that is the root of a mount, beside the directory that marks it as
+// unfinished.
 func Extract(ctx context.Context, a *object.Artifact, x Extraction) (out Extracted, err error) {
 	want, err := DetailsOf(a.Manifest)
 	if err != nil {

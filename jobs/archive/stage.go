@@ -332,13 +332,22 @@ func (s *stage) moveEntries() error {
 			return fmt.Errorf("%s: %w", e.Name(), unix.EEXIST)
 		}
 	}
-	for _, e := range entries {
-		from, to := filepath.Join(s.tree(), e.Name()), filepath.Join(s.target, e.Name())
-		if err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
-			return err
+	for i, e := range entries {
+		err := move(s.tree(), s.target, e.Name())
+		if err == nil {
+			continue
 		}
+		for _, moved := range entries[:i] {
+			err = errors.Join(err, move(s.target, s.tree(), moved.Name()))
+		}
+		return err
 	}
 	return syncDir(s.target)
+}
+
+// move moves a name from one directory to another, where it must not exist.
+func move(from, to, name string) error {
+	return unix.Renameat2(unix.AT_FDCWD, filepath.Join(from, name), unix.AT_FDCWD, filepath.Join(to, name), unix.RENAME_NOREPLACE)
 }
 
 // likeness gives a directory the mode and owner of the one it replaces.
