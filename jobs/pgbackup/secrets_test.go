@@ -162,7 +162,9 @@ func TestSecretsStayInside(t *testing.T) {
 		{1, []string{"run", "locked-out"}},
 		{0, []string{"run", "talkative"}},
 		{2, []string{"validate", "--online"}},
-		{0, []string{"show", "last"}}, {0, []string{"logs", "last"}}, {0, []string{"history", "-o", "json"}},
+		{0, []string{"show", "last"}},
+		{0, []string{"logs", "last"}},
+		{0, []string{"history", "-o", "json"}},
 		{0, []string{"backup", "list", "--store", "offsite", "-o", "json"}},
 		{0, []string{"backup", "verify", "nightly", "--newest", "--store", "offsite", "--identity", file}},
 	} {

@@ -135,7 +135,7 @@ func (u *upload) parts(ctx context.Context, id string, first, second *part, from
 	s := &sender{upload: u, id: id, slots: make(chan struct{}, u.store.options.Parallel)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
-	wire, cut := outlast(s.ctx) //nolint:contextcheck // it is a child of ctx
+	wire, cut := outlast(s.ctx)
 	defer cut()
 	s.wire = wire
 	err := s.sendAll(first, second, from)

@@ -258,7 +258,7 @@ func (u *upload) single(ctx context.Context, body []byte) (time.Time, error) {
 	}
 	if err != nil {
 		failed := s.explain(ctx, callPut, err)
-		if wire.Err() != nil { //nolint:contextcheck // it is a child of ctx
+		if wire.Err() != nil {
 			failed = fmt.Errorf("%w: %w", object.ErrUnreachable, failed)
 		}
 		return u.settle(ctx, failed)
