@@ -297,7 +297,7 @@ databases:
 workflows:
   backup:
     jobs:
-      save: {kind: pgbackup, with: {database: main, store: s3, client: %s, max_slowdown: 0, %s}}
+      save: {kind: pgbackup, with: {database: main, store: s3, client: %s, max_slowdown: 0, max_drop: 100%%, %s}}
 `, bucket, d.config.Port, d.name, b.client, w.options)
 	return os.WriteFile(filepath.Join(dir, "upkeep.yaml"), []byte(text), 0o600) //nolint:gosec // in a folder of our own
 }
