@@ -58,7 +58,7 @@ catalogs are never rewritten. A rail that holds is said in the output; the table
 
 **Privileges.** Who may vacuum a table: its owner, the owner of the database, a superuser, and from PostgreSQL 17
 whoever has MAINTAIN (role pg_maintain). Tables that may not be vacuumed are reported; when none may, the job
-fails. With pg_monitor the sessions of others are seen, too.
+fails. System catalogs that may not be vacuumed are left to autovacuum, unless they are past their freeze limit. With pg_monitor the sessions of others are seen, too.
 
 **Example**, weekly in place of ` + "`psql -c \"VACUUM ANALYZE\"`" + `:
 

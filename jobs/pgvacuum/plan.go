@@ -136,6 +136,7 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, d *database) (err error
 	if err != nil {
 		return err
 	}
+	catalogs := 0
 	for _, t := range tables {
 		if !j.rules.chosen(t) {
 			continue
@@ -151,9 +152,14 @@ func (j *Job) survey(ctx context.Context, env *jobs.Env, d *database) (err error
 		case w.none():
 		case t.Permitted:
 			d.due = append(d.due, w)
+		case t.system() && !w.past:
+			catalogs++
 		default:
 			d.denied = append(d.denied, w)
 		}
+	}
+	if catalogs > 0 { // which is what a user who owns tables alone expects
+		d.notes = append(d.notes, fmt.Sprintf("%s due among the system catalogs left to autovacuum, because only the owner of the database may vacuum them", count(catalogs, "table")))
 	}
 	slices.SortFunc(d.due, urgency)
 	slices.SortFunc(d.denied, urgency)

@@ -206,6 +206,9 @@ func (j *judgement) stale(t table) {
 	}
 }
 
+// system tells that a table is one of the server's own.
+func (t table) system() bool { return t.Schema == "pg_catalog" || t.Schema == "information_schema" }
+
 // label names a table for people, values and findings.
 func (t table) label() string {
 	if t.Schema == "public" {

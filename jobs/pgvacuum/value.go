@@ -95,9 +95,13 @@ func (r *run) perTable() []jobs.Finding {
 	seen := map[outcome]int{}
 	taken := map[string]bool{}
 	add := func(o outcome, severity jobs.Severity, d *database, w work, text string) {
-		id := jobs.FindingIDFrom(o.id() + ":" + d.name + "/" + w.table.label())
-		if seen[o]++; seen[o] > named || taken[id] {
+		if seen[o]++; seen[o] > named {
 			return
+		}
+		base := jobs.FindingIDFrom(o.id() + ":" + d.name + "/" + w.table.label())
+		id := base
+		for n := 2; taken[id]; n++ { // names may differ only in what an ID leaves out
+			id = fmt.Sprintf("%.240s-%d", base, n)
 		}
 		taken[id] = true
 		out = append(out, jobs.Finding{ID: id, Severity: severity, Text: r.env.OneLine(d.title(w.table) + ": " + text)})
