@@ -127,7 +127,20 @@ func TestTransactions(t *testing.T) {
 	if strings.Contains(b.output+list(r), "hunter2") {
 		t.Errorf("a value of a statement shows:\n%s", b.output)
 	}
+	// Two of one program are one finding.
+	too := b.connect()
+	exec(t, too, "SET application_name = 'forgets'", "BEGIN")
+	r = b.review()
+	b.wants(r, mine("idle")+"forgets", jobs.Warning, "(and 1 more like it)")
+	ids := map[string]bool{}
+	for _, f := range r.Findings {
+		if ids[f.ID] {
+			t.Errorf("two findings have the id %s", f.ID)
+		}
+		ids[f.ID] = true
+	}
 	exec(t, idle, "ROLLBACK")
+	exec(t, too, "ROLLBACK")
 	b.lacks(b.review(), mine("idle")+"forgets")
 	exec(t, idle, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'works' AND datname = current_database()")
 }

@@ -159,6 +159,7 @@ func (r *review) settle() {
 	slices.SortStableFunc(all, func(a, b found) int {
 		return cmp.Or(cmp.Compare(b.Severity.Rank(), a.Severity.Rank()), cmp.Compare(b.weight, a.weight), cmp.Compare(a.ID, b.ID))
 	})
+	all = merged(all)
 	listed := all[:min(len(all), r.options.MaxFindings)]
 	for _, f := range listed {
 		r.report(f.Finding)
@@ -176,6 +177,24 @@ func (r *review) settle() {
 	if len(listed) == 0 && len(r.blind) == 0 {
 		r.env.Printf("%s: nothing", r.check.name)
 	}
+}
+
+// merged makes findings of one id, such as several sessions of one program, one:
+// the worst, which says how many there are.
+func merged(sorted []found) []found {
+	var out []found
+	more := map[string]int{}
+	for _, f := range sorted {
+		if more[f.ID]++; more[f.ID] == 1 {
+			out = append(out, f)
+		}
+	}
+	for i := range out {
+		if n := more[out[i].ID] - 1; n > 0 {
+			out[i].Text = jobs.OneLine(fmt.Sprintf("%s (and %d more like it)", out[i].Text, n))
+		}
+	}
+	return out
 }
 
 // unseenPrefix begins the id of a finding about what a check could not see.
