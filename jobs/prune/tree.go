@@ -22,7 +22,7 @@ const (
 	tomorrow = 24 * time.Hour
 	// roomToRemember bounds the memory for what a survey found, in bytes. A run
 	// that finds more walks the tree once more instead.
-	roomToRemember = 12 << 20
+	roomToRemember = 7 << 20
 )
 
 // The reasons for which a file or a folder stays.
@@ -81,14 +81,13 @@ type record struct {
 	changed int64
 	inode   uint64
 	size    int64
-	blocks  int64
+	blocks  uint32 // at most 2 TiB are reported of one file
 	name    uint32 // where it begins among the folder's names
 	length  uint16
-	pattern uint16
 	action  action
 }
 
-func (r *record) bytes() int64 { return r.blocks * blockUnit }
+func (r *record) bytes() int64 { return int64(r.blocks) * blockUnit }
 
 // folder is what is remembered of one folder, or of a part of a large one.
 type folder struct {
@@ -105,14 +104,14 @@ func (d *folder) name(r *record) string {
 
 func (d *folder) add(s *sighting, a action) {
 	d.records = append(d.records, record{
-		changed: s.changed, inode: s.inode, size: s.size, blocks: s.blocks,
-		name: uint32(len(d.names)), length: uint16(len(s.name)), pattern: uint16(s.pattern), action: a,
+		changed: s.changed, inode: s.inode, size: s.size, blocks: uint32(min(s.blocks, math.MaxUint32)),
+		name: uint32(len(d.names)), length: uint16(len(s.name)), action: a,
 	})
 	d.names = append(d.names, s.name...)
 }
 
 // recordSize is about what a record takes.
-const recordSize = 48
+const recordSize = 40
 
 // room is about how much memory the folder takes.
 func (d *folder) room() int64 {
