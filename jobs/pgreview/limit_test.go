@@ -180,9 +180,7 @@ func TestSequentialScans(t *testing.T) {
 	for range 3 {
 		exec(t, c, "SELECT count(*) FROM large", "SELECT count(*) FROM small")
 	}
-	if err := c.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	exec(t, c, flush)
 	r := b.review()
 	b.wants(r, "sequential_scans:public.large", jobs.Info, "was read as a whole")
 	b.lacks(r, "sequential_scans:public.small")
@@ -201,9 +199,7 @@ func TestDatabaseCounters(t *testing.T) {
 	}
 	c := b.connect()
 	exec(t, c, "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT v FROM t ORDER BY v, id OFFSET 1) x")
-	if err := c.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	exec(t, c, flush)
 	deadlock(t, b)
 	r = b.review()
 	b.lacks(r, "cache_hit")
@@ -234,11 +230,8 @@ func deadlock(t *testing.T, b *bench) {
 	if err := <-first; (err == nil) == (second == nil) {
 		t.Fatalf("no deadlock: %v, %v", err, second)
 	}
-	for _, err := range []error{one.Close(t.Context()), two.Close(t.Context())} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	exec(t, one, "ROLLBACK", flush)
+	exec(t, two, "ROLLBACK", flush)
 }
 
 // TestLowPrivileges: a role that may do nothing learns what it could not see.
