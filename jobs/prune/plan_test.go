@@ -86,18 +86,18 @@ func TestRun_Plan(t *testing.T) {
 				if tt.plan != nil {
 					plan = tt.plan(plan)
 				}
-				before := names(t, root)
+				before, left := names(t, root), tt.left
 				tr.hooks = jobs.Hooks{Plan: plan}
 				r, _, err := tr.run(t, root)
 				if tt.refused != "" {
 					if refused, ok := errors.AsType[*jobs.RefusedError](err); !ok || refused.Rail != "apply" || !strings.Contains(err.Error(), tt.refused) {
 						t.Errorf("error %v, want a refusal: %s", err, tt.refused)
 					}
-					tt.left = before
+					left = before
 				} else if err != nil || r.Values["deleted"] != 2 {
 					t.Errorf("result %+v, %v", r, err)
 				}
-				if diff := cmp.Diff(tt.left, names(t, root)); diff != "" {
+				if diff := cmp.Diff(left, names(t, root)); diff != "" {
 					t.Errorf("left (-want +got):\n%s", diff)
 				}
 			})
