@@ -102,7 +102,7 @@ func andLeaves(more ...string) []string { return append(slices.Clip(more), leave
 
 // testPackages exist for tests. They may import everything, and production code may import none of them.
 var testPackages = []string{
-	"alerts/alertstest", "jobs/jobstest", "runner/queue/queuetest", "storage/ledger/ledgertest",
+	"alerts/alertstest", "jobs/internal/pg/pgtest", "jobs/jobstest", "runner/queue/queuetest", "storage/ledger/ledgertest",
 	"storage/lock/locktest", "storage/object/objecttest",
 }
 
@@ -123,7 +123,7 @@ var keepers = []keeper{
 	{"river", "github.com/riverqueue", []string{"runner/queue/river"}, "River only delivers; the ledger is the truth"},
 	{
 		"pgx", "github.com/jackc",
-		[]string{"storage/ledger/...", "jobs/internal/pg", "runner/queue/river"},
+		[]string{"storage/ledger/...", "jobs/internal/pg", "runner/queue/river", "scripts/dev/bench"},
 		"PostgreSQL is spoken by the ledger, by the kinds through jobs/internal/pg, and by River's delivery",
 	},
 	{
@@ -133,7 +133,7 @@ var keepers = []keeper{
 	},
 	{"goose", "github.com/pressly/goose", []string{"storage/ledger/..."}, "migrations belong to the ledger"},
 	{"redis", "github.com/redis", []string{"storage/lock/redis", "jobs/redisping"}, "Redis holds locks and is probed"},
-	{"aws", "github.com/aws", []string{"storage/object/s3"}, "S3 is a store like any other"},
+	{"aws", "github.com/aws", []string{"storage/object/s3", "scripts/dev/bench"}, "S3 is a store like any other"},
 	{
 		"gopsutil", "github.com/shirou/gopsutil",
 		[]string{"jobs/health", "jobs/system", "jobs/internal/*"},
