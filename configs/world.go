@@ -104,6 +104,9 @@ func (w *world) probe(d *decode.Decoder, item *decode.Item[checkField], deps *sc
 	}
 	ok = w.construct(d, o, deps, func() (err error) {
 		out.Probe, err = kind.Build(o.values, deps)
+		if job, ok := out.Probe.(jobs.Effectful); ok && err == nil {
+			err = job.Effectful()
+		}
 		return err
 	})
 	return out, ok && out.Probe != nil

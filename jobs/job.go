@@ -40,6 +40,14 @@ type Exclusive interface {
 	LockKeys() []string
 }
 
+// Effectful is implemented by jobs of probe kinds that change something with
+// some of their options. Such a job cannot be a check.
+type Effectful interface {
+	// Effectful returns a *FieldError of the option by which the job changes
+	// something, or nil when it does not.
+	Effectful() error
+}
+
 // Survivor is implemented by jobs that may end upkeep itself: by restarting or
 // upgrading it, or by a reboot. Such a job calls Env.PlanRestart before it does
 // so; when upkeep ends after that, the attempt goes on under the next process.

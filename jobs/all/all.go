@@ -6,6 +6,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/archive"
 	"github.com/ghosteam/upkeep/jobs/health"
+	"github.com/ghosteam/upkeep/jobs/http"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/jobs/pgindex"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
@@ -22,6 +23,7 @@ func Kinds() *jobs.Registry {
 	return jobs.NewRegistry(
 		archive.Kind(),
 		health.Kind(),
+		http.Kind(),
 		pgbackup.Kind(),
 		pgindex.Kind(),
 		pgreview.Kind(),
