@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ghosteam/upkeep/jobs/internal/answer"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -19,17 +20,9 @@ import (
 // machine.
 const fileStore = "file"
 
-// artifactFile is a file that the program says it made.
-type artifactFile struct {
-	Name   string `json:"name"`
-	Path   string `json:"path"`
-	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256"`
-}
-
 // prove reads the file and compares it with what the program says. A relative
 // path begins in dir, where the program ran.
-func (a artifactFile) prove(ctx context.Context, dir string) (_ object.Info, err error) {
+func prove(ctx context.Context, a answer.Artifact, dir string) (_ object.Info, err error) {
 	wrong := func(err error) (object.Info, error) {
 		return object.Info{}, fmt.Errorf("artifact %q: %w", a.Name, err)
 	}

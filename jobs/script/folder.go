@@ -3,18 +3,12 @@ package script
 import (
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/answer"
 )
-
-// resultName is the result file in its folder.
-const resultName = "result.json"
 
 // resultFolder is where the program leaves its result. The folder is kept open,
 // because a program that runs as another user owns it, and could put a link in
@@ -81,7 +75,7 @@ func removeOld(pattern string) error {
 }
 
 // file is the path that the program gets.
-func (f *resultFolder) file() string { return filepath.Join(f.path, resultName) }
+func (f *resultFolder) file() string { return filepath.Join(f.path, answer.Name) }
 
 func (f *resultFolder) remove() error {
 	path := f.path
@@ -92,37 +86,4 @@ func (f *resultFolder) remove() error {
 		return fmt.Errorf("remove the result folder: %w", err)
 	}
 	return nil
-}
-
-// read reads the result file: a regular file of a bounded size, without
-// following links.
-func (f *resultFolder) read() (_ []byte, err error) {
-	fd, err := unix.Openat(int(f.dir.Fd()), resultName, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, errors.New("it was not written")
-	case errors.Is(err, unix.ELOOP):
-		return nil, errors.New("it is a symbolic link")
-	case err != nil:
-		return nil, fmt.Errorf("open it: %w", err)
-	}
-	file := os.NewFile(uintptr(fd), resultName)
-	defer func() { err = errors.Join(err, file.Close()) }()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	text, err := io.ReadAll(io.LimitReader(file, mostResultBytes+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(text) == 0:
-		return nil, errors.New("it is empty")
-	case len(text) > mostResultBytes:
-		return nil, fmt.Errorf("it is larger than %d bytes", mostResultBytes)
-	}
-	return text, nil
 }

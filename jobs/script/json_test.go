@@ -57,6 +57,8 @@ func TestRun_JSON(t *testing.T) {
 		{name: "too many values", run: write(`{"schema":1,"findings":[` + strings.Repeat(`{"id":"x","severity":"info","text":"t"},`, 1000) + `{"id":"x","severity":"info","text":"t"}]}`), want: "1001 entries"},
 		{name: "a bad finding", run: write(`{"schema":1,"findings":[{"id":"Big X","severity":"info","text":"t"}]}`), want: `its id is "Big X"`},
 		{name: "a finding without words", run: write(`{"schema":1,"findings":[{"id":"x","severity":"info","text":" "}]}`), want: "no text"},
+		{name: "an event without a kind", run: write(`{"schema":1,"events":[{"kind":"","subject":"a","text":"t"}]}`), want: "event 1: it needs a kind"},
+		{name: "an event about nothing", run: write(`{"schema":1,"events":[{"kind":"deploy","subject":" ","text":"t"}]}`), want: "event 1: it needs a kind"},
 		{name: "an artifact without a path", run: write(`{"schema":1,"artifacts":[null]}`), want: "it has no path"},
 		{name: "an artifact that is a folder", run: write(`{"schema":1,"artifacts":[{"name":"r","path":"/","bytes":1,"sha256":""}]}`), want: "not a regular file"},
 		{name: "followed by more", run: write(`{"schema":1} {}`), want: "more follows"},
@@ -110,6 +112,9 @@ func TestRun_JSONTaken(t *testing.T) {
 			"findings":[{"id":"drift:x/y","severity":"critical","text":"far\u0000 off."}]}`: {
 			Summary: "two lines", Values: map[string]float64{"a": -0.0005, "b": 9007199254740992}, Outputs: map[string]string{"v": "5.2"},
 			Findings: []jobs.Finding{{ID: "drift:x/y", Severity: jobs.Critical, Text: "far off"}},
+		},
+		`{"schema":1,"summary":"s","events":[{"kind":"deploy","subject":"model\nchurn","text":"5.1 to 5.2."}]}`: {
+			Summary: "s", Events: []jobs.Event{{Kind: "deploy", Subject: "model churn", Text: "5.1 to 5.2"}},
 		},
 		// The program's own word for what upkeep counts too.
 		`{"schema":1,"summary":"s","values":{"exit_code":42}}`: {Summary: "s", Values: map[string]float64{"exit_code": 42}},

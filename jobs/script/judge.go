@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/answer"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 )
 
@@ -22,31 +21,11 @@ type outcome struct {
 	// said is the end of its output; told the beginning of its standard
 	// output, kept for plugins only. Both are scrubbed.
 	said, told string
-	folder     *resultFolder
+	// cut tells that told lacks the end.
+	cut    bool
+	lines  *lineReader
+	folder *resultFolder
 }
-
-// brokeError says that the program failed, with its own last words.
-type brokeError struct {
-	err   error
-	words string
-	hint  string
-	code  int
-}
-
-func (e *brokeError) Error() string {
-	if e.words == "" {
-		return e.err.Error()
-	}
-	return fmt.Sprintf("%s: %s", e.err, e.words)
-}
-
-func (e *brokeError) Unwrap() error { return e.err }
-
-// Hint is the program's own advice, if it gave any.
-func (e *brokeError) Hint() string { return e.hint }
-
-// ExitCode lets `retry: on_exit_codes` see the code.
-func (e *brokeError) ExitCode() int { return e.code }
 
 // judge makes a result of the outcome by the contract of the program. What the
 // operating system counted belongs to it also when the program failed.
@@ -56,7 +35,7 @@ func (o *outcome) judge(ctx context.Context) (jobs.Result, error) {
 	if err != nil {
 		return result, err
 	}
-	return result, o.program.apply(&result)
+	return result, o.program.apply(ctx, &result)
 }
 
 func (o *outcome) contract(ctx context.Context) (jobs.Result, error) {
@@ -71,6 +50,11 @@ func (o *outcome) contract(ctx context.Context) (jobs.Result, error) {
 			return jobs.Result{}, o.broke(exit)
 		}
 		return o.measured(ctx)
+	case contractPrometheus:
+		if ended {
+			return jobs.Result{}, o.broke(exit)
+		}
+		return o.exposed()
 	case contractNagios:
 		return o.plugin(exit)
 	}
@@ -83,17 +67,17 @@ func (o *outcome) measured(ctx context.Context) (jobs.Result, error) {
 		return jobs.WithHint(fmt.Errorf("the program ended well but its result file is no proof: %w", err),
 			"with `result: json` a program writes what it measured to the file named by UPKEEP_RESULT; see `upkeep kinds script`")
 	}
-	text, err := o.folder.read()
+	text, err := answer.Read(o.folder.dir)
 	if err != nil {
 		return jobs.Result{}, bad(err)
 	}
-	file, err := decodeResult(text)
+	file, err := answer.Decode(text)
 	if err != nil {
 		return jobs.Result{}, bad(err)
 	}
-	result := file.result(o.env)
+	result := file.Result(o.env)
 	for _, a := range file.Artifacts {
-		info, err := a.prove(ctx, o.program.dir(o.env))
+		info, err := prove(ctx, a, o.program.dir(o.env))
 		if err != nil {
 			return result, bad(err)
 		}
@@ -108,11 +92,12 @@ func (o *outcome) code(exit *child.ExitError) (jobs.Result, error) {
 	if exit != nil {
 		code = exit.Code
 	}
-	words := o.env.OneLine(lastLine(o.said))
+	words := o.env.OneLine(answer.LastLine(o.said))
 	result, text := jobs.Result{Summary: words}, fmt.Sprintf("exit code %d: %s", code, words)
 	if words == "" {
 		result.Summary, text = fmt.Sprintf("ended with exit code %d", code), fmt.Sprintf("exit code %d", code)
 	}
+	o.lines.report(o.env, &result)
 	codes := o.program.options.ExitCodes
 	severity := jobs.Severity("")
 	switch {
@@ -125,19 +110,13 @@ func (o *outcome) code(exit *child.ExitError) (jobs.Result, error) {
 	default:
 		return jobs.Result{}, o.broke(exit)
 	}
-	result.Findings = []jobs.Finding{{ID: "exit-code", Severity: severity, Text: text}}
+	result.Findings = append(result.Findings, jobs.Finding{ID: "exit-code", Severity: severity, Text: text})
 	return result, nil
 }
 
-// broke makes the error of a program that failed. A line "error: …" of its
-// output is taken as the cause and a line "hint: …" as the advice; without
-// one, the last line is the best there is.
+// broke makes the error of a program that failed.
 func (o *outcome) broke(exit *child.ExitError) error {
-	words := lineWith(o.said, errorPrefix)
-	if words == "" {
-		words = lastLine(o.said)
-	}
-	return &brokeError{err: exit, code: exit.Code, words: o.env.OneLine(words), hint: o.env.OneLine(lineWith(o.said, hintPrefix))}
+	return answer.Broke(o.env, exit, exit.Code, o.said)
 }
 
 // measure adds what the operating system counted, unless the program reports
@@ -162,38 +141,4 @@ func (o *outcome) measure(r *jobs.Result) {
 
 func escaped(text string) jobs.Finding {
 	return jobs.Finding{ID: "escaped", Severity: jobs.Warning, Text: text}
-}
-
-// apply judges values by the configured thresholds.
-func (p *program) apply(r *jobs.Result) error {
-	var missing []string
-	for _, name := range slices.Sorted(maps.Keys(p.options.Thresholds)) {
-		value, ok := r.Values[name]
-		if !ok {
-			missing = append(missing, name)
-			continue
-		}
-		t := p.options.Thresholds[name]
-		switch {
-		case t.Crit.Alerts(value):
-			r.Findings = append(r.Findings, broken(name, value, jobs.Critical, t.Crit))
-		case t.Warn.Alerts(value):
-			r.Findings = append(r.Findings, broken(name, value, jobs.Warning, t.Warn))
-		}
-	}
-	if len(missing) > 0 {
-		return jobs.WithHint(
-			fmt.Errorf("the program did not report %s, which has a threshold", strings.Join(missing, ", ")),
-			"a value that is not measured cannot be healthy: correct the name under `thresholds:` or make the program report it")
-	}
-	return nil
-}
-
-func broken(name string, value float64, severity jobs.Severity, limit Range) jobs.Finding {
-	where := "outside"
-	if limit.inside {
-		where = "inside"
-	}
-	text := fmt.Sprintf("%s is %s, %s %s", name, strconv.FormatFloat(value, 'g', 6, 64), where, limit)
-	return jobs.Finding{ID: jobs.FindingIDFrom("threshold:" + name), Severity: severity, Text: text}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/answer"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 )
 
@@ -15,6 +16,7 @@ import (
 func (o *outcome) plugin(exit *child.ExitError) (jobs.Result, error) {
 	text, perfdata := splitPlugin(o.told)
 	result := jobs.Result{Summary: o.env.OneLine(text), Values: parsePerfdata(perfdata)}
+	o.lines.report(o.env, &result)
 	if result.Summary == "" {
 		result.Summary = "no output"
 	}
@@ -22,33 +24,30 @@ func (o *outcome) plugin(exit *child.ExitError) (jobs.Result, error) {
 	if exit != nil {
 		code = exit.Code
 	}
-	finding := func(s jobs.Severity) []jobs.Finding {
-		return []jobs.Finding{{ID: "plugin", Severity: s, Text: result.Summary}}
+	finding := func(s jobs.Severity) jobs.Finding {
+		return jobs.Finding{ID: "plugin", Severity: s, Text: result.Summary}
 	}
 	failed := func(what, words string) error {
-		return &brokeError{err: errors.New(what), words: o.env.OneLine(words), hint: o.env.OneLine(lineWith(o.said, hintPrefix)), code: code}
+		return answer.BrokeWith(o.env, errors.New(what), code, words, o.said)
 	}
 	switch {
-	case strings.Contains(o.said, traceback) || strings.Contains(o.told, traceback):
-		// Python ends with 1 after an exception, which would read as a
-		// warning.
-		return result, failed("the plugin crashed", lastLine(o.said))
+	case crashed(o.said) || crashed(o.told):
+		// Python, Node and Java end with 1 after an exception, which would
+		// read as a warning, and Go with 2.
+		return result, failed("the plugin crashed", answer.LastLine(o.said))
 	case code == 0:
 		return result, nil
 	case code == 1:
-		result.Findings = finding(jobs.Warning)
+		result.Findings = append(result.Findings, finding(jobs.Warning))
 		return result, nil
 	case code == 2:
-		result.Findings = finding(jobs.Critical)
+		result.Findings = append(result.Findings, finding(jobs.Critical))
 		return result, nil
 	case code == 3:
 		return result, failed("the plugin says unknown", result.Summary)
 	}
 	return result, o.broke(exit)
 }
-
-// traceback begins what Python says of an exception that nobody caught.
-const traceback = "Traceback (most recent call last)"
 
 // splitPlugin takes the first line apart into text and performance data, and
 // adds the performance data that may follow the long text.
@@ -80,7 +79,7 @@ var units = map[string]struct {
 // decoration, and the exit code has spoken.
 func parsePerfdata(text string) map[string]float64 {
 	values := map[string]float64{}
-	for text = strings.TrimSpace(text); text != "" && len(values) < mostEntries; text = strings.TrimLeft(text, " \t") {
+	for text = strings.TrimSpace(text); text != "" && len(values) < answer.MostEntries; text = strings.TrimLeft(text, " \t") {
 		var label string
 		if strings.HasPrefix(text, "'") {
 			end := strings.Index(text[1:], "'=")

@@ -32,6 +32,12 @@ func TestRun_Nagios(t *testing.T) {
 		{run: `echo "OK on stderr" >&2; echo "answer"; exit 1`, want: jobs.Warning},
 		{run: `kill -TERM $$`, fails: "ended by SIGTERM"},
 		{run: `echo OK; exit 64`, fails: "exit status 64"},
+		{run: `echo OK; printf 'panic: boom\n\ngoroutine 1 [running]:\nmain.main()\n' >&2; exit 2`, fails: "the plugin crashed"},
+		{run: `echo OK; printf 'Error: x\n    at Object.<anonymous> (/srv/a.js:3:7)\n\nNode.js v20.1.0\n' >&2; exit 1`, fails: "the plugin crashed"},
+		{run: `echo OK; printf 'Exception in thread "main" java.lang.Error: x\n\tat A.main(A.java:3)\n' >&2; exit 1`, fails: "the plugin crashed"},
+		{run: `echo OK; printf '\tat com.acme.A$1.run(A.java:3)\n' >&2; exit 1`, fails: "the plugin crashed"},
+		{run: `echo OK; printf 'looked at /srv: fine\n  at last (really)\n' >&2; exit 1`, want: jobs.Warning},
+		{run: `echo "OK | a=1"; echo metric rows=12; echo metric system ok; echo metric a=2; exit 1`, want: jobs.Warning, values: map[string]float64{"a": 2, "rows": 12}},
 		{run: `echo fine; echo "Traceback (most recent call last):" >&2; echo "ValueError: x" >&2; exit 1`, fails: "crashed: ValueError: x"},
 	}
 	for _, tt := range tests {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/answer"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 )
 
@@ -203,10 +204,10 @@ func (p *restart) pause(ctx context.Context) bool {
 func (p *restart) prove(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 	cmd := p.command(env)
 	cmd.Argv = p.options.Verify.Run
-	var said *tail
+	var said *answer.Tail
 	var err error
 	for {
-		words := &tail{limit: saidBytes}
+		words := &answer.Tail{Limit: saidBytes}
 		cmd.Stdout, cmd.Stderr = words, words
 		_, last := child.Run(ctx, cmd)
 		if _, cut := errors.AsType[*child.StopError](last); !cut || err == nil {
@@ -222,7 +223,7 @@ func (p *restart) prove(ctx context.Context, env *jobs.Env) (jobs.Result, error)
 		if cause := context.Cause(ctx); !errors.Is(cause, errLate) {
 			return jobs.Result{}, fmt.Errorf("verify the restart: %w", cause)
 		}
-		line := env.OneLine(lastLine(env.Scrub(said.String())))
+		line := env.OneLine(answer.LastLine(env.Scrub(said.String())))
 		return jobs.Result{}, jobs.WithHint(&unprovenError{err: err, words: line, what: p.whatever(), within: p.options.Verify.Within},
 			"look at what was restarted; the proof is "+p.verifyText(env))
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/answer"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 )
 
@@ -26,6 +27,8 @@ const (
 // program is the job.
 type program struct {
 	options Options
+	// history is nil when no threshold looks back.
+	history jobs.History
 }
 
 // Check makes sure that the program and the working directory exist.
@@ -102,16 +105,27 @@ func (p *program) run(ctx context.Context, env *jobs.Env) (_ jobs.Result, err er
 	}()
 	cmd := p.command(env)
 	cmd.Env = append(cmd.Env, "UPKEEP_RESULT="+folder.file())
-	said, told := &tail{limit: saidBytes}, &head{limit: toldBytes}
-	output := io.MultiWriter(env.Out, said)
-	cmd.Stdout, cmd.Stderr = output, output
-	if p.options.Result == contractNagios {
+	said, told, lines := &answer.Tail{Limit: saidBytes}, &answer.Head{Limit: toldBytes}, &lineReader{}
+	cmd.Stderr = io.MultiWriter(env.Out, said)
+	switch p.options.Result {
+	case contractNagios:
 		// The plugin's answer is its standard output alone, so the streams
 		// must come apart, at the price of their order.
+		cmd.Stdout = io.MultiWriter(env.Out, told, lines)
+	case contractPrometheus:
+		told.Limit = answer.MostBytes
 		cmd.Stdout = io.MultiWriter(env.Out, told)
+	case contractExit:
+		output := io.MultiWriter(env.Out, said, lines)
+		cmd.Stdout, cmd.Stderr = output, output
+	default:
+		cmd.Stdout = cmd.Stderr
 	}
 	exit, err := child.Run(ctx, cmd)
-	o := outcome{program: p, env: env, exit: exit, err: err, said: env.Scrub(said.String()), told: env.Scrub(told.String()), folder: folder}
+	o := outcome{
+		program: p, env: env, exit: exit, err: err, folder: folder,
+		said: env.Scrub(said.String()), told: env.Scrub(told.String()), cut: told.Cut(), lines: lines,
+	}
 	return o.judge(ctx)
 }
 

@@ -32,22 +32,42 @@ starts ends with it: what outlives the main process is ended and reported.
   measured stands as JSON in the file named by UPKEEP_RESULT:
   {"schema": 1, "summary": "…", "values": {"name": 1.5}, "outputs": {"name": "text"},
   "findings": [{"id": "…", "severity": "info|warning|critical", "text": "…"}],
-  "artifacts": [{"name": "…", "path": "…", "bytes": 1, "sha256": "…"}]}.
+  "artifacts": [{"name": "…", "path": "…", "bytes": 1, "sha256": "…"}],
+  "events": [{"kind": "deploy", "subject": "model churn", "text": "5.1 to 5.2"}]}.
   Names are made of a-z, 0-9, _, . and -; at most 1,000 entries of a sort, 4 KiB an output,
   1 MiB in all. Artifacts are read and compared; a relative path begins in the working
-  directory. No file, an empty or a broken one, an unknown key or one that stands twice, or
+  directory. Events are what the program changed about the system: upkeep keeps them, so that
+  one can ask later what changed before something broke. No file, an empty or a broken one, an unknown key or one that stands twice, or
   a value that is null is a failure, never a success.
 - ` + "`nagios`" + `: a monitoring plugin. 0 ok, 1 warning, 2 critical, 3 unknown (a failure);
   the first line of its output is the summary, what follows a | are values, in seconds,
-  bytes and percent whatever their unit was. A Python traceback is a failure whatever the
-  code.
+  bytes and percent whatever their unit was. A Python traceback, a Go panic, or the stack of
+  an exception that Node or Java did not catch is a failure whatever the code.
+- ` + "`prometheus`" + `: exit code 0 means "I measured", as with json, in the text form of Prometheus,
+  on standard output or in the file named by UPKEEP_RESULT. A sample is a value under its name
+  and labels: requests_total{code="500"} is requests_total.code_500. A summary or histogram x
+  becomes x_count, x.sum and its quantiles, such as x.p99; those of a histogram are estimated at
+  p50, p95 and p99. What is not finite is not recorded; names that several samples share are a
+  warning. No sample, a broken line or one without an end is a failure.
+
+With ` + "`exit` and `nagios`" + `, a line of standard output such as "metric rows=12" is a value, too.
 
 A program that fails may say why in a line that begins with "error: " and what to do in one
 that begins with "hint: "; else its last line of output is taken.
 
-` + "`thresholds`" + ` judge the values here, so that scripts need only measure; a value that is not
-reported is a failure. A range is written as monitoring plugins do: 10 (alert below 0 or
-above 10), 10: (below 10), ~:10 (above 10), 10:20 (outside), @10:20 (inside).
+` + "`thresholds`" + ` judge the values here, so that scripts need only measure:
+
+    thresholds:
+      accuracy: {warn: "0.9:", crit: "0.8:", after: 2}
+      latency_p95_seconds.*: {crit: 2, trend: {worse: up, warn: 25%, crit: 100%, last: 10, floor: 0.01}}
+
+A range is written as monitoring plugins do: 10 (alert below 0 or above 10), 10: (below 10),
+~:10 (above 10), 10:20 (outside), @10:20 (inside). ` + "`trend`" + ` compares with the median of the last
+values of this job: worse by more than a part of it, and by more than ` + "`floor`" + `. With ` + "`after`" + ` a limit
+counts when so many runs in a row break it; runs that failed are passed over. A * in a name stands for any text;
+of several thresholds the value's own counts, else the one with the longest name. A value that
+is not reported is a finding, as bad as the threshold can be, unless it is ` + "`optional`" + `. Findings are
+called threshold:NAME, threshold:NAME:trend and threshold:NAME:missing.
 
 A program that restarts or upgrades upkeep itself, or reboots the machine, says so with
 ` + "`restarts`" + `. Then the end of upkeep is no accident: the program is not ended with upkeep, the
@@ -62,9 +82,9 @@ Values, beside its own: exit_code, cpu_seconds, and max_rss_bytes where it can b
 // Options configure one program.
 type Options struct {
 	Run        unit.Command             `yaml:"run" required:"true" doc:"The program and its arguments as a list, or a shell script as text." example:"[python3, scripts/check.py]"`
-	Result     string                   `yaml:"result" enum:"exit,json,nagios" doc:"How the program tells its outcome."`
+	Result     string                   `yaml:"result" enum:"exit,json,nagios,prometheus" doc:"How the program tells its outcome."`
 	ExitCodes  ExitCodes                `yaml:"exit_codes" doc:"Meanings of exit codes for result: exit, beside 0 for success."`
-	Thresholds map[string]Threshold     `yaml:"thresholds" doc:"Limits of the values that the program reports, by value name."`
+	Thresholds map[string]Threshold     `yaml:"thresholds" doc:"Limits of the values that the program reports, by value name; * in one stands for any text."`
 	Env        map[string]secret.String `yaml:"env" doc:"Variables for the program's environment; they are scrubbed from its output." example:"{API_TOKEN: '${file:/etc/upkeep/token}'}"`
 	Dir        unit.Path                `yaml:"dir" doc:"The working directory; by default the configuration's root." example:"/srv/app"`
 	User       string                   `yaml:"user" doc:"Run as this user or user:group, by name or number; needs root." example:"postgres"`
@@ -94,19 +114,29 @@ type Limits struct {
 // Kind returns the kind.
 func Kind() jobs.Kind {
 	defaults := Options{Result: contractExit, Verify: Verify{Within: unit.Duration(2 * time.Minute), Every: unit.Duration(time.Second)}}
-	return jobs.Define("script", doc, defaults, func(o Options, _ jobs.Deps) (jobs.Job, error) {
+	return jobs.Define("script", doc, defaults, func(o Options, deps jobs.Deps) (jobs.Job, error) {
 		if o.Restarts != "" {
 			return &restart{program: program{options: o}}, nil
 		}
-		return &program{options: o}, nil
+		p := &program{options: o}
+		for _, t := range o.Thresholds {
+			if t.looksBack() > 0 && p.history == nil {
+				var err error
+				if p.history, err = deps.History("", ""); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return p, nil
 	})
 }
 
 // The contracts between a program and upkeep.
 const (
-	contractExit   = "exit"
-	contractJSON   = "json"
-	contractNagios = "nagios"
+	contractExit       = "exit"
+	contractJSON       = "json"
+	contractNagios     = "nagios"
+	contractPrometheus = "prometheus"
 )
 
 // The values that every program has, because the operating system counts them.
@@ -129,8 +159,8 @@ func (o *Options) Validate() error {
 			errs = append(errs, jobs.Fieldf(fmt.Sprintf("run[%d]", i), "it contains a NUL byte"))
 		}
 	}
-	if !slices.Contains([]string{contractExit, contractJSON, contractNagios}, o.Result) {
-		errs = append(errs, jobs.Fieldf("result", "%q is neither exit, json nor nagios", o.Result))
+	if !slices.Contains([]string{contractExit, contractJSON, contractNagios, contractPrometheus}, o.Result) {
+		errs = append(errs, jobs.Fieldf("result", "%q is neither exit, json, nagios nor prometheus", o.Result))
 	}
 	errs = append(errs, o.validateCodes()...)
 	errs = append(errs, o.validateEnv()...)
@@ -155,26 +185,6 @@ func (o *Options) validateEnv() []error {
 			errs = append(errs, jobs.Fieldf("env."+name, "names that start with UPKEEP_ belong to upkeep"))
 		case strings.IndexByte(o.Env[name].Reveal(), 0) >= 0:
 			errs = append(errs, jobs.Fieldf("env."+name, "the value contains a NUL byte"))
-		}
-	}
-	return errs
-}
-
-func (o *Options) validateThresholds() []error {
-	var errs []error
-	counted := []string{valueExitCode, valueCPU, valueMemory}
-	for _, name := range slices.Sorted(maps.Keys(o.Thresholds)) {
-		at := "thresholds." + name
-		switch t := o.Thresholds[name]; {
-		case !jobs.ValidName(name):
-			errs = append(errs, jobs.Fieldf(at, "%q is not the name of a value: use a-z, 0-9, _, . and -", name))
-		case t.Warn.isNone() && t.Crit.isNone():
-			errs = append(errs, &jobs.FieldError{Field: at, Why: "it has neither warn nor crit, so it would never alert", Hint: `write for example {warn: "0.9:", crit: "0.8:"}`})
-		case o.Result == contractExit && !slices.Contains(counted, name):
-			errs = append(errs, &jobs.FieldError{
-				Field: at, Why: "a program with result: exit reports no values of its own, only " + strings.Join(counted, ", "),
-				Hint: "use result: json or result: nagios",
-			})
 		}
 	}
 	return errs

@@ -215,15 +215,15 @@ func TestOptions_Validate(t *testing.T) {
 	err := o.Validate()
 	want := `run: there is no program to run
 run[1]: it contains a NUL byte
-result: "yaml" is neither exit, json nor nagios
+result: "yaml" is neither exit, json, nagios nor prometheus
 exit_codes.ok[0]: 300 is not an exit code: use 0 to 255
 exit_codes.warning[1]: code 1 stands under warning already
 exit_codes.critical[0]: code 0 always means success
 exit_codes: result: yaml fixes the meaning of all exit codes
 env.1A: "1A" is not the name of a variable
 env.UPKEEP_X: names that start with UPKEEP_ belong to upkeep
-thresholds.Bad Name: "Bad Name" is not the name of a value: use a-z, 0-9, _, . and -
-thresholds.nothing: it has neither warn nor crit, so it would never alert
+thresholds.Bad Name: "Bad Name" is not the name of a value: use a-z, 0-9, _, . and -, and * for any text
+thresholds.nothing: it has neither warn, crit nor trend, so it would never alert
 nice: 20 is out of range: use -20 to 19
 limits.cpu: 1ms is below the shortest limit, 1s`
 	if err == nil {

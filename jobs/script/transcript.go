@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/answer"
 )
 
 // The output of a program that outlives upkeep goes into a file, because a pipe
@@ -27,7 +28,7 @@ const (
 type transcript struct {
 	env    *jobs.Env
 	file   *os.File
-	said   *tail
+	said   *answer.Tail
 	copied int64
 }
 
@@ -37,13 +38,13 @@ func createTranscript(env *jobs.Env) (*transcript, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the file for the output: %w", err)
 	}
-	return &transcript{env: env, file: file, said: &tail{limit: saidBytes}}, nil
+	return &transcript{env: env, file: file, said: &answer.Tail{Limit: saidBytes}}, nil
 }
 
 // openTranscript opens the file that an earlier process made; without one there
 // is nothing to pass on.
 func openTranscript(env *jobs.Env) (*transcript, error) {
-	t := &transcript{env: env, said: &tail{limit: saidBytes}}
+	t := &transcript{env: env, said: &answer.Tail{Limit: saidBytes}}
 	file, err := os.Open(filepath.Join(env.WorkDir, transcriptFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -1,4 +1,4 @@
-package script
+package answer
 
 import (
 	"bytes"
@@ -7,9 +7,10 @@ import (
 	"sync"
 )
 
-// tail keeps the last bytes written to it. It is safe for several goroutines.
-type tail struct {
-	limit int
+// Tail keeps the last bytes written to it. It is safe for several goroutines.
+type Tail struct {
+	// Limit is how many bytes are kept.
+	Limit int
 
 	mu  sync.Mutex
 	buf []byte
@@ -17,12 +18,12 @@ type tail struct {
 }
 
 // Write keeps the end of what was written.
-func (t *tail) Write(p []byte) (int, error) {
+func (t *Tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.cut = t.cut || len(t.buf)+len(p) > t.limit
-	t.buf = append(t.buf, p[max(len(p)-t.limit, 0):]...)
-	if excess := len(t.buf) - t.limit; excess > 0 {
+	t.cut = t.cut || len(t.buf)+len(p) > t.Limit
+	t.buf = append(t.buf, p[max(len(p)-t.Limit, 0):]...)
+	if excess := len(t.buf) - t.Limit; excess > 0 {
 		t.buf = append(t.buf[:0], t.buf[excess:]...)
 	}
 	return len(p), nil
@@ -30,7 +31,7 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // String returns the last whole lines: half of one could be half of a secret,
 // which nobody would recognize.
-func (t *tail) String() string {
+func (t *Tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.cut {
@@ -40,23 +41,28 @@ func (t *tail) String() string {
 	return whole
 }
 
-// head keeps the first bytes written to it.
-type head struct {
-	limit int
-	buf   bytes.Buffer
-	cut   bool
+// Head keeps the first bytes written to it.
+type Head struct {
+	// Limit is how many bytes are kept.
+	Limit int
+
+	buf bytes.Buffer
+	cut bool
 }
 
 // Write keeps the beginning of what was written.
-func (h *head) Write(p []byte) (int, error) {
-	room := max(h.limit-h.buf.Len(), 0)
+func (h *Head) Write(p []byte) (int, error) {
+	room := max(h.Limit-h.buf.Len(), 0)
 	h.cut = h.cut || len(p) > room
 	h.buf.Write(p[:min(len(p), room)])
 	return len(p), nil
 }
 
+// Cut tells whether more was written than is kept.
+func (h *Head) Cut() bool { return h.cut }
+
 // String returns the first whole lines.
-func (h *head) String() string {
+func (h *Head) String() string {
 	text := h.buf.String()
 	if !h.cut {
 		return text
@@ -64,24 +70,24 @@ func (h *head) String() string {
 	return text[:strings.LastIndexByte(text, '\n')+1]
 }
 
-// hintPrefix and errorPrefix begin lines in which a program explains itself.
+// HintPrefix and ErrorPrefix begin lines in which a program explains itself.
 const (
-	hintPrefix  = "hint: "
-	errorPrefix = "error: "
+	HintPrefix  = "hint: "
+	ErrorPrefix = "error: "
 )
 
-// lastLine is the last line of output that says something.
-func lastLine(said string) string {
+// LastLine is the last line of output that says something.
+func LastLine(said string) string {
 	for _, line := range backward(said) {
-		if line != "" && !strings.HasPrefix(line, hintPrefix) {
-			return strings.TrimPrefix(line, errorPrefix)
+		if line != "" && !strings.HasPrefix(line, HintPrefix) {
+			return strings.TrimPrefix(line, ErrorPrefix)
 		}
 	}
 	return ""
 }
 
-// lineWith returns what follows prefix in the last line that begins with it.
-func lineWith(said, prefix string) string {
+// LineWith returns what follows prefix in the last line that begins with it.
+func LineWith(said, prefix string) string {
 	for _, line := range backward(said) {
 		if text, ok := strings.CutPrefix(line, prefix); ok {
 			return text

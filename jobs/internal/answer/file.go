@@ -1,4 +1,7 @@
-package script
+// Package answer reads how a program of the user's tells its outcome: the
+// result file with what it measured, and its last words when it broke. It
+// refuses to guess: a result file that is not whole is an error.
+package answer
 
 import (
 	"bytes"
@@ -16,28 +19,29 @@ import (
 
 // The bounds of a result file.
 const (
-	mostResultBytes = 1 << 20
-	mostEntries     = 1000
+	MostBytes   = 1 << 20
+	MostEntries = 1000
+
 	mostOutputBytes = 4096
 	mostTextBytes   = 4096
 	deepest         = 16
 )
 
-// resultFile is the JSON form that programs write. Pointers tell null, which is
+// File is the JSON form that programs write. Pointers tell null, which is
 // no measurement, from zero.
-type resultFile struct {
+type File struct {
 	Schema    int                 `json:"schema"`
 	Summary   string              `json:"summary"`
 	Values    map[string]*float64 `json:"values"`
 	Outputs   map[string]*string  `json:"outputs"`
 	Findings  []jobs.Finding      `json:"findings"`
-	Artifacts []artifactFile      `json:"artifacts"`
+	Artifacts []Artifact          `json:"artifacts"`
 	Events    []jobs.Event        `json:"events"`
 }
 
-// decodeResult reads what a program measured. It is strict: whatever is wrong
+// Decode reads what a program measured. It is strict: whatever is wrong
 // is an error, because a program that measured nothing has not succeeded.
-func decodeResult(text []byte) (*resultFile, error) {
+func Decode(text []byte) (*File, error) {
 	// RFC 8259, section 8.1, lets a reader ignore the mark; some editors and
 	// libraries write it.
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
@@ -47,7 +51,7 @@ func decodeResult(text []byte) (*resultFile, error) {
 	if err := checkKeys(text); err != nil {
 		return nil, err
 	}
-	var file resultFile
+	var file File
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&file); err != nil {
@@ -125,12 +129,12 @@ func lineAt(text []byte, offset int64) int {
 	return 1 + bytes.Count(text[:min(max(offset, 0), int64(len(text)))], []byte("\n"))
 }
 
-func (f *resultFile) check() error {
+func (f *File) check() error {
 	if f.Schema != jobs.ResultSchema {
 		return fmt.Errorf("its schema is %d, not %d", f.Schema, jobs.ResultSchema)
 	}
-	if n := max(len(f.Values), len(f.Outputs), len(f.Findings), len(f.Artifacts), len(f.Events)); n > mostEntries {
-		return fmt.Errorf("it has %d entries of one sort, more than %d", n, mostEntries)
+	if n := max(len(f.Values), len(f.Outputs), len(f.Findings), len(f.Artifacts), len(f.Events)); n > MostEntries {
+		return fmt.Errorf("it has %d entries of one sort, more than %d", n, MostEntries)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Values)) {
 		switch {
@@ -169,8 +173,8 @@ func (f *resultFile) check() error {
 	return nil
 }
 
-// result is the file as a result, its texts fit to show.
-func (f *resultFile) result(env *jobs.Env) jobs.Result {
+// Result is the file, without its artifacts, as a result, its texts fit to show.
+func (f *File) Result(env *jobs.Env) jobs.Result {
 	r := jobs.Result{
 		Summary: env.OneLine(f.Summary), Values: map[string]float64{}, Outputs: map[string]string{}, Findings: f.Findings,
 		Events: f.Events,
@@ -191,4 +195,12 @@ func (f *resultFile) result(env *jobs.Env) jobs.Result {
 		r.Summary = fmt.Sprintf("%d values, %d findings", len(r.Values), len(r.Findings))
 	}
 	return r
+}
+
+// Artifact is a file that a program says it made.
+type Artifact struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
 }
