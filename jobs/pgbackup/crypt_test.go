@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	osexec "os/exec"
@@ -119,61 +118,6 @@ func reload(t testing.TB, a *object.Artifact, s object.Store) *object.Artifact {
 		t.Fatal(err)
 	}
 	return out
-}
-
-// TestDamage: every format, damaged at every class of offset, is rejected by L1
-// and by L2.
-func TestDamage(t *testing.T) {
-	t.Parallel()
-	name := newDatabase(t, "", awkward...)
-	for _, tt := range []struct {
-		compression string
-		jobs        int
-		encrypted   bool
-	}{{"none", 1, false}, {"zstd", 1, false}, {"gzip", 1, false}, {"none", 2, false}, {"zstd", 2, true}, {"none", 1, true}} {
-		t.Run(fmt.Sprintf("%s, %d connections, encrypted %v", tt.compression, tt.jobs, tt.encrypted), func(t *testing.T) {
-			t.Parallel()
-			b := benchOn(t, name)
-			b.options.Compression, b.options.Jobs = tt.compression, tt.jobs
-			var keys []string
-			if tt.encrypted {
-				file, public := identity(t)
-				b.options.EncryptTo, keys = []string{public}, []string{file}
-			}
-			if _, err := b.run(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			a, _ := b.one()
-			for _, s := range a.Manifest.Streams {
-				key := a.Dir() + "/" + s.Parts[0].Name
-				whole := content(t, b.store, key)
-				for _, at := range offsets(len(whole)) {
-					flipped := bytes.Clone(whole)
-					flipped[at] ^= 0x20
-					damaged := map[string][]byte{"cut": whole[:at], "flipped": flipped}
-					if at == len(whole)-1 {
-						damaged["longer"] = append(bytes.Clone(whole), 'x')
-					}
-					for how, bad := range damaged {
-						if _, err := b.store.Put(t.Context(), key, bytes.NewReader(bad), object.PutOptions{}); err != nil {
-							t.Fatal(err)
-						}
-						for _, level := range []object.Level{object.L1, object.L2} {
-							if proof, err := prove(t, reload(t, a, b.store), level, keys...); !errors.Is(err, object.ErrDamaged) || proof.Damage == "" {
-								t.Errorf("%s %s at %d of %d passes %s: %v", s.Name, how, at, len(whole), level, err)
-							}
-						}
-					}
-				}
-				if _, err := b.store.Put(t.Context(), key, bytes.NewReader(whole), object.PutOptions{}); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := prove(t, reload(t, a, b.store), object.L2, keys...); err != nil {
-					t.Errorf("the whole backup: %v", err)
-				}
-			}
-		})
-	}
 }
 
 // offsets are the first and last bytes and some between.

@@ -118,10 +118,13 @@ func (s *scene) nothingHalf() {
 	}
 }
 
-// converge runs the job again, two days later and undisturbed.
+// converge runs the job again, undisturbed: at once when it is certain that
+// whoever was at work is dead, and else two days later.
 func (s *scene) converge() {
 	s.t.Helper()
-	s.aged()
+	if s.gate != nil || s.blow.signal != syscall.SIGKILL {
+		s.aged()
+	}
 	_, small := sources(s.t)
 	b := benchOn(s.t, small)
 	b.store, b.options.Keep.Last = s.direct, 2

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
 )
 
@@ -28,6 +29,8 @@ type scratchNote struct {
 	Made time.Time `json:"made"`
 	Run  string    `json:"run"`
 	Node string    `json:"node"`
+	// Process is the drill's, as artifact.Process names it.
+	Process string `json:"process,omitempty"`
 	// Kept tells that a person wants to look at it: it is never swept.
 	Kept bool `json:"kept,omitempty"`
 }
@@ -47,9 +50,9 @@ const dropTime = 2 * time.Minute
 
 // newScratch makes a database like d on the server of admin. The caller drops
 // it, also after an error, when it is not nil.
-func newScratch(ctx context.Context, env *jobs.Env, admin *pg.Conn, artifact string, d *Database) (_ *scratch, warning string, err error) {
+func newScratch(ctx context.Context, env *jobs.Env, admin *pg.Conn, saved string, d *Database) (_ *scratch, warning string, err error) {
 	s := &scratch{admin: admin, name: scratchPrefix + strings.ToLower(rand.Text()[:16])}
-	s.note = scratchNote{Artifact: artifact, Run: env.RunID, Node: env.Node}
+	s.note = scratchNote{Artifact: saved, Run: env.RunID, Node: env.Node, Process: artifact.Process()}
 	if err := admin.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&s.note.Made); err != nil {
 		return nil, "", pg.Advise(fmt.Errorf("ask the server's clock: %w", err))
 	}

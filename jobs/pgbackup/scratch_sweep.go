@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
 )
 
 // scratchSettled is how old the scratch database of a dead drill must be before
-// it is dropped.
+// it is dropped, when nobody can tell whether its process lives.
 const scratchSettled = time.Hour
 
 // candidate is a database whose name says that it is of a drill.
@@ -46,8 +47,8 @@ func (c candidate) note() (scratchNote, bool) {
 }
 
 // sweep drops the scratch databases of dead drills: those that carry our mark,
-// are older than an hour by the server's clock, are not kept, and that nobody is
-// connected to. A database that is in use meanwhile stays, because it is not
+// are of a process that is dead or older than an hour by the server's clock, are
+// not kept, and that nobody is connected to. A database that is in use meanwhile stays, because it is not
 // dropped by force. What cannot be dropped is told.
 func sweep(ctx context.Context, env *jobs.Env, admin *pg.Conn) ([]jobs.Finding, error) {
 	found, err := candidates(ctx, admin)
@@ -70,7 +71,7 @@ func sweep(ctx context.Context, env *jobs.Env, admin *pg.Conn) ([]jobs.Finding, 
 		case note.Kept:
 			tell("scratch-kept", c.Name, fmt.Sprintf("it was kept by a drill of artifact %s at %s", note.Artifact, note.Made.UTC().Format(time.RFC3339)))
 			continue
-		case c.Sessions > 0 || c.Now.Sub(note.Made) <= scratchSettled:
+		case c.Sessions > 0 || c.Now.Sub(note.Made) <= scratchSettled && !artifact.Dead(note.Process):
 			continue
 		}
 		what := fmt.Sprintf("drop the scratch database %s on %s, which a drill of artifact %s left behind at %s",

@@ -32,6 +32,8 @@ type Housed interface {
 type Unfinished struct {
 	// Name identifies it to Discard.
 	Name string
+	// Dir is the folder of the key that it was to get; empty when unknown.
+	Dir string
 	// Bytes is its length, or 0 when unknown.
 	Bytes int64
 	// Modified is when it last grew, UTC.

@@ -33,6 +33,10 @@ type Manifest struct {
 	Run      string `json:"run"`
 	Attempt  int    `json:"attempt"`
 	Node     string `json:"node"`
+	// Process names the process that makes it, in a form that whoever sweeps
+	// understands; empty for nobody's. It stands beside the artifact as long as
+	// it is unfinished, and not in the manifest.
+	Process string `json:"-"`
 	// Upkeep is the version of the program that wrote it.
 	Upkeep string `json:"upkeep"`
 	// Started is when the job began to read its source, and Created when the

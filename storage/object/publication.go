@@ -31,6 +31,7 @@ type marker struct {
 	Job      string    `json:"job"`
 	Run      string    `json:"run"`
 	Node     string    `json:"node"`
+	Process  string    `json:"process,omitempty"`
 	Since    time.Time `json:"since"`
 	// Removing tells that somebody has begun to delete the folder, so that no
 	// manifest may be written any more.
@@ -88,7 +89,8 @@ func putMarker(ctx context.Context, store Store, m Manifest, removing bool) erro
 }
 
 func writeMarker(ctx context.Context, store Store, m Manifest, note marker) error {
-	note.ID, note.Workflow, note.Job, note.Run, note.Node, note.Since = m.ID, m.Workflow, m.Job, m.Run, m.Node, time.Now().UTC()
+	note.ID, note.Workflow, note.Job, note.Run, note.Node, note.Process = m.ID, m.Workflow, m.Job, m.Run, m.Node, m.Process
+	note.Since = time.Now().UTC()
 	text, err := json.Marshal(note)
 	if err != nil {
 		return err

@@ -21,6 +21,10 @@ type Leftover struct {
 	// Finished tells that the artifact itself exists and only its marker is to
 	// be deleted.
 	Finished bool
+	// Modified is when any of it changed last, UTC.
+	Modified time.Time
+	// Process is Manifest.Process of who made it; empty when it is not known.
+	Process string
 
 	store Store
 	owner marker
@@ -28,7 +32,8 @@ type Leftover struct {
 
 // Leftovers returns what is provably ours under prefix, unfinished, and has
 // not changed since before. The instant must lie further back than any
-// publication may pause.
+// publication may pause, unless the caller knows that its process is dead and
+// that nothing it sent is still on its way.
 func Leftovers(ctx context.Context, store Store, prefix string, before time.Time) ([]Leftover, error) {
 	var found []Leftover
 	var group []Info
@@ -69,6 +74,9 @@ func judge(ctx context.Context, store Store, group []Info, before time.Time) (Le
 		if !info.Modified.Before(before) {
 			return Leftover{}, false, nil
 		}
+		if info.Modified.After(left.Modified) {
+			left.Modified = info.Modified
+		}
 		left.Objects++
 		left.Bytes += info.Bytes
 		switch path.Base(info.Key) {
@@ -92,7 +100,7 @@ func judge(ctx context.Context, store Store, group []Info, before time.Time) (Le
 	if !ok {
 		return Leftover{}, false, nil
 	}
-	left.owner = owner
+	left.owner, left.Process = owner, owner.Process
 	left.Finished = left.Finished && !owner.Aborted
 	if left.Finished {
 		left.Objects, left.Bytes = 1, info.Bytes

@@ -295,7 +295,7 @@ func (p *Publisher) begin(ctx context.Context, env *jobs.Env) ([]*target, error)
 	for _, s := range p.stores {
 		pub, err := object.Begin(ctx, s.Store, object.Manifest{
 			ID: object.NewID(now), Set: set, Kind: p.kind, Workflow: env.Workflow, Job: env.Job,
-			Run: env.RunID, Attempt: env.Attempt, Node: env.Node, Upkeep: env.Version, Started: now,
+			Run: env.RunID, Attempt: env.Attempt, Node: env.Node, Process: Process(), Upkeep: env.Version, Started: now,
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("store %s: %w", s.name, err))

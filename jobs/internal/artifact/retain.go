@@ -14,50 +14,6 @@ import (
 	"github.com/ghosteam/upkeep/storage/object/retention"
 )
 
-// abandonedAfter is how long something unfinished must have rested before it
-// is taken for the work of a dead attempt.
-const abandonedAfter = 24 * time.Hour
-
-// clearLeftovers removes what dead attempts of this job left in a store. Only
-// the end of ctx makes it fail; other trouble becomes a finding.
-func (p *Publisher) clearLeftovers(ctx context.Context, env *jobs.Env, s store, out *Outcome) error {
-	before := time.Now().Add(-abandonedAfter)
-	trouble := func(err error) error {
-		if context.Cause(ctx) != nil {
-			return err
-		}
-		out.Findings = append(out.Findings, jobs.Finding{
-			ID: "sweep-failed", Severity: jobs.Warning, Text: fmt.Sprintf("store %s: cannot clear away leftovers: %s", s.name, oneLine(err)),
-		})
-		return nil
-	}
-	left, err := object.Leftovers(ctx, s.Store, object.Folder(env.Workflow, env.Job), before)
-	if err != nil {
-		return trouble(err)
-	}
-	for _, l := range left {
-		what := fmt.Sprintf("clear away the unfinished artifact %s in store %s (%d objects, %s)", l.Dir, s.name, l.Objects, Bytes(l.Bytes))
-		if err := env.Effect(ctx, what, l.Remove); err != nil {
-			return trouble(err)
-		}
-	}
-	sweeper, ok := s.Store.(object.Sweeper)
-	if !ok {
-		return nil
-	}
-	unfinished, err := sweeper.Unfinished(ctx, before)
-	if err != nil {
-		return trouble(err)
-	}
-	for _, u := range unfinished {
-		what := fmt.Sprintf("clear away the unfinished %s in store %s (%s)", u.Name, s.name, Bytes(u.Bytes))
-		if err := env.Effect(ctx, what, func(ctx context.Context) error { return sweeper.Discard(ctx, u) }); err != nil {
-			return trouble(err)
-		}
-	}
-	return nil
-}
-
 // prune applies retention to the artifacts of this job in a store. Only the
 // end of ctx makes it fail; other trouble becomes a finding, because the new
 // artifact is safe.
@@ -147,6 +103,7 @@ func (p *Publisher) remove(ctx context.Context, env *jobs.Env, s store, plan ret
 		stored := a.Manifest.Stored()
 		what := fmt.Sprintf("remove artifact %s from store %s (%s, made %s: %s)", d.Item.ID, s.name, Bytes(stored),
 			humanize.Time(d.Item.Time), strings.Join(d.Reasons, ", "))
+		a.Manifest.Process = Process() // which stands in the marker
 		err := env.Effect(ctx, what, a.Remove)
 		if locked, ok := errors.AsType[*object.LockedError](err); ok {
 			env.Printf("store %s: %v; it stays", s.name, locked)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +13,10 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/jobs/internal/child"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/storage/object"
+	"github.com/ghosteam/upkeep/storage/object/local"
 	"github.com/ghosteam/upkeep/storage/object/objecttest"
 )
 
@@ -130,6 +134,76 @@ func TestLeftoversAreCleared(t *testing.T) {
 	out, err := b.publish(t.Context(), nil)
 	if err != nil || len(out.Findings) != 1 || out.Findings[0].ID != "sweep-failed" {
 		t.Errorf("with a sweep that fails: %+v, %v", out.Findings, err)
+	}
+}
+
+// TestDeadProcess: what a process left that is known to be dead goes with the
+// next run, without waiting until it is old.
+func TestDeadProcess(t *testing.T) {
+	t.Parallel()
+	self, err := child.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := self
+	dead.Start++ // the number was used again
+	elsewhere := dead
+	elsewhere.Namespace++
+	rebooted := dead
+	rebooted.Boot = "00000000-0000-4000-8000-000000000000"
+	if artifact.Process() == "" || self.Machine != "" && strings.Contains(artifact.Process(), self.Machine) {
+		t.Errorf("this process calls itself %q", artifact.Process())
+	}
+	for name, tt := range map[string]struct {
+		process string
+		goes    bool
+	}{
+		"dead": {dead.String(), true}, "alive": {artifact.Process(), false}, "nobody": {"", false}, "nonsense": {"a/b/c", false},
+		"in another container": {elsewhere.String(), false}, "before the last start, of a machine without a number": {strings.Replace(rebooted.String(), "/"+self.Machine+"/", "/-/", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			disk, err := local.Open("a", local.Options{Path: unit.Path(dir)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			memory := objecttest.NewMemory("b")
+			draft := object.Manifest{ID: object.NewID(time.Now()), Workflow: "daily", Job: "backup", Process: tt.process}
+			for _, s := range []object.Store{disk, memory} {
+				p, err := object.Begin(t.Context(), s, draft)
+				if err == nil {
+					_, err = p.Part(t.Context(), "data.txt.zst", strings.NewReader("half"))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			folder := filepath.Join(dir, "daily", "backup", draft.ID)
+			// As the store names a file that is being written.
+			if err := os.WriteFile(filepath.Join(folder, ".upkeep-abcdefghijklmnop.tmp"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			there := func() (disk, distant bool) {
+				_, err := os.Stat(folder)
+				_, err2 := memory.Stat(t.Context(), "daily/backup/"+draft.ID+"/data.txt.zst")
+				return err == nil, err2 == nil
+			}
+			b := newBench(t, map[string]object.Store{"a": disk, "b": memory})
+			if out, err := b.publish(t.Context(), nil); err != nil || len(out.Findings) > 0 {
+				t.Fatalf("%+v, %v", out.Findings, err)
+			}
+			if disk, distant := there(); disk == tt.goes || !distant {
+				t.Errorf("at once: in the folder %v, in the distant store %v", disk, distant)
+			}
+			memory.Age(6 * time.Minute) // nothing is on its way any more
+			if _, err := b.publish(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			if disk, distant := there(); disk == tt.goes || distant == tt.goes {
+				t.Errorf("later: in the folder %v, in the distant store %v", disk, distant)
+			}
+		})
 	}
 }
 

@@ -25,7 +25,7 @@ func (s *Store) Unfinished(ctx context.Context, before time.Time) ([]object.Unfi
 		if !isTemp(key, stat) || !stat.ModTime().Before(before) {
 			return nil
 		}
-		found = append(found, object.Unfinished{Name: key, Bytes: stat.Size(), Modified: stat.ModTime().UTC()})
+		found = append(found, object.Unfinished{Name: key, Dir: path.Dir(key), Bytes: stat.Size(), Modified: stat.ModTime().UTC()})
 		return nil
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ func (s *Store) unfinished(ctx context.Context, token string, written time.Time)
 	if err != nil || !ok {
 		return object.Unfinished{}, false, err
 	}
-	u := object.Unfinished{Name: token, Modified: written}
+	u := object.Unfinished{Name: token, Dir: path.Dir(strings.TrimPrefix(n.Key, s.prefix)), Modified: written}
 	if n.Upload != "" {
 		bytes, last, err := s.growth(ctx, n.Key, n.Upload)
 		if err != nil && !errors.Is(err, object.ErrNotFound) {
