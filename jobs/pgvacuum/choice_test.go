@@ -1,7 +1,6 @@
 package pgvacuum_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // preview returns what a dry run would do, in its order.
@@ -33,7 +33,7 @@ func (b *bench) preview() []string {
 // burn uses up transaction numbers.
 func burn(t testing.TB, c *pgx.Conn, n int) {
 	t.Helper()
-	exec(t, c, "CREATE TABLE IF NOT EXISTS burned (n int) WITH (autovacuum_enabled = false)",
+	pgtest.Exec(t, c, "CREATE TABLE IF NOT EXISTS burned (n int) WITH (autovacuum_enabled = false)",
 		fmt.Sprintf("DO $$ BEGIN FOR i IN 1..%d LOOP BEGIN INSERT INTO burned VALUES (i); EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END $$", n), "TRUNCATE burned")
 }
 
@@ -62,9 +62,9 @@ func TestChoice(t *testing.T) {
 	)
 	c := b.conn()
 	for _, name := range []string{"dead", "app.fewer_dead", "patient", "changed", "untouched", "excluded"} {
-		load(t, c, "INSERT INTO "+name+" SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i", "VACUUM ANALYZE "+name)
+		pgtest.Load(t, c, "INSERT INTO "+name+" SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i", "VACUUM ANALYZE "+name)
 	}
-	load(t, c, "VACUUM ANALYZE inserted", "INSERT INTO inserted SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i", "ANALYZE inserted",
+	pgtest.Load(t, c, "VACUUM ANALYZE inserted", "INSERT INTO inserted SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i", "ANALYZE inserted",
 		"DELETE FROM dead WHERE id <= 1000", "ANALYZE dead", "DELETE FROM app.fewer_dead WHERE id <= 1000", "ANALYZE app.fewer_dead", "DELETE FROM patient", "DELETE FROM excluded",
 		"UPDATE changed SET note = '' WHERE id <= 400", "VACUUM changed", "INSERT INTO tiny VALUES (1)", "DELETE FROM tiny",
 		"CREATE TEMPORARY TABLE session AS SELECT generate_series(1, 5000)")
@@ -100,12 +100,12 @@ func TestAge(t *testing.T) {
 				"CREATE TABLE tiny (id int) WITH (autovacuum_enabled = false, autovacuum_freeze_max_age = 100000)",
 				"INSERT INTO tiny VALUES (1)", "ANALYZE tiny")
 			c := b.conn()
-			load(t, c, "INSERT INTO old SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i", "ANALYZE old")
+			pgtest.Load(t, c, "INSERT INTO old SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i", "ANALYZE old")
 			burn(t, c, 60_000)
-			between := ask[string](t, c, "SELECT pg_current_xact_id()::xid::text")
+			between := pgtest.Ask[string](t, c, "SELECT pg_current_xact_id()::xid::text")
 			burn(t, c, 60_000)
-			after := ask[string](t, c, "SELECT pg_current_xact_id()::xid::text")
-			load(t, c, "UPDATE old SET note = note WHERE id = 1")
+			after := pgtest.Ask[string](t, c, "SELECT pg_current_xact_id()::xid::text")
+			pgtest.Load(t, c, "UPDATE old SET note = note WHERE id = 1")
 			b.options.Mode, b.options.Tables = mode, []string{"old", "tiny"}
 			if diff := cmp.Diff([]string{"vacuum old", "vacuum tiny"}, b.preview()); diff != "" {
 				t.Errorf("(-want +got):\n%s\n%s", diff, b.out)
@@ -116,7 +116,7 @@ func TestAge(t *testing.T) {
 			r := b.good()
 			for _, name := range []string{"old", "tiny"} {
 				since := map[string]string{"vacuum": between, "freeze": after}[mode]
-				if !ask[bool](t, c, "SELECT age(relfrozenxid) <= age($2::xid) FROM pg_class WHERE oid = $1::text::regclass", name, since) {
+				if !pgtest.Ask[bool](t, c, "SELECT age(relfrozenxid) <= age($2::xid) FROM pg_class WHERE oid = $1::text::regclass", name, since) {
 					t.Errorf("the oldest transaction of %s is older than %s", name, since)
 				}
 			}
@@ -135,7 +135,7 @@ func TestToast(t *testing.T) {
 		`UPDATE documents SET body = repeat('y', 20000) WHERE id <= 60`)
 	c := b.conn()
 	const dead = "SELECT pg_stat_get_dead_tuples(reltoastrelid) FROM pg_class WHERE oid = 'documents'::regclass"
-	if n := ask[int64](t, c, dead); n < 100 {
+	if n := pgtest.Ask[int64](t, c, dead); n < 100 {
 		t.Fatalf("%d dead rows of TOAST", n)
 	}
 	b.options.Due, b.options.Analyze = 55, false // 60 dead rows are 46 % of the table's own threshold
@@ -143,10 +143,10 @@ func TestToast(t *testing.T) {
 		t.Errorf("(-want +got):\n%s\n%s", diff, b.out)
 	}
 	r := b.good()
-	if n := ask[int64](t, c, dead); n != 0 {
+	if n := pgtest.Ask[int64](t, c, dead); n != 0 {
 		t.Errorf("%d dead rows of TOAST are left", n)
 	}
-	if n := ask[int64](t, c, "SELECT pg_stat_get_vacuum_count('documents'::regclass)"); n != 1 {
+	if n := pgtest.Ask[int64](t, c, "SELECT pg_stat_get_vacuum_count('documents'::regclass)"); n != 1 {
 		t.Errorf("the table itself was vacuumed %d times", n)
 	}
 	if r.Values["dead_rows_before.documents"] < 100 || r.Values["dead_rows_after.documents"] != 60 || r.Values["tables_vacuumed"] != 1 {
@@ -168,21 +168,21 @@ func TestPartitions(t *testing.T) {
 	}
 	b := newBench(t, append(statements, "INSERT INTO parent SELECT i, repeat('x', 50) FROM generate_series(0, 19999) i")...)
 	c := b.conn()
-	load(t, c, "VACUUM part_0, part_1, part_2, part_3", "ANALYZE part_0, part_1, part_2, part_3", "DELETE FROM parent WHERE id BETWEEN 5000 AND 7999")
+	pgtest.Load(t, c, "VACUUM part_0, part_1, part_2, part_3", "ANALYZE part_0, part_1, part_2, part_3", "DELETE FROM parent WHERE id BETWEEN 5000 AND 7999")
 	if diff := cmp.Diff([]string{"vacuum and analyze part_1", "analyze middle", "analyze parent"}, b.preview()); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, b.out)
 	}
 	if r := b.good(); r.Values["tables_vacuumed"] != 1 || r.Values["tables_analyzed"] != 3 {
 		t.Errorf("%+v\n%s", r, b.out)
 	}
-	if n := ask[int64](t, c, "SELECT count(*) FROM pg_stats WHERE tablename = 'parent' AND inherited"); n == 0 {
+	if n := pgtest.Ask[int64](t, c, "SELECT count(*) FROM pg_stats WHERE tablename = 'parent' AND inherited"); n == 0 {
 		t.Error("the parent has no statistics")
 	}
-	load(t, c, "DELETE FROM part_3 WHERE id < 15700")
+	pgtest.Load(t, c, "DELETE FROM part_3 WHERE id < 15700")
 	if diff := cmp.Diff([]string{"vacuum and analyze part_3"}, b.preview()); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, b.out)
 	}
-	load(t, c, "DELETE FROM part_3 WHERE id < 17000")
+	pgtest.Load(t, c, "DELETE FROM part_3 WHERE id < 17000")
 	if diff := cmp.Diff([]string{"vacuum and analyze part_3", "analyze parent"}, b.preview()); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, b.out)
 	}
@@ -223,11 +223,11 @@ func TestThousandsOfTables(t *testing.T) {
 	b := newBench(t, `DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE format('CREATE TABLE t%s (id int, note text) WITH (autovacuum_enabled = false)', i); END LOOP; END $$`,
 		`INSERT INTO t17 SELECT i, repeat('x', 50) FROM generate_series(1, 5000) i`, `VACUUM ANALYZE t17`, `DELETE FROM t17`)
 	c := b.conn()
-	exec(t, c, "BEGIN", "LOCK TABLE t1, t17 IN ACCESS EXCLUSIVE MODE") // choosing waits for nobody
+	pgtest.Exec(t, c, "BEGIN", "LOCK TABLE t1, t17 IN ACCESS EXCLUSIVE MODE") // choosing waits for nobody
 	if diff := cmp.Diff([]string{"vacuum and analyze t17"}, b.preview()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	exec(t, c, "ROLLBACK")
+	pgtest.Exec(t, c, "ROLLBACK")
 	if r := b.good(); r.Values["tables"] != 3000 || r.Values["tables_due"] != 1 || r.Values["tables_vacuumed"] != 1 {
 		t.Errorf("%+v", r)
 	}
@@ -254,8 +254,8 @@ func TestDryRun(t *testing.T) {
 func TestSeveralDatabases(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, bloated("orders", "5000")...)
-	other := newDatabase(t, bloated("orders", "50000")...)
-	b.dbs = map[string]string{"other": serverURL(t, other), "same": b.url}
+	other := pgtest.Database(t, bloated("orders", "50000")...)
+	b.dbs = map[string]string{"other": pgtest.URL(t, other), "same": b.url}
 	b.options.Database = unit.Names{"main", "other", "same"}
 	r := b.good()
 	if r.Values["tables_vacuumed"] != 2 || r.Values[jobs.NameFrom("dead_rows_before."+other+".orders")] != 25000 || r.Values[jobs.NameFrom("dead_rows_before."+b.name+".orders")] != 2500 {
@@ -265,14 +265,8 @@ func TestSeveralDatabases(t *testing.T) {
 	if first, second := strings.Index(out, other+".orders: vacuumed"), strings.Index(out, b.name+".orders: vacuumed"); first < 0 || first > second {
 		t.Errorf("output:\n%s", out)
 	}
-	rows, err := connect(t, serverURL(t, "")).Query(context.Background(), "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> $1", b.name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.options.ExcludeDatabases, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
-		t.Fatal(err)
-	}
-	load(t, b.conn(), "DELETE FROM orders")
+	b.options.ExcludeDatabases = pgtest.Look[string](t, pgtest.URL(t, ""), "SELECT datname::text FROM pg_database WHERE NOT datistemplate AND datname <> $1", b.name)
+	pgtest.Load(t, b.conn(), "DELETE FROM orders")
 	b.options.Database, b.options.AllDatabases = unit.Names{"other"}, true
 	if r := b.good(); r.Values["tables_vacuumed"] != 1 || !strings.Contains(r.Summary, b.name) {
 		t.Errorf("%+v", r)
@@ -288,11 +282,11 @@ func TestCatalogs(t *testing.T) {
 	b.options.ExcludeTables = nil
 	c := b.conn()
 	const dead = "SELECT pg_stat_get_dead_tuples('pg_statistic'::regclass)"
-	if n := ask[int64](t, c, dead); n < 1000 {
+	if n := pgtest.Ask[int64](t, c, dead); n < 1000 {
 		t.Fatalf("%d dead rows", n)
 	}
 	b.good()
-	if n := ask[int64](t, c, dead); n > 500 || strings.Contains(b.out.String(), "pg_catalog.pg_statistic: vacuumed and analyzed") {
+	if n := pgtest.Ask[int64](t, c, dead); n > 500 || strings.Contains(b.out.String(), "pg_catalog.pg_statistic: vacuumed and analyzed") {
 		t.Errorf("%d dead rows are left\n%s", n, b.out)
 	}
 	b.good() // cleans what the first run changed by analyzing others

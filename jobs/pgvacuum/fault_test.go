@@ -10,6 +10,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // TestBrokenTable: a table that the server cannot analyze fails the job, after
@@ -39,13 +40,13 @@ func TestManyLocked(t *testing.T) {
 	}
 	b := newBench(t, statements...)
 	holder := b.conn()
-	exec(t, holder, "BEGIN", "LOCK TABLE "+strings.Join(names, ", ")+" IN SHARE MODE")
+	pgtest.Exec(t, holder, "BEGIN", "LOCK TABLE "+strings.Join(names, ", ")+" IN SHARE MODE")
 	b.options.LockTimeout = unit.Duration(time.Millisecond)
 	r := b.good()
 	if r.Values["tables_locked"] != 30 || len(r.Findings) != 21 || finding(r, "locked-more").Text != "10 tables more: locked" {
 		t.Errorf("%v, %d findings", r.Values, len(r.Findings))
 	}
-	exec(t, holder, "ROLLBACK")
+	pgtest.Exec(t, holder, "ROLLBACK")
 	r = b.good()
 	if n := len(r.Values); r.Values["tables_vacuumed"] != 30 || n != 16+25*9 {
 		t.Errorf("%d values", n)
@@ -78,7 +79,7 @@ func TestProgress(t *testing.T) {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, bloated("orders", "2000")...)
-	exec(t, b.conn(), "ALTER DATABASE "+b.name+" SET track_counts = off")
+	pgtest.Exec(t, b.conn(), "ALTER DATABASE "+b.name+" SET track_counts = off")
 	if f := finding(b.good(), "setting:"+b.name+"/track_counts"); f.Severity != jobs.Warning || !strings.Contains(f.Text, "nobody counts") {
 		t.Errorf("finding %+v", f)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 )
 
@@ -41,16 +42,16 @@ func TestFull(t *testing.T) {
 			tt.change(&b.options.Full)
 			c := b.conn()
 			const file = "SELECT pg_relation_filenode($1::text::regclass)::bigint"
-			before, size := ask[int64](t, c, file, "queue"), ask[int64](t, c, "SELECT pg_relation_size('queue')")
+			before, size := pgtest.Ask[int64](t, c, file, "queue"), pgtest.Ask[int64](t, c, "SELECT pg_relation_size('queue')")
 			r := b.good()
-			rewritten := ask[int64](t, c, file, "queue") != before
+			rewritten := pgtest.Ask[int64](t, c, file, "queue") != before
 			if want := label == "rewritten"; rewritten != want || (r.Values["tables_vacuumed"] == 1) != want || !strings.Contains(b.out.String(), tt.rail) {
 				t.Errorf("rewritten: %v, %+v\n%s", rewritten, r.Values, b.out)
 			}
-			if after := ask[int64](t, c, "SELECT pg_relation_size('queue')"); rewritten && (after > size/4 || r.Values["pages_removed.queue"] != float64(size-after)/8192) {
+			if after := pgtest.Ask[int64](t, c, "SELECT pg_relation_size('queue')"); rewritten && (after > size/4 || r.Values["pages_removed.queue"] != float64(size-after)/8192) {
 				t.Errorf("%d bytes of %d are left, %v", after, size, r.Values)
 			}
-			if rewritten && ask[int64](t, c, "SELECT count(*) FROM queue") != 2000 {
+			if rewritten && pgtest.Ask[int64](t, c, "SELECT count(*) FROM queue") != 2000 {
 				t.Error("rows are missing")
 			}
 		})
@@ -64,8 +65,8 @@ func TestTruncate(t *testing.T) {
 	b := newBench(t, append(bloated("orders", "20000"), "DELETE FROM orders WHERE id > 1000")...)
 	c := b.conn()
 	before := world(t, b.url)
-	size := ask[int64](t, c, "SELECT pg_relation_size('orders')")
-	if r := b.good(); r.Values["pages_removed.orders"] != 0 || ask[int64](t, c, "SELECT pg_relation_size('orders')") != size {
+	size := pgtest.Ask[int64](t, c, "SELECT pg_relation_size('orders')")
+	if r := b.good(); r.Values["pages_removed.orders"] != 0 || pgtest.Ask[int64](t, c, "SELECT pg_relation_size('orders')") != size {
 		t.Errorf("%+v", r.Values)
 	}
 	after := world(t, b.url)
@@ -74,7 +75,7 @@ func TestTruncate(t *testing.T) {
 			t.Errorf("rewritten: before %s, after %s", before[i], after[i])
 		}
 	}
-	load(t, c, "INSERT INTO orders SELECT i, '' FROM generate_series(30000, 40000) i", "DELETE FROM orders WHERE id > 1000")
+	pgtest.Load(t, c, "INSERT INTO orders SELECT i, '' FROM generate_series(30000, 40000) i", "DELETE FROM orders WHERE id > 1000")
 	b.options.Truncate = true
 	if r := b.good(); r.Values["pages_removed.orders"] < 10 || !strings.Contains(b.out.String(), " pages given back") {
 		t.Errorf("%+v", r.Values)

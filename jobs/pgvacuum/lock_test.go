@@ -12,6 +12,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // outcome is what a run in the background ended with.
@@ -30,39 +31,24 @@ func (b *bench) begin(ctx context.Context) <-chan outcome {
 	return done
 }
 
+// applicationName begins the names of our sessions, and workName those of them
+// that work.
+const (
+	applicationName = "upkeep vacuum "
+	workName        = applicationName + "work "
+)
+
 // worker waits until the work session of the job waits for a lock and returns
 // its process.
 func (b *bench) worker(c *pgx.Conn) int32 {
 	b.t.Helper()
-	return b.session(c, "wait_event_type = 'Lock'")
+	return pgtest.Blocked(b.t, c, b.name, workName)
 }
 
-// session waits until a work session of the job is seen in that state.
-func (b *bench) session(c *pgx.Conn, state string) int32 {
-	b.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		pid := ask[int32](b.t, c, "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'upkeep vacuum work %' AND "+state, b.name)
-		if pid != 0 {
-			return pid
-		}
-	}
-	b.t.Fatalf("no session of the job is seen with %s\n%s", state, b.out)
-	return 0
-}
-
-// noWork wants the work sessions of the job to end.
+// noWork wants the sessions of the job to end.
 func (b *bench) noWork(c *pgx.Conn) {
 	b.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		n := ask[int64](b.t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'upkeep vacuum %'", b.name)
-		if n == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.t.Errorf("%d sessions are left on the server", n)
-			return
-		}
-	}
+	pgtest.Gone(b.t, c, b.name, applicationName)
 }
 
 // twoTables is a bench with two bloated tables, the first more urgent, and a
@@ -70,9 +56,8 @@ func (b *bench) noWork(c *pgx.Conn) {
 func twoTables(t *testing.T, mode string) (b *bench, holder, c *pgx.Conn) {
 	t.Helper()
 	b = newBench(t, append(bloated("first", "20000"), bloated("second", "5000")...)...)
-	address := b.url + "&application_name=holder"
-	holder = connect(t, address)
-	exec(t, holder, "BEGIN", "LOCK TABLE first IN "+mode+" MODE")
+	holder = pgtest.Connect(t, pgtest.Called(t, b.url, "holder"))
+	pgtest.Exec(t, holder, "BEGIN", "LOCK TABLE first IN "+mode+" MODE")
 	return b, holder, b.conn()
 }
 
@@ -94,9 +79,9 @@ func TestLocked(t *testing.T) {
 	if strings.Count(out, "first: locked") != 2 || !strings.Contains(out, "1 table again") || strings.Index(out, "second: vacuumed") > strings.Index(out, "1 table again") {
 		t.Errorf("output:\n%s", out)
 	}
-	exec(t, holder, "ROLLBACK")
+	pgtest.Exec(t, holder, "ROLLBACK")
 	r = b.good()
-	if r.Values["tables_vacuumed"] != 1 || ask[int64](t, c, "SELECT pg_stat_get_dead_tuples('first'::regclass)") != 0 {
+	if r.Values["tables_vacuumed"] != 1 || pgtest.Ask[int64](t, c, "SELECT pg_stat_get_dead_tuples('first'::regclass)") != 0 {
 		t.Errorf("values %v", r.Values)
 	}
 }
@@ -108,7 +93,7 @@ func TestRetried(t *testing.T) {
 	b.options.LockTimeout = unit.Duration(10 * time.Minute)
 	done := b.begin(t.Context())
 	b.worker(c) // in the second turn, because the first one does not wait
-	exec(t, holder, "ROLLBACK")
+	pgtest.Exec(t, holder, "ROLLBACK")
 	o := <-done
 	if o.err != nil || o.result.Values["tables_vacuumed"] != 2 || o.result.Values["tables_locked"] != 0 || len(o.result.Findings) > 0 {
 		t.Errorf("%v, %+v", o.err, o.result)
@@ -127,7 +112,7 @@ func TestWaits(t *testing.T) {
 			t.Fatalf("output:\n%s", b.out)
 		}
 	}
-	exec(t, holder, "ROLLBACK")
+	pgtest.Exec(t, holder, "ROLLBACK")
 	o := <-done
 	if o.err != nil || o.result.Values["lock_wait_seconds.first"] <= 0 || o.result.Values["lock_wait_seconds"] <= 0 || strings.Count(b.out.String(), "waits for a lock") != 1 {
 		t.Errorf("%v, %+v", o.err, o.result)
@@ -183,7 +168,7 @@ func TestKilledByAdministrator(t *testing.T) {
 			b, holder, c := twoTables(t, "ACCESS EXCLUSIVE")
 			b.options.LockTimeout, b.options.SkipLocked = unit.Duration(10*time.Minute), false
 			done := b.begin(t.Context())
-			exec(t, c, fmt.Sprintf("SELECT %s(%d)", kill, b.worker(c)))
+			pgtest.Exec(t, c, fmt.Sprintf("SELECT %s(%d)", kill, b.worker(c)))
 			o := <-done
 			if o.result.Values["tables_vacuumed"] != want || o.result.Values["tables_left"] != 2-want {
 				t.Errorf("%v, values %v", o.err, o.result.Values)
@@ -194,7 +179,7 @@ func TestKilledByAdministrator(t *testing.T) {
 			if want == 0 && (o.err == nil || !strings.Contains(o.err.Error(), "terminating connection due to administrator command") || jobs.HintOf(o.err) == "") {
 				t.Errorf("%v", o.err)
 			}
-			exec(t, holder, "ROLLBACK")
+			pgtest.Exec(t, holder, "ROLLBACK")
 			if r := b.good(); r.Values["tables_vacuumed"] != 2-want {
 				t.Errorf("afterwards: %v", r.Values)
 			}
@@ -210,7 +195,7 @@ func TestControlLost(t *testing.T) {
 	b.options.LockTimeout, b.options.SkipLocked = unit.Duration(10*time.Minute), false
 	done := b.begin(t.Context())
 	b.worker(c)
-	if n := ask[int64](t, c, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'upkeep vacuum control %'", b.name); n != 1 {
+	if n := pgtest.Ask[int64](t, c, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'upkeep vacuum control %'", b.name); n != 1 {
 		t.Errorf("%d control sessions", n)
 	}
 	o := <-done
@@ -231,7 +216,7 @@ func TestTwoHosts(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "another upkeep vacuums database "+b.name) || !strings.Contains(err.Error(), b.runID[:20]) || jobs.HintOf(err) == "" {
 		t.Errorf("%v", err)
 	}
-	exec(t, holder, "ROLLBACK")
+	pgtest.Exec(t, holder, "ROLLBACK")
 	if o := <-done; o.err != nil || o.result.Values["tables_vacuumed"] != 2 {
 		t.Errorf("%v, %+v", o.err, o.result.Values)
 	}
@@ -241,13 +226,13 @@ func TestTwoHosts(t *testing.T) {
 func TestLeftAtWork(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, bloated("orders", "5000")...)
-	left := connect(t, b.url+"&application_name=upkeep%20vacuum%20work%20run-dead")
+	left := pgtest.Connect(t, pgtest.Called(t, b.url, workName+"run-dead"))
 	ended := make(chan error, 1)
 	go func() {
 		_, err := left.Exec(context.Background(), "SELECT pg_sleep(3600)")
 		ended <- err
 	}()
-	b.session(b.conn(), "wait_event = 'PgSleep'")
+	pgtest.Session(t, b.conn(), b.name, workName, "wait_event = 'PgSleep'")
 	var effects []string
 	b.hooks.Effect = func(what string) { effects = append(effects, what) }
 	if r := b.good(); r.Values["tables_vacuumed"] != 1 {

@@ -1,9 +1,10 @@
 package pgvacuum_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // TestMoving: what others do between the plan and a table's turn is noticed.
@@ -27,22 +28,16 @@ func TestMoving(t *testing.T) {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, append(append(bloated("first", "20000"), bloated("second", "5000")...), "CREATE SCHEMA other")...)
-			role := "mover_" + b.name
 			admin := b.conn()
-			exec(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'mover'", "ALTER TABLE first OWNER TO "+role, "ALTER TABLE second OWNER TO "+role, "GRANT ALL ON SCHEMA other TO "+role)
-			t.Cleanup(func() { exec(t, connect(t, serverURL(t, b.name)), "DROP OWNED BY "+role+" CASCADE", "DROP ROLE "+role) })
-			u, err := url.Parse(b.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			u.User = url.UserPassword(role, "mover")
-			b.url = u.String()
+			var role string
+			role, b.url = pgtest.Role(t, b.url)
+			pgtest.Exec(t, admin, "ALTER TABLE first OWNER TO "+role, "ALTER TABLE second OWNER TO "+role, "GRANT ALL ON SCHEMA other TO "+role)
 			b.hooks.Effect = func(what string) {
 				if strings.Contains(what, " first (") && tt.before != "" {
-					load(t, admin, tt.before)
+					pgtest.Load(t, admin, tt.before)
 				}
 				if strings.Contains(strings.ToLower(what), "second") && tt.own != "" {
-					load(t, admin, tt.own)
+					pgtest.Load(t, admin, tt.own)
 				}
 			}
 			r := b.good()
@@ -60,7 +55,7 @@ func TestMoving(t *testing.T) {
 func TestForeignText(t *testing.T) {
 	t.Parallel()
 	b, holder, _ := twoTables(t, "ACCESS EXCLUSIVE")
-	exec(t, holder, "SET application_name = 'hunter2\n\x1b[31m'")
+	pgtest.Exec(t, holder, "SET application_name = 'hunter2\n\x1b[31m'")
 	b.options.LockTimeout = 1e6
 	b.hooks.Scrub = func(text string) string { return strings.ReplaceAll(text, "hunter2", "***") }
 	r := b.good()

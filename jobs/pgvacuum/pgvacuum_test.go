@@ -3,6 +3,8 @@ package pgvacuum_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // TestBloated: dead rows go, and the numbers are those of the server.
@@ -11,11 +13,11 @@ func TestBloated(t *testing.T) {
 	b := newBench(t, append(bloated("orders", "20000"), bloated("small", "10")...)...)
 	c := b.conn()
 	const dead = "SELECT pg_stat_get_dead_tuples($1::regclass)"
-	if n := ask[int64](t, c, dead, "orders"); n != 10000 {
+	if n := pgtest.Ask[int64](t, c, dead, "orders"); n != 10000 {
 		t.Fatalf("%d dead rows before", n)
 	}
 	r := b.good()
-	if n := ask[int64](t, c, dead, "orders"); n != 0 {
+	if n := pgtest.Ask[int64](t, c, dead, "orders"); n != 0 {
 		t.Errorf("%d dead rows after", n)
 	}
 	for name, want := range map[string]float64{

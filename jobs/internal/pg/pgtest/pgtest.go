@@ -14,6 +14,7 @@ import (
 	"context"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ func Called(t testing.TB, address, application string) string {
 	u := parse(t, address)
 	q := u.Query()
 	q.Set("application_name", application)
-	u.RawQuery = q.Encode()
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // libpq knows no other space
 	return u.String()
 }
 
