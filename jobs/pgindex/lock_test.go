@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgindex"
 )
 
@@ -22,44 +21,34 @@ func wide() []pgindex.Index {
 	return []pgindex.Index{{Name: "by_model", Table: "predictions", Columns: []string{"model_name"}}}
 }
 
-// awaits waits until a query returns true.
-func awaits(t testing.TB, c *pgx.Conn, query string, args ...any) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		var ok bool
-		if err := c.QueryRow(context.Background(), query, args...).Scan(&ok); err != nil {
-			t.Fatalf("%s: %v", query, err)
-		}
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("in vain: %s", query)
-		}
-	}
-}
+// applicationName begins the names of our sessions, and workName those of them
+// that work.
+const (
+	applicationName = "upkeep index "
+	workName        = applicationName + "work "
+)
 
-// building tells that an invalid index is there and its builder waits.
-const building = `SELECT EXISTS (SELECT FROM pg_index WHERE NOT indisvalid) AND EXISTS (SELECT FROM pg_stat_activity
-	WHERE datname = current_database() AND application_name LIKE 'upkeep index work %' AND wait_event_type = 'Lock')`
+// building waits until an invalid index is there and its builder waits.
+func (b *bench) building() {
+	b.t.Helper()
+	c := b.conn()
+	pgtest.Await(b.t, c, "SELECT EXISTS (SELECT FROM pg_index WHERE NOT indisvalid)")
+	pgtest.Blocked(b.t, c, b.name, workName)
+}
 
 func TestTableLocked(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, predictions)
 	b.options.Indexes, b.options.LockTimeout, b.options.Attempts = wide(), unit.Duration(20*time.Millisecond), 3
 	c := b.conn()
-	exec(t, c, "BEGIN", "LOCK TABLE predictions IN SHARE UPDATE EXCLUSIVE MODE")
+	pgtest.Exec(t, c, "BEGIN", "LOCK TABLE predictions IN SHARE UPDATE EXCLUSIVE MODE")
 	b.bad("canceling statement due to lock timeout (SQLSTATE 55P03) (3 tries)", false)
 	b.has("")
 	// When the lock is given back the next try succeeds.
 	b.options.Attempts = 100
-	done := make(chan error, 1)
-	go func() {
-		_, err := b.run(t.Context())
-		done <- err
-	}()
-	awaits(t, b.conn(), "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'upkeep index work %' AND wait_event_type = 'Lock')")
-	exec(t, c, "ROLLBACK")
+	done := b.begin(t.Context())
+	pgtest.Blocked(t, b.conn(), b.name, workName)
+	pgtest.Exec(t, c, "ROLLBACK")
 	if err := <-done; err != nil {
 		t.Fatalf("%v\n%s", err, b.out)
 	}
@@ -76,13 +65,13 @@ func TestOldTransaction(t *testing.T) {
 	b := newBench(t, predictions)
 	b.options.Indexes, b.options.WaitTimeout, b.options.Attempts = wide(), unit.Duration(700*time.Millisecond), 2
 	c := b.conn()
-	exec(t, c, "BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM pg_class", "LOCK TABLE predictions IN ROW EXCLUSIVE MODE")
+	pgtest.Exec(t, c, "BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM pg_class", "LOCK TABLE predictions IN ROW EXCLUSIVE MODE")
 	// What failed cannot be dropped either while the transaction is open.
 	b.bad("lock timeout", false)
 	if !strings.Contains(b.out.String(), "waits for process ") {
 		t.Errorf("output:\n%s", b.out)
 	}
-	exec(t, c, "ROLLBACK")
+	pgtest.Exec(t, c, "ROLLBACK")
 	b.good()
 	b.has("by_model")
 }
@@ -94,22 +83,18 @@ func TestCanceled(t *testing.T) {
 	b := newBench(t, predictions)
 	b.options.Indexes = wide()
 	c := b.conn()
-	exec(t, c, "BEGIN", "LOCK TABLE predictions IN ROW EXCLUSIVE MODE")
+	pgtest.Exec(t, c, "BEGIN", "LOCK TABLE predictions IN ROW EXCLUSIVE MODE")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		_, err := b.run(ctx)
-		done <- err
-	}()
-	awaits(t, b.conn(), building)
+	done := b.begin(ctx)
+	b.building()
 	why := errors.New("a person said so")
 	cancel(why)
 	if err := <-done; !errors.Is(err, why) {
 		t.Errorf("%v", err)
 	}
-	awaits(t, b.conn(), "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'upkeep index %')")
+	pgtest.Gone(t, b.conn(), b.name, applicationName)
 	b.has("!by_model_upkeep")
-	exec(t, c, "ROLLBACK")
+	pgtest.Exec(t, c, "ROLLBACK")
 	b.values(b.good(), map[string]float64{"built": 1, "dropped": 1})
 	b.has("by_model")
 }
@@ -120,9 +105,9 @@ func TestBusy(t *testing.T) {
 	b := newBench(t, predictions)
 	b.options.Indexes = wide()
 	c := b.conn()
-	exec(t, c, "SELECT pg_advisory_lock(x'75706b6565702069'::bigint)")
+	pgtest.Exec(t, c, "SELECT pg_advisory_lock(x'75706b6565702069'::bigint)")
 	b.bad("another upkeep builds indexes in this database now", false)
-	exec(t, c, "SELECT pg_advisory_unlock_all()")
+	pgtest.Exec(t, c, "SELECT pg_advisory_unlock_all()")
 	b.good()
 }
 
@@ -152,10 +137,10 @@ func TestKilled(t *testing.T) {
 			c := b.conn()
 			want := "by_model"
 			if name == "reindex" {
-				exec(t, c, "CREATE INDEX other ON predictions (id)", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'other'::regclass")
+				pgtest.Exec(t, c, "CREATE INDEX other ON predictions (id)", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'other'::regclass")
 				want = "other"
 			}
-			exec(t, c, "BEGIN", "LOCK TABLE predictions IN ROW EXCLUSIVE MODE")
+			pgtest.Exec(t, c, "BEGIN", "LOCK TABLE predictions IN ROW EXCLUSIVE MODE")
 			text, err := json.Marshal(victim{Name: b.name, RunID: name})
 			if err != nil {
 				t.Fatal(err)
@@ -167,26 +152,22 @@ func TestKilled(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			awaits(t, b.conn(), building)
+			b.building()
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
 			if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 				t.Fatalf("the process was not killed: %v\n%s", err, said.String())
 			}
-			done := make(chan error, 1)
-			go func() {
-				_, err := b.run(t.Context())
-				done <- err
-			}()
+			done := b.begin(t.Context())
 			// Its session on the server would go on waiting; the next run ends it.
-			awaits(t, b.conn(), "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1)", "upkeep index work "+name)
-			exec(t, c, "ROLLBACK")
+			pgtest.Gone(t, b.conn(), b.name, workName+name)
+			pgtest.Exec(t, c, "ROLLBACK")
 			if err := <-done; err != nil {
 				t.Fatalf("%v\n%s", err, b.out)
 			}
 			b.has(want)
-			if !strings.Contains(b.out.String(), "") || name == "create" && !strings.Contains(b.out.String(), "by_model is built") {
+			if name == "create" && !strings.Contains(b.out.String(), "by_model is built") {
 				t.Errorf("output:\n%s", b.out)
 			}
 			b.good()
@@ -200,9 +181,9 @@ func dies(t *testing.T, text string) {
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, name: v.Name, url: serverURL(t, v.Name), runID: v.RunID}
+	b := &bench{t: t, name: v.Name, url: pgtest.URL(t, v.Name), runID: v.RunID}
 	b.options = *pgindex.Kind().Options().(*pgindex.Options)
-	b.options.Database, b.options.MinFree = "main", 0
+	b.options.Database, b.options.MinFree = pgtest.Main, 0
 	if v.RunID == "create" {
 		b.options.Indexes = wide()
 	} else {

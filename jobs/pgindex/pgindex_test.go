@@ -6,6 +6,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgindex"
 )
 
@@ -55,7 +56,8 @@ func TestBuilds(t *testing.T) {
 	if strings.Contains(all, "upkeep") || strings.Contains(all, "false") {
 		t.Errorf("leftovers:\n%s", all)
 	}
-	// Again nothing is to do.
+	// Again nothing is to do, once the server has noticed that we left.
+	pgtest.Gone(t, b.conn(), b.name, applicationName)
 	effects = nil
 	r = b.good()
 	b.values(r, map[string]float64{"indexes": 8, "built": 0})
@@ -95,7 +97,7 @@ func TestRefuses(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, predictions)
 			for s := range strings.SplitSeq(tt.arrange, "; ") {
-				exec(t, b.conn(), s)
+				pgtest.Exec(t, b.conn(), s)
 			}
 			before := strings.Join(indexes(t, b.url), "\n")
 			// Nothing is built when anything is wrong.
@@ -107,7 +109,7 @@ func TestRefuses(t *testing.T) {
 			if after := strings.Join(indexes(t, b.url), "\n"); after != before {
 				t.Errorf("indexes:\n%s\nbefore:\n%s", after, before)
 			}
-			exec(t, b.conn(), "SELECT count(*) FROM predictions")
+			pgtest.Exec(t, b.conn(), "SELECT count(*) FROM predictions")
 		})
 	}
 }
@@ -127,19 +129,19 @@ func TestInvalid(t *testing.T) {
 	b.has("!by_model")
 	b.bad("is not valid, and was not left by this job", true)
 	b.has("!by_model")
-	exec(t, c, "UPDATE predictions SET model_name = model_name || id")
+	pgtest.Exec(t, c, "UPDATE predictions SET model_name = model_name || id")
 	b.options.ReplaceInvalid = true
 	b.values(b.good(), map[string]float64{"built": 1, "dropped": 1})
 	b.has("by_model")
 	// What bears our mark is, valid or not, whole or not.
 	b.options.ReplaceInvalid = false
-	exec(t, c, "ALTER INDEX by_model RENAME TO by_model_upkeep")
+	pgtest.Exec(t, c, "ALTER INDEX by_model RENAME TO by_model_upkeep")
 	b.values(b.good(), map[string]float64{"built": 1, "dropped": 0})
 	b.has("by_model")
 	if !strings.Contains(b.out.String(), "is built (") {
 		t.Errorf("output:\n%s", b.out)
 	}
-	exec(t, c, "CREATE INDEX by_model_upkeep ON predictions (id)")
+	pgtest.Exec(t, c, "CREATE INDEX by_model_upkeep ON predictions (id)")
 	b.values(b.good(), map[string]float64{"built": 0, "dropped": 1})
 	b.has("by_model")
 }
@@ -154,7 +156,7 @@ func TestReindex(t *testing.T) {
 			t.Fatal("the index was built")
 		}
 	}
-	exec(t, c, "UPDATE t SET same = id", "CREATE INDEX bloated_ccold1 ON t (note)", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'bloated_ccold1'::regclass")
+	pgtest.Exec(t, c, "UPDATE t SET same = id", "CREATE INDEX bloated_ccold1 ON t (note)", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'bloated_ccold1'::regclass")
 	b.options.Reindex = pgindex.Reindex{Invalid: true, Bloated: 50, MinSize: 1 << 20, Max: 10, Exclude: []string{"*.excluded"}}
 	b.has("bloated !bloated_ccold1 !broken excluded tight !tight_ccnew")
 	b.hooks.DryRun = true
@@ -174,7 +176,7 @@ func TestReindex(t *testing.T) {
 	b.has("bloated broken excluded tight tight_ccnew")
 	b.values(b.good(), map[string]float64{"rebuilt": 0, "dropped": 0})
 	b.options.Reindex.Exclude, b.options.Reindex.Max = nil, 1
-	exec(t, c, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass")
+	pgtest.Exec(t, c, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass")
 	r = b.good()
 	b.values(r, map[string]float64{"rebuilt": 1, "skipped": 1})
 	if len(r.Findings) != 1 || r.Findings[0].ID != "reindex:max" {

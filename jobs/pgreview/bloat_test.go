@@ -8,6 +8,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 func TestBloat(t *testing.T) {
@@ -25,11 +26,11 @@ func TestBloat(t *testing.T) {
 	if r.Values["bloat_bytes"] < 5<<20 {
 		t.Errorf("values %v", r.Values)
 	}
-	exec(t, b.connect(), r.Outputs["sql.bloat"], "VACUUM FULL ANALYZE bloated", "VACUUM FULL ANALYZE emptied")
+	pgtest.Exec(t, b.connect(), r.Outputs["sql.bloat"], "VACUUM FULL ANALYZE bloated", "VACUUM FULL ANALYZE emptied")
 	b.lacks(b.review(), "bloat")
 
 	// Without statistics nothing is known.
-	exec(t, b.connect(), "CREATE TABLE unknown WITH (autovacuum_enabled = off) AS "+wide, "VACUUM unknown")
+	pgtest.Exec(t, b.connect(), "CREATE TABLE unknown WITH (autovacuum_enabled = off) AS "+wide, "VACUUM unknown")
 	r = b.review()
 	b.lacks(r, "bloat")
 	b.wants(r, "unseen:bloat", jobs.Warning, "1 tables and indexes of which")
@@ -79,7 +80,7 @@ func TestBloat_Measured(t *testing.T) {
 		}
 	}
 	// After most rows went, the estimate must be near the free room.
-	exec(t, b.connect(), "DELETE FROM texts WHERE id % 5 <> 0", "VACUUM ANALYZE texts")
+	pgtest.Exec(t, b.connect(), "DELETE FROM texts WHERE id % 5 <> 0", "VACUUM ANALYZE texts")
 	if tables, err = pg.TableBloat(t.Context(), c, 1, 100); err != nil {
 		t.Fatal(err)
 	}

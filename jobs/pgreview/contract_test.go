@@ -2,14 +2,11 @@ package pgreview_test
 
 import (
 	"context"
-	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 )
@@ -17,35 +14,18 @@ import (
 // objects is what a database consists of, with the rows of its tables.
 func objects(t *testing.T, address string) any {
 	t.Helper()
-	c := connect(t, address)
-	rows, err := c.Query(context.Background(), `SELECT relname || ' ' || relkind::text || ' ' || relfilenode FROM pg_class WHERE relnamespace = 'public'::regnamespace
+	return pgtest.Look[string](t, address, `SELECT relname || ' ' || relkind::text || ' ' || relfilenode FROM pg_class WHERE relnamespace = 'public'::regnamespace
 		UNION ALL SELECT v::text FROM t ORDER BY 1`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Close(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	address, err := url.Parse(serverURL(t, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	password, _ := address.User.Password()
 	b := newBench(t, "CREATE TABLE t (v int)", "INSERT INTO t VALUES (1)")
 	fixture := jobstest.Fixture{
-		Name: "review", Secrets: []string{password},
+		Name: "review", Secrets: []string{pgtest.Password(t)},
 		Arrange: func(t *testing.T, _ string, options any, deps *jobstest.Deps) {
-			deps.AddDatabase(jobs.Database{Name: "main", Kind: "postgres", URL: secret.New(b.url)})
-			jobstest.Options[pgreview.Options](t, options).Database = "main"
+			pgtest.AddDatabase(deps, pgtest.Main, b.url)
+			jobstest.Options[pgreview.Options](t, options).Database = pgtest.Main
 		},
 		World: func(t *testing.T) any { return objects(t, b.url) },
 		Judge: func(t *testing.T, _ string, r jobs.Result) {
@@ -54,14 +34,7 @@ func TestContract(t *testing.T) {
 			}
 		},
 	}
-	wrong := fixture
-	wrong.Name, wrong.Fails, wrong.Judge = "wrong password", "password authentication failed", nil
-	wrong.Arrange = func(t *testing.T, root string, options any, deps *jobstest.Deps) {
-		fixture.Arrange(t, root, options, deps)
-		deps.AddDatabase(jobs.Database{Name: "main", Kind: "postgres", URL: secret.New(strings.Replace(b.url, password, "wrong:p@ss", 1))})
-	}
-	wrong.Secrets = append(wrong.Secrets, "wrong:p@ss")
-	jobstest.Exercise(t, pgreview.Kind(), fixture, wrong)
+	jobstest.Exercise(t, pgreview.Kind(), fixture, pgtest.WrongPassword(fixture))
 }
 
 // TestStops: a review that is stopped while the server keeps it waiting ends
@@ -71,7 +44,7 @@ func TestStops(t *testing.T) {
 	b := newBench(t, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)").only("integer_keys", "wraparound")
 	b.options.LockTimeout = 50e6
 	c := b.connect()
-	exec(t, c, "BEGIN", "LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+	pgtest.Exec(t, c, "BEGIN", "LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
 	r := b.review()
 	b.wants(r, "unseen:integer_keys", jobs.Warning, "it waited longer than 50ms for a lock")
 	b.lacks(r, "unseen:wraparound")
@@ -84,18 +57,14 @@ func TestStops(t *testing.T) {
 		_, err := b.try(ctx)
 		ended <- err
 	}()
-	waiting := connect(t, serverURL(t, ""))
-	for n := 0; n == 0; {
-		if err := waiting.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'", b.name).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-	}
+	waiting := pgtest.Connect(t, pgtest.URL(t, ""))
+	pgtest.Blocked(t, waiting, b.name, "upkeep pgreview")
 	cancel(context.DeadlineExceeded)
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "deadline exceeded") {
 		t.Errorf("%v", err)
 	}
 	// The server ends what nobody waits for.
-	exec(t, waiting, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+b.name+"' AND application_name = 'upkeep pgreview'")
+	pgtest.Exec(t, waiting, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+b.name+"' AND application_name = 'upkeep pgreview'")
 }
 
 func TestValidate(t *testing.T) {
@@ -123,11 +92,9 @@ func TestValidate(t *testing.T) {
 			t.Parallel()
 			options := pgreview.Kind().Options()
 			o := jobstest.Options[pgreview.Options](t, options)
-			o.Database = "main"
+			o.Database = pgtest.Main
 			tt.change(o)
-			deps := jobstest.NewDeps(t)
-			deps.AddDatabase(jobs.Database{Name: "main", Kind: "postgres"})
-			if _, err := pgreview.Kind().Build(options, deps); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := pgreview.Kind().Build(options, pgtest.Deps(t, "", nil)); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})

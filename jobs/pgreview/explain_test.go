@@ -12,6 +12,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 )
 
@@ -71,7 +72,7 @@ func TestExplain_Difference(t *testing.T) {
 	b := newBench(t, "CREATE TABLE t AS "+rows, "CREATE INDEX t_kind ON t (kind)", "CREATE INDEX t_id ON t (id)", "ANALYZE t")
 	const sql = "SELECT * FROM t WHERE id = 5"
 	first := b.plan(sql, false)
-	exec(t, b.connect(), "DROP INDEX t_id")
+	pgtest.Exec(t, b.connect(), "DROP INDEX t_id")
 	d := b.plan("SELECT * -- the same\nFROM t WHERE id = 6;", false).Diff(first)
 	if !d.Changed() || !d.Worse() || d.Statement || cmp.Diff([]string{"t_id"}, d.Lost) != "" || len(d.Gained) > 0 || d.Cost < 10 {
 		t.Errorf("difference %+v", d)
@@ -85,7 +86,7 @@ func TestExplain_Difference(t *testing.T) {
 			t.Errorf("the difference does not say %q:\n%s", want, text.String())
 		}
 	}
-	exec(t, b.connect(), "INSERT INTO t SELECT * FROM t", "INSERT INTO t SELECT * FROM t", "ANALYZE t")
+	pgtest.Exec(t, b.connect(), "INSERT INTO t SELECT * FROM t", "INSERT INTO t SELECT * FROM t", "ANALYZE t")
 	grown := b.plan("SELECT count(*) FROM t", false).Diff(b.plan(sql, false))
 	if !grown.Statement || len(grown.Nodes) == 0 {
 		t.Errorf("difference of statements %+v", grown)

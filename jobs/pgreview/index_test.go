@@ -8,6 +8,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // rows are what a table needs to be worth an index.
@@ -18,7 +19,7 @@ func TestUnusedIndexes(t *testing.T) {
 	b := newBench(t, "CREATE TABLE t AS "+rows, "ALTER TABLE t ADD PRIMARY KEY (id)", "CREATE INDEX t_used ON t (kind)",
 		"CREATE INDEX t_unused ON t (note)", "CREATE UNIQUE INDEX t_unique ON t (id, note)", "ANALYZE t").only("unused_indexes")
 	c := b.connect()
-	exec(t, c, "SET enable_seqscan = off", "SELECT count(*) FROM t WHERE kind = 3", flush)
+	pgtest.Exec(t, c, "SET enable_seqscan = off", "SELECT count(*) FROM t WHERE kind = 3", pgtest.Flush)
 	r := b.review()
 	b.wants(r, "unused_indexes:public.t_unused", jobs.Info, "index public.t_unused of public.t was read 0 times since ")
 	b.lacks(r, "unused_indexes:public.t_used", "unused_indexes:public.t_unique", "unused_indexes:public.t_pkey")
@@ -30,7 +31,7 @@ func TestUnusedIndexes(t *testing.T) {
 	}
 
 	// An index that is known to be new is given time.
-	exec(t, b.connect(), "CREATE INDEX t_new ON t (note, kind)")
+	pgtest.Exec(t, b.connect(), "CREATE INDEX t_new ON t (note, kind)")
 	b.options.Indexes.MinAge = unit.Duration(time.Nanosecond)
 	r = b.review()
 	b.wants(r, "unused_indexes:public.t_unused", jobs.Info)
@@ -66,7 +67,7 @@ func TestRedundantIndexes(t *testing.T) {
 		t.Errorf("findings:\n%s", list(r))
 	}
 	b.lacks(r, "duplicate_indexes:public.same_1", "duplicate_indexes:public.t_pkey")
-	exec(t, b.connect(), strings.Split(r.Outputs["sql.duplicate_indexes"]+"\n"+r.Outputs["sql.prefix_indexes"], "\n")...)
+	pgtest.Exec(t, b.connect(), strings.Split(r.Outputs["sql.duplicate_indexes"]+"\n"+r.Outputs["sql.prefix_indexes"], "\n")...)
 	if r = b.review(); len(r.Findings) > 0 {
 		t.Errorf("after what was suggested:\n%s", list(r))
 	}
@@ -87,16 +88,16 @@ func TestInvalidIndexes(t *testing.T) {
 	b.wants(r, "invalid_indexes:public.t_unique", jobs.Warning, "is not valid")
 	b.wants(r, "invalid_indexes:public.t_id_ccnew", jobs.Warning, "left over from an interrupted REINDEX")
 	// One that may be under construction is not judged.
-	exec(t, c, "BEGIN", "LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE")
+	pgtest.Exec(t, c, "BEGIN", "LOCK TABLE t IN SHARE UPDATE EXCLUSIVE MODE")
 	r = b.review()
 	b.lacks(r, "invalid_indexes")
 	b.wants(r, "unseen:invalid_indexes", jobs.Info, "still being built")
-	exec(t, c, "ROLLBACK", "DELETE FROM t WHERE ctid = '(0,1)'")
+	pgtest.Exec(t, c, "ROLLBACK", "DELETE FROM t WHERE ctid = '(0,1)'")
 	sql := strings.Split(r.Outputs["sql.invalid_indexes"], "\n")
 	if r = b.review(); len(sql) > 1 {
 		t.Errorf("suggestions for what may be under construction: %q", sql)
 	}
-	exec(t, c, strings.Split(r.Outputs["sql.invalid_indexes"], "\n")...)
+	pgtest.Exec(t, c, strings.Split(r.Outputs["sql.invalid_indexes"], "\n")...)
 	if r = b.review(); len(r.Findings) > 0 {
 		t.Errorf("after what was suggested:\n%s", list(r))
 	}
@@ -117,12 +118,12 @@ func TestForeignKeys(t *testing.T) {
 	if len(r.Findings) != 3 {
 		t.Errorf("findings:\n%s", list(r))
 	}
-	exec(t, b.connect(), strings.Split(r.Outputs["sql.foreign_keys"], "\n")...)
+	pgtest.Exec(t, b.connect(), strings.Split(r.Outputs["sql.foreign_keys"], "\n")...)
 	if r = b.review(); len(r.Findings) > 0 {
 		t.Errorf("after what was suggested:\n%s", list(r))
 	}
 	b.options.Indexes.MinSize = 1 << 30
-	exec(t, b.connect(), "DROP INDEX half_x_idx1")
+	pgtest.Exec(t, b.connect(), "DROP INDEX half_x_idx1")
 	b.lacks(b.review(), "foreign_keys")
 }
 
@@ -154,7 +155,7 @@ func TestAwkwardNames(t *testing.T) {
 	}
 	for name, sql := range r.Outputs {
 		if strings.HasPrefix(name, "sql.") {
-			exec(t, b.connect(), strings.Split(sql, "\n")[0])
+			pgtest.Exec(t, b.connect(), strings.Split(sql, "\n")[0])
 		}
 	}
 	var left int

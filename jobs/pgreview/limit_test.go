@@ -1,13 +1,13 @@
 package pgreview_test
 
 import (
-	"crypto/rand"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 )
 
@@ -66,9 +66,9 @@ func TestConnections(t *testing.T) {
 	if r.Values["connections"] < 1 || r.Values["connections_percent"] <= 0 {
 		t.Errorf("values %v", r.Values)
 	}
-	exec(t, b.connect(), "ALTER DATABASE "+b.name+" CONNECTION LIMIT 8")
+	pgtest.Exec(t, b.connect(), "ALTER DATABASE "+b.name+" CONNECTION LIMIT 8")
 	held := b.connect()
-	exec(t, held, "SET application_name = 'api'")
+	pgtest.Exec(t, held, "SET application_name = 'api'")
 	b.options.Connections = pgreview.Limits{Warn: 30, Crit: 99}
 	b.options.Pools = []pgreview.Pool{{Name: "api", Size: 20, Processes: 4, Application: "api"}, {Name: "worker", Size: 5}}
 	r = b.review()
@@ -81,7 +81,7 @@ func TestConnections(t *testing.T) {
 	b.wants(b.review(), "pools", jobs.Warning, "85 connections (api 80 + worker 5)", "has room for 47 (max_connections 300 - 3 kept back - reserve 250)")
 	b.options.Pools = []pgreview.Pool{{Name: "api", Size: 1, Application: "api"}}
 	b.lacks(b.review(), "pools")
-	exec(t, b.connect(), "SET application_name = 'api'")
+	pgtest.Exec(t, b.connect(), "SET application_name = 'api'")
 	b.wants(b.review(), "pools:api", jobs.Warning, "api has 2 connections, but its pools are configured for 1")
 	b.options.Connections = pgreview.Limits{Crit: 1e-6}
 	b.wants(b.review(), "connections", jobs.Critical, "that ordinary roles may have are used")
@@ -94,11 +94,11 @@ func TestTransactions(t *testing.T) {
 	b.options.Ignore = []string{"*:postgres.*"}
 	mine := func(kind string) string { return "transactions:" + kind + ":" + b.name + ".postgres." }
 	idle, open, unused := b.connect(), b.connect(), b.connect()
-	exec(t, unused, "SELECT 'hunter2'")
+	pgtest.Exec(t, unused, "SELECT 'hunter2'")
 	r := b.review()
 	b.lacks(r, mine("idle"), mine("open"), "transactions:unused")
-	exec(t, idle, "SET application_name = 'forgets'", "BEGIN", "SELECT 'hunter2'")
-	exec(t, open, "SET application_name = 'works'", "BEGIN")
+	pgtest.Exec(t, idle, "SET application_name = 'forgets'", "BEGIN", "SELECT 'hunter2'")
+	pgtest.Exec(t, open, "SET application_name = 'works'", "BEGIN")
 	running := make(chan error, 1)
 	go func() {
 		_, err := open.Exec(t.Context(), "SELECT pg_sleep(60), 'hunter2'")
@@ -129,7 +129,7 @@ func TestTransactions(t *testing.T) {
 	}
 	// Two of one program are one finding.
 	too := b.connect()
-	exec(t, too, "SET application_name = 'forgets'", "BEGIN")
+	pgtest.Exec(t, too, "SET application_name = 'forgets'", "BEGIN")
 	r = b.review()
 	b.wants(r, mine("idle")+"forgets", jobs.Warning, "(and 1 more like it)")
 	ids := map[string]bool{}
@@ -139,17 +139,17 @@ func TestTransactions(t *testing.T) {
 		}
 		ids[f.ID] = true
 	}
-	exec(t, idle, "ROLLBACK")
-	exec(t, too, "ROLLBACK")
+	pgtest.Exec(t, idle, "ROLLBACK")
+	pgtest.Exec(t, too, "ROLLBACK")
 	b.lacks(b.review(), mine("idle")+"forgets")
-	exec(t, idle, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'works' AND datname = current_database()")
+	pgtest.Exec(t, idle, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'works' AND datname = current_database()")
 }
 
 func TestCollations(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "CREATE COLLATION german (provider = icu, locale = 'de')", "CREATE TABLE t (v text COLLATE german)").only("collations")
 	b.lacks(b.review(), "collations:public", "collations:database:"+b.name, "unseen")
-	exec(t, b.connect(), "UPDATE pg_collation SET collversion = '1.2' WHERE collname = 'german'",
+	pgtest.Exec(t, b.connect(), "UPDATE pg_collation SET collversion = '1.2' WHERE collname = 'german'",
 		"UPDATE pg_database SET datcollversion = '1.2', datlocprovider = 'i', daticulocale = 'de' WHERE datname = current_database()")
 	r := b.review()
 	b.wants(r, "collations:public.german", jobs.Warning, "was of version 1.2 and is ")
@@ -168,7 +168,7 @@ func TestNeverAnalyzed(t *testing.T) {
 	if len(r.Findings) != 1 {
 		t.Errorf("findings:\n%s", list(r))
 	}
-	exec(t, b.connect(), r.Outputs["sql.never_analyzed"])
+	pgtest.Exec(t, b.connect(), r.Outputs["sql.never_analyzed"])
 	b.lacks(b.review(), "never_analyzed")
 }
 
@@ -178,9 +178,9 @@ func TestSequentialScans(t *testing.T) {
 	b.lacks(b.review(), "sequential_scans")
 	c := b.connect()
 	for range 3 {
-		exec(t, c, "SELECT count(*) FROM large", "SELECT count(*) FROM small")
+		pgtest.Exec(t, c, "SELECT count(*) FROM large", "SELECT count(*) FROM small")
 	}
-	exec(t, c, flush)
+	pgtest.Exec(t, c, pgtest.Flush)
 	r := b.review()
 	b.wants(r, "sequential_scans:public.large", jobs.Info, "was read as a whole")
 	b.lacks(r, "sequential_scans:public.small")
@@ -198,8 +198,8 @@ func TestDatabaseCounters(t *testing.T) {
 		t.Errorf("values %v", r.Values)
 	}
 	c := b.connect()
-	exec(t, c, "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT v FROM t ORDER BY v, id OFFSET 1) x")
-	exec(t, c, flush)
+	pgtest.Exec(t, c, "SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT v FROM t ORDER BY v, id OFFSET 1) x")
+	pgtest.Exec(t, c, pgtest.Flush)
 	deadlock(t, b)
 	r = b.review()
 	b.lacks(r, "cache_hit")
@@ -208,7 +208,7 @@ func TestDatabaseCounters(t *testing.T) {
 	// Only what came since counts.
 	b.lacks(b.review(), "temp_files", "deadlocks")
 	// After a reset all that there is counts again, even if it is more.
-	exec(t, b.connect(), "SELECT pg_stat_reset()")
+	pgtest.Exec(t, b.connect(), "SELECT pg_stat_reset()")
 	b.lacks(b.review(), "temp_files", "deadlocks", "unseen")
 }
 
@@ -216,8 +216,8 @@ func TestDatabaseCounters(t *testing.T) {
 func deadlock(t *testing.T, b *bench) {
 	t.Helper()
 	one, two := b.connect(), b.connect()
-	exec(t, one, "SET deadlock_timeout = '1s'", "BEGIN", "SELECT pg_advisory_xact_lock(1)")
-	exec(t, two, "SET deadlock_timeout = '10ms'", "BEGIN", "SELECT pg_advisory_xact_lock(2)")
+	pgtest.Exec(t, one, "SET deadlock_timeout = '1s'", "BEGIN", "SELECT pg_advisory_xact_lock(1)")
+	pgtest.Exec(t, two, "SET deadlock_timeout = '10ms'", "BEGIN", "SELECT pg_advisory_xact_lock(2)")
 	first := make(chan error, 1)
 	go func() {
 		_, err := one.Exec(t.Context(), "SELECT pg_advisory_xact_lock(2)")
@@ -225,13 +225,13 @@ func deadlock(t *testing.T, b *bench) {
 	}()
 	_, second := two.Exec(t.Context(), "SELECT pg_advisory_xact_lock(1)")
 	if second != nil {
-		exec(t, two, "ROLLBACK")
+		pgtest.Exec(t, two, "ROLLBACK")
 	}
 	if err := <-first; (err == nil) == (second == nil) {
 		t.Fatalf("no deadlock: %v, %v", err, second)
 	}
-	exec(t, one, "ROLLBACK", flush)
-	exec(t, two, "ROLLBACK", flush)
+	pgtest.Exec(t, one, "ROLLBACK", pgtest.Flush)
+	pgtest.Exec(t, two, "ROLLBACK", pgtest.Flush)
 }
 
 // TestLowPrivileges: a role that may do nothing learns what it could not see.
@@ -240,12 +240,9 @@ func TestLowPrivileges(t *testing.T) {
 	b := newBench(t, "CREATE TABLE t WITH (autovacuum_enabled = off) AS "+rows, "ALTER TABLE t ADD PRIMARY KEY (id)", "CREATE SEQUENCE s", "ANALYZE t",
 		"CREATE TABLE fresh WITH (autovacuum_enabled = off) AS "+rows)
 	b.options.Bloat.Size = 1
-	role := "low_" + strings.ToLower(rand.Text()[:10])
 	admin := b.connect()
-	exec(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'planted-p@ss'")
-	t.Cleanup(func() { exec(t, connect(t, serverURL(t, "")), "DROP ROLE "+role) })
-	full := b.url
-	b.url = strings.Replace(full, full[len("postgres://"):strings.LastIndex(full, "@")], role+":planted-p%40ss", 1)
+	var role string
+	role, b.url = pgtest.Role(t, b.url)
 	r := b.review()
 	for _, name := range []string{"sequences", "integer_keys", "transactions", "never_analyzed", "bloat"} {
 		b.wants(r, "unseen:"+name, jobs.Warning, "could not see "+name)
@@ -254,14 +251,14 @@ func TestLowPrivileges(t *testing.T) {
 	if !strings.Contains(r.Summary, "could not see") || r.Values["unseen"] < 5 || strings.Contains(b.output+list(r), "planted-p") {
 		t.Errorf("summary %q, values %v\n%s", r.Summary, r.Values, b.output)
 	}
-	exec(t, admin, "GRANT pg_monitor, pg_read_all_data TO "+role)
+	pgtest.Exec(t, admin, "GRANT pg_monitor, pg_read_all_data TO "+role)
 	r = b.review()
 	for _, name := range []string{"sequences", "integer_keys", "transactions", "bloat"} {
 		b.lacks(r, "unseen:"+name)
 	}
 	b.wants(r, "never_analyzed:public.fresh", jobs.Warning)
 	b.options.Ignore = []string{"unseen:*", "settings:*", "*:public.fresh"}
-	exec(t, admin, "REVOKE pg_monitor, pg_read_all_data FROM "+role)
+	pgtest.Exec(t, admin, "REVOKE pg_monitor, pg_read_all_data FROM "+role)
 	r = b.review()
 	b.lacks(r, "unseen", "settings")
 	if r.Values["ignored"] < 5 || r.Values["unseen"] != 0 {

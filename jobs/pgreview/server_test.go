@@ -3,7 +3,6 @@ package pgreview_test
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 )
 
@@ -21,11 +21,11 @@ import (
 // healthy database, about which no check says anything.
 func TestStatements(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, "shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_utility=on")
-	b := benchAt(t, c.url, "CREATE EXTENSION pg_stat_statements", "CREATE TABLE t AS "+rows, "ALTER TABLE t ADD PRIMARY KEY (id)", "ANALYZE t",
+	c := pgtest.NewCluster(t, "fsync=on", "max_connections=60", "shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track_utility=on")
+	b := benchAt(t, c.URL, "CREATE EXTENSION pg_stat_statements", "CREATE TABLE t AS "+rows, "ALTER TABLE t ADD PRIMARY KEY (id)", "ANALYZE t",
 		"CREATE TABLE u (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t int REFERENCES t (id))", "CREATE INDEX ON u (t)", "INSERT INTO u (t) SELECT id FROM t", "VACUUM ANALYZE")
 	use := b.connect()
-	exec(t, use, "SELECT count(*) FROM t WHERE id = 5", "SET enable_seqscan = off", "SELECT count(*) FROM u WHERE t = 3", "SELECT pg_stat_force_next_flush()", "RESET enable_seqscan")
+	pgtest.Exec(t, use, "SELECT count(*) FROM t WHERE id = 5", "SET enable_seqscan = off", "SELECT count(*) FROM u WHERE t = 3", pgtest.Flush, "RESET enable_seqscan")
 	r := b.review()
 	if len(r.Findings) > 0 || !strings.Contains(r.Summary, "24 checks, nothing to worry about") {
 		t.Errorf("a healthy database: %s\n%s", r.Summary, list(r))
@@ -34,9 +34,9 @@ func TestStatements(t *testing.T) {
 	b.options.Statements.MinCalls = 3
 	b.options.Statements.Mean = unit.Duration(50 * time.Millisecond)
 	b.options.Statements.Floor = unit.Duration(time.Microsecond)
-	exec(t, use, "CREATE ROLE planted_role PASSWORD 'planted-1234'", "DROP ROLE planted_role")
+	pgtest.Exec(t, use, "CREATE ROLE planted_role PASSWORD 'planted-1234'", "DROP ROLE planted_role")
 	for n := range 4 {
-		exec(t, use, fmt.Sprintf("SELECT /* planted-comment */ pg_sleep(0.08), 'planted-5678', %d", n), fmt.Sprintf("SELECT pg_sleep(%g) AS pause", 0.001))
+		pgtest.Exec(t, use, fmt.Sprintf("SELECT /* planted-comment */ pg_sleep(0.08), 'planted-5678', %d", n), fmt.Sprintf("SELECT pg_sleep(%g) AS pause", 0.001))
 	}
 	r = b.review()
 	b.wants(r, "statements:", jobs.Warning, "on average (4 calls since ", "limit 50ms: SELECT pg_sleep($1), $2, …")
@@ -58,31 +58,31 @@ func TestStatements(t *testing.T) {
 	// What became slower.
 	b.options.Statements.Mean = 0
 	for range 4 {
-		exec(t, use, fmt.Sprintf("SELECT pg_sleep(%g) AS pause", 0.5))
+		pgtest.Exec(t, use, fmt.Sprintf("SELECT pg_sleep(%g) AS pause", 0.5))
 	}
 	r = b.review()
 	b.wants(r, "statements:", jobs.Warning, "times as long as before (4 calls since ", "SELECT pg_sleep($1) AS pause")
 
 	// After a reset what came after it counts.
 	b.options.Statements.Mean = unit.Duration(50 * time.Millisecond)
-	exec(t, use, "SELECT pg_stat_statements_reset()")
+	pgtest.Exec(t, use, "SELECT pg_stat_statements_reset()")
 	for range 3 {
-		exec(t, use, "SELECT pg_sleep(0.08), 1")
+		pgtest.Exec(t, use, "SELECT pg_sleep(0.08), 1")
 	}
 	r = b.review()
 	b.wants(r, "statements:", jobs.Warning, "(3 calls since ")
 
 	// Others' statements are hidden from a role without privileges.
-	exec(t, use, "CREATE ROLE low LOGIN")
-	b.url = strings.Replace(b.url, "postgres@", "low@", 1)
+	pgtest.Exec(t, use, "CREATE ROLE low LOGIN")
+	b.url = pgtest.As(t, b.url, "low", "")
 	b.wants(b.only("statements").review(), "unseen:statements", jobs.Warning, "statements of other roles", `GRANT pg_monitor TO "low"`)
 }
 
 // TestTroubledServer: what only a server of one's own can have.
 func TestTroubledServer(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, "archive_mode=on", "archive_command=false", "max_prepared_transactions=5", "shared_buffers=1MB", "autovacuum=off", "fsync=off", "wal_level=logical")
-	b := benchAt(t, c.url, "CREATE TABLE t AS "+rows, "CHECKPOINT").only("archiver", "transactions", "replication_slots", "settings", "checksums", "checkpoints", "statements", "cache_hit")
+	c := pgtest.NewCluster(t, "max_connections=60", "archive_mode=on", "archive_command=false", "max_prepared_transactions=5", "shared_buffers=1MB", "autovacuum=off", "wal_level=logical")
+	b := benchAt(t, c.URL, "CREATE TABLE t AS "+rows, "CHECKPOINT").only("archiver", "transactions", "replication_slots", "settings", "checksums", "checkpoints", "statements", "cache_hit")
 	r := b.review()
 	b.lacks(r, "archiver", "transactions", "replication_slots", "checksums", "checkpoints")
 	b.wants(r, "settings:fsync", jobs.Critical)
@@ -90,11 +90,11 @@ func TestTroubledServer(t *testing.T) {
 	b.wants(r, "unseen:statements", jobs.Info, "not installed")
 
 	use := b.connect()
-	exec(t, use, "CREATE EXTENSION pg_stat_statements", "ALTER SYSTEM SET shared_buffers = '2MB'", "SELECT pg_reload_conf()",
+	pgtest.Exec(t, use, "CREATE EXTENSION pg_stat_statements", "ALTER SYSTEM SET shared_buffers = '2MB'", "SELECT pg_reload_conf()",
 		"SELECT pg_create_physical_replication_slot('idle_slot', true)",
 		"INSERT INTO t SELECT * FROM t", "SELECT pg_switch_wal()", "BEGIN", "INSERT INTO t VALUES (0)", "PREPARE TRANSACTION 'it''s \\ forgotten'")
 	for range 3 {
-		exec(t, use, "INSERT INTO t VALUES (1)", "CHECKPOINT")
+		pgtest.Exec(t, use, "INSERT INTO t VALUES (1)", "CHECKPOINT")
 	}
 	damage(t, c, use)
 	b.options.Transactions.Prepared.Warn = 1
@@ -119,26 +119,26 @@ func TestTroubledServer(t *testing.T) {
 		t.Errorf("values %v", r.Values)
 	}
 	for _, name := range []string{"transactions", "replication_slots"} {
-		exec(t, use, strings.Split(r.Outputs["sql."+name], "\n")...)
+		pgtest.Exec(t, use, strings.Split(r.Outputs["sql."+name], "\n")...)
 	}
-	exec(t, use, "ALTER SYSTEM SET archive_command = 'true'")
+	pgtest.Exec(t, use, "ALTER SYSTEM SET archive_command = 'true'")
 	b.options.Checks = []string{"replication_slots", "transactions"}
 	b.lacks(b.review(), "replication_slots", "transactions:prepared")
 }
 
 // damage changes a byte of a table behind the server's back and lets the server
 // see it.
-func damage(t *testing.T, c *cluster, use *pgx.Conn) {
+func damage(t *testing.T, c *pgtest.Cluster, use *pgx.Conn) {
 	t.Helper()
 	ctx := context.Background()
-	exec(t, use, "CREATE TABLE victim AS SELECT n, repeat('v', 100) AS v FROM generate_series(1, 1000) n", "CHECKPOINT")
+	pgtest.Exec(t, use, "CREATE TABLE victim AS SELECT n, repeat('v', 100) AS v FROM generate_series(1, 1000) n", "CHECKPOINT")
 	var path string
 	if err := use.QueryRow(ctx, "SELECT pg_relation_filepath('victim')").Scan(&path); err != nil {
 		t.Fatal(err)
 	}
 	// Other pages drive those of the victim out of the small cache.
-	exec(t, use, "CREATE TABLE filler AS SELECT n, repeat('f', 1000) AS f FROM generate_series(1, 5000) n", "SELECT count(*) FROM filler", "CHECKPOINT", "SELECT count(*) FROM filler")
-	f, err := os.OpenFile(filepath.Join(c.dir, "data", path), os.O_RDWR, 0)
+	pgtest.Exec(t, use, "CREATE TABLE filler AS SELECT n, repeat('f', 1000) AS f FROM generate_series(1, 5000) n", "SELECT count(*) FROM filler", "CHECKPOINT", "SELECT count(*) FROM filler")
+	f, err := os.OpenFile(filepath.Join(c.Data, path), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,28 +152,13 @@ func damage(t *testing.T, c *cluster, use *pgx.Conn) {
 	if err := use.QueryRow(ctx, "SELECT count(*) FROM victim").Scan(&n); err == nil {
 		t.Fatal("the server does not see the damage")
 	}
-	exec(t, use, "SELECT pg_stat_force_next_flush()")
+	pgtest.Exec(t, use, pgtest.Flush)
 }
 
 func TestStandby(t *testing.T) {
 	t.Parallel()
-	c := prepareCluster(t)
-	if out, err := c.as("pg_basebackup", "-D", c.dir+"/data", "-R", "-c", "fast", "-X", "stream", "-d", serverURL(t, "")).CombinedOutput(); err != nil {
-		t.Fatalf("pg_basebackup: %v: %s", err, out)
-	}
-	address, err := url.Parse(serverURL(t, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	standby, err := url.Parse(c.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	standby.User = address.User
-	c.url = standby.String()
-	c.start("max_connections=300")
 	b := newBench(t)
-	b.url = c.url
+	b.url = pgtest.NewStandby(t, pgtest.URL(t, "")).URL
 	r := b.review()
 	for _, name := range []string{"archiver", "never_analyzed", "checkpoints"} {
 		b.wants(r, "unseen:"+name, jobs.Info, "the server is a standby")

@@ -3,8 +3,6 @@ package pgreview_test
 import (
 	"context"
 	"crypto/rand"
-	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,61 +10,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 )
-
-// serverVariable names the environment variable that holds the URL of a
-// PostgreSQL superuser.
-const serverVariable = "UPKEEP_TEST_POSTGRES_URL"
-
-// serverURL returns the address of the test server's database of that name.
-func serverURL(t testing.TB, name string) string {
-	t.Helper()
-	text := os.Getenv(serverVariable)
-	if text == "" {
-		t.Fatalf("%s is not set: run the tests with `make test`, or start the servers with scripts/dev/servers.sh", serverVariable)
-	}
-	return withDatabase(t, text, name)
-}
-
-func withDatabase(t testing.TB, address, name string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal("the address of the server is not a URL")
-	}
-	if name != "" {
-		u.Path = "/" + name
-	}
-	return u.String()
-}
-
-// connect returns a connection that lasts as long as the test.
-func connect(t testing.TB, address string) *pgx.Conn {
-	t.Helper()
-	c, err := pgx.Connect(context.Background(), address)
-	if err != nil {
-		t.Fatalf("connect to the test server: %v", err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		_ = c.Close(ctx) // the test may have closed it
-	})
-	return c
-}
-
-func exec(t testing.TB, c *pgx.Conn, statements ...string) {
-	t.Helper()
-	for _, s := range statements {
-		if _, err := c.Exec(context.Background(), s); err != nil {
-			t.Fatalf("%.200s: %v", s, err)
-		}
-	}
-}
 
 // bench is a job with its surroundings.
 type bench struct {
@@ -82,32 +30,23 @@ type bench struct {
 // ends.
 func newBench(t testing.TB, statements ...string) *bench {
 	t.Helper()
-	return benchAt(t, serverURL(t, ""), statements...)
+	return benchAt(t, pgtest.URL(t, ""), statements...)
 }
-
-// flush makes the counters of a session visible.
-const flush = "SELECT pg_stat_force_next_flush()"
 
 // benchAt makes a database on a server.
 func benchAt(t testing.TB, server string, statements ...string) *bench {
 	t.Helper()
-	name := "review_" + strings.ToLower(rand.Text()[:10])
-	admin := connect(t, server)
-	exec(t, admin, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8'")
-	t.Cleanup(func() { exec(t, connect(t, server), "DROP DATABASE "+name+" WITH (FORCE)") })
-	b := &bench{t: t, name: name, url: withDatabase(t, server, name)}
-	c := b.connect()
-	exec(t, c, statements...)
-	exec(t, c, flush)
+	name := pgtest.Unique("review")
+	b := &bench{t: t, name: name, url: pgtest.DatabaseAt(t, server, name, statements...)}
 	b.options = *jobstest.Options[pgreview.Options](t, pgreview.Kind().Options())
-	b.options.Database = "main"
+	b.options.Database = pgtest.Main
 	b.options.Indexes.MinSize, b.options.Indexes.MinAge = 0, 0
 	return b
 }
 
 func (b *bench) connect() *pgx.Conn {
 	b.t.Helper()
-	return connect(b.t, b.url)
+	return pgtest.Connect(b.t, b.url)
 }
 
 // only makes the review ask these checks alone.
@@ -118,8 +57,7 @@ func (b *bench) only(checks ...string) *bench {
 
 func (b *bench) try(ctx context.Context) (jobs.Result, error) {
 	b.t.Helper()
-	deps := jobstest.NewDeps(b.t)
-	deps.AddDatabase(jobs.Database{Name: "main", Kind: "postgres", URL: secret.New(b.url)})
+	deps := pgtest.Deps(b.t, b.url, nil)
 	for _, p := range b.past {
 		deps.AddPast("", "", p)
 	}
