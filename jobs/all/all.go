@@ -7,6 +7,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/archive"
 	"github.com/ghosteam/upkeep/jobs/health"
 	"github.com/ghosteam/upkeep/jobs/http"
+	"github.com/ghosteam/upkeep/jobs/packages"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/jobs/pgindex"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
@@ -24,6 +25,7 @@ func Kinds() *jobs.Registry {
 		archive.Kind(),
 		health.Kind(),
 		http.Kind(),
+		packages.Kind(),
 		pgbackup.Kind(),
 		pgindex.Kind(),
 		pgreview.Kind(),

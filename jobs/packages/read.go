@@ -148,7 +148,7 @@ func lastError(said string) string {
 }
 
 // keptConffile is how dpkg names a configuration file that it keeps.
-var keptConffile = regexp.MustCompile(`(?m)^Configuration file '([^'\n]+)'\n(?: ==> [^\n]*\n)*? ==> (?:Keeping old config file as default|Using current old file as you requested)\.$`)
+var keptConffile = regexp.MustCompile(`(?m)^Configuration file '([^'\n]+)'(?: \(actually [^\n]*\))?\n(?: ==> [^\n]*\n)*? ==> (?:Keeping old config file as default|Using current old file as you requested)\.$`)
 
 func keptConffiles(said string) []string {
 	var out []string
