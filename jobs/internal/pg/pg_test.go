@@ -2,33 +2,27 @@ package pg_test
 
 import (
 	"errors"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgproto3"
 	"go.uber.org/goleak"
 
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func server(t testing.TB) *url.URL {
 	t.Helper()
-	text := os.Getenv("UPKEEP_TEST_POSTGRES_URL")
-	if text == "" {
-		t.Fatal("UPKEEP_TEST_POSTGRES_URL is not set: run the tests with `make test`, or start the servers with scripts/dev/servers.sh")
-	}
-	u, err := url.Parse(text)
+	u, err := url.Parse(pgtest.URL(t, ""))
 	if err != nil {
-		t.Fatal("UPKEEP_TEST_POSTGRES_URL is not a URL")
+		t.Fatalf("%s is not a URL", pgtest.Variable)
 	}
 	return u
 }
@@ -86,15 +80,7 @@ func FuzzParseAddress(f *testing.F) {
 func TestConnect(t *testing.T) {
 	t.Parallel()
 	u := server(t)
-	c, err := pg.Connect(t.Context(), parse(t, u.String()), "upkeep test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := c.Hangup(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}()
+	c := open(t, u.String())
 	if c.Server.Major < 10 || c.Server.Number/10000 != c.Server.Major || !c.Server.Superuser || c.Server.Standby || c.Server.Database != "postgres" || c.Server.Name() != u.Host {
 		t.Errorf("server %+v", c.Server)
 	}
@@ -159,13 +145,7 @@ func TestConnectFails(t *testing.T) {
 		})
 	}
 	// The first host that answers is taken.
-	c, err := pg.Connect(t.Context(), parse(t, with(func(x *url.URL) { x.Host = "127.0.0.1:1," + u.Host })), "upkeep test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Hangup(t.Context()); err != nil {
-		t.Error(err)
-	}
+	open(t, with(func(x *url.URL) { x.Host = "127.0.0.1:1," + u.Host }))
 }
 
 func client(t *testing.T, dir, version string) string {
@@ -220,150 +200,15 @@ func TestFindClient(t *testing.T) {
 	}
 }
 
-// pooler speaks the protocol and lends its few server connections out, for a
-// transaction or for a session.
-type pooler struct {
-	listener    net.Listener
-	transaction bool
-	free        chan *backend
-	wg          sync.WaitGroup
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-type backend struct {
-	net.Conn
-	front *pgproto3.Frontend
-}
-
-func newPooler(t *testing.T, u *url.URL, transaction bool) *pooler {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &pooler{listener: l, transaction: transaction, free: make(chan *backend, 3)}
-	for range cap(p.free) {
-		c, err := pg.Connect(t.Context(), parse(t, u.String()), "pooler")
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := c.PgConn().Hijack()
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.conns = append(p.conns, raw.Conn)
-		p.free <- &backend{Conn: raw.Conn, front: raw.Frontend}
-	}
-	p.wg.Go(p.serve)
-	t.Cleanup(func() {
-		_ = l.Close()
-		p.mu.Lock()
-		for _, c := range p.conns {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
-		p.wg.Wait()
-	})
-	return p
-}
-
-func (p *pooler) serve() {
-	for {
-		c, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		p.mu.Lock()
-		p.conns = append(p.conns, c)
-		p.mu.Unlock()
-		p.wg.Go(func() {
-			defer c.Close() //nolint:errcheck // a test's connection
-			_ = p.session(c)
-		})
-	}
-}
-
-func (p *pooler) session(c net.Conn) error {
-	back := pgproto3.NewBackend(c, c)
-	if _, err := back.ReceiveStartupMessage(); err != nil {
-		return err
-	}
-	back.Send(&pgproto3.AuthenticationOk{})
-	back.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{0, 0, 0, 1}})
-	back.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-	if err := back.Flush(); err != nil {
-		return err
-	}
-	var lent *backend
-	defer func() {
-		if lent != nil {
-			p.free <- lent
-		}
-	}()
-	for {
-		m, err := back.Receive()
-		if err != nil {
-			return err
-		}
-		if _, bye := m.(*pgproto3.Terminate); bye {
-			return nil
-		}
-		if lent == nil {
-			lent = <-p.free
-		}
-		lent.front.Send(m)
-		_, query := m.(*pgproto3.Query)
-		_, sync := m.(*pgproto3.Sync)
-		if !query && !sync {
-			continue
-		}
-		if err := lent.front.Flush(); err != nil {
-			return err
-		}
-		for {
-			answer, err := lent.front.Receive()
-			if err != nil {
-				return err
-			}
-			back.Send(answer)
-			ready, ok := answer.(*pgproto3.ReadyForQuery)
-			if !ok {
-				continue
-			}
-			if err := back.Flush(); err != nil {
-				return err
-			}
-			if p.transaction && ready.TxStatus == 'I' {
-				p.free <- lent
-				lent = nil
-			}
-			break
-		}
-	}
-}
-
 func TestPooler(t *testing.T) {
 	t.Parallel()
-	for name, transaction := range map[string]bool{"transaction": true, "session": false} {
+	for name, lending := range map[string]pgtest.Lending{"transaction": pgtest.ByTransaction, "session": pgtest.BySession} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			u := *server(t)
-			p := newPooler(t, &u, transaction)
-			u.Host = p.listener.Addr().String()
-			c, err := pg.Connect(t.Context(), parse(t, u.String()), "upkeep test")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := c.Hangup(t.Context()); err != nil {
-					t.Error(err)
-				}
-			}()
+			c := open(t, pgtest.NewPooler(t, pgtest.URL(t, ""), lending))
 			pooled, err := c.Pooled(t.Context())
 			_, refused := errors.AsType[*pg.PoolerError](err)
-			if !pooled || refused != transaction || !refused && err != nil {
+			if !pooled || refused != (lending == pgtest.ByTransaction) || !refused && err != nil {
 				t.Errorf("pooled %v, %v", pooled, err)
 			}
 			if refused && !strings.Contains(jobs.HintOf(err), "direct address") {

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
-func open(t *testing.T) *pg.Conn {
+// open connects to an address for as long as the test lasts.
+func open(t *testing.T, address string) *pg.Conn {
 	t.Helper()
-	c, err := pg.Connect(t.Context(), parse(t, server(t).String()), "upkeep test")
+	c, err := pg.Connect(t.Context(), parse(t, address), "upkeep test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func setting(t *testing.T, c *pg.Conn, name string) string {
 // nothing of it stays.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := open(t, pgtest.URL(t, ""))
 	before := setting(t, c, "search_path") + setting(t, c, "statement_timeout")
 	reading := pg.Reading{Statement: 300 * time.Millisecond, Lock: time.Millisecond, SearchPath: "pg_catalog"}
 	for code, statement := range map[string]string{
@@ -76,7 +78,7 @@ func TestReadOnly(t *testing.T) {
 // TestOne: several statements in one text are refused.
 func TestOne(t *testing.T) {
 	t.Parallel()
-	c := open(t)
+	c := open(t, pgtest.URL(t, ""))
 	if text, err := c.QueryOne(t.Context(), "SELECT 'x' || 1;"); err != nil || string(text) != "x1" {
 		t.Errorf("%q, %v", text, err)
 	}
