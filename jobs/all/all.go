@@ -7,6 +7,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/archive"
 	"github.com/ghosteam/upkeep/jobs/health"
 	"github.com/ghosteam/upkeep/jobs/http"
+	"github.com/ghosteam/upkeep/jobs/mlflow"
 	"github.com/ghosteam/upkeep/jobs/packages"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/jobs/pgindex"
@@ -25,6 +26,7 @@ func Kinds() *jobs.Registry {
 		archive.Kind(),
 		health.Kind(),
 		http.Kind(),
+		mlflow.Kind(),
 		packages.Kind(),
 		pgbackup.Kind(),
 		pgindex.Kind(),
