@@ -132,7 +132,7 @@ var keepers = []keeper{
 		"SQLite is spoken by the ledger and by the backup of SQLite files",
 	},
 	{"goose", "github.com/pressly/goose", []string{"storage/ledger/..."}, "migrations belong to the ledger"},
-	{"redis", "github.com/redis", []string{"storage/lock/redis", "jobs/redisping"}, "Redis holds locks and is probed"},
+	{"redis", "github.com/redis", []string{"storage/lock/redis", "jobs/internal/redis"}, "Redis is spoken by the locks, and by the kinds through jobs/internal/redis"},
 	{"aws", "github.com/aws", []string{"storage/object/s3", "scripts/dev/bench"}, "S3 is a store like any other"},
 	{
 		"gopsutil", "github.com/shirou/gopsutil",

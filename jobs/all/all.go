@@ -14,6 +14,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 	"github.com/ghosteam/upkeep/jobs/prune"
+	"github.com/ghosteam/upkeep/jobs/redispurge"
 	"github.com/ghosteam/upkeep/jobs/script"
 	"github.com/ghosteam/upkeep/jobs/sqlitebackup"
 	"github.com/ghosteam/upkeep/jobs/system"
@@ -33,6 +34,7 @@ func Kinds() *jobs.Registry {
 		pgreview.Kind(),
 		pgvacuum.Kind(),
 		prune.Kind(),
+		redispurge.Kind(),
 		script.Kind(),
 		sqlitebackup.Kind(),
 		system.Kind(),
