@@ -13,6 +13,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -90,6 +91,14 @@ type backup struct {
 }
 
 func (b backup) name() string { return b.Manifest.Workflow + "." + b.Manifest.Job }
+
+// advise says what to do about an artifact that is damaged.
+func (b backup) advise(err error) error {
+	if !errors.Is(err, object.ErrDamaged) || jobs.HintOf(err) != "" {
+		return err
+	}
+	return jobs.WithHint(err, fmt.Sprintf("`upkeep backup list %s` shows what else there is; make a new one with `upkeep run %s`, and look at the disk of the store %s", b.name(), b.name(), b.store))
+}
 
 // reload reads the artifact anew.
 func (b backup) reload(ctx context.Context) (*object.Artifact, error) {

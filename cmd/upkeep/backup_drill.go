@@ -155,7 +155,7 @@ func (a *app) drillBackup(ctx context.Context, cfg *configs.Config, b *drilled, 
 	})
 	stop()
 	if err != nil {
-		err = scrubber(secrets)(b.scrub(fmt.Errorf("%s: %w", what, err)))
+		err = scrubber(secrets)(b.scrub(b.advise(fmt.Errorf("%s: %w", what, err))))
 	}
 	if b.Drilled.Proof.Time.IsZero() {
 		return err

@@ -61,7 +61,9 @@ func TestBackup_OnePass(t *testing.T) {
 	const artifacts = 1000
 	server := objecttest.NewS3Server(t, objecttest.S3Dialect{})
 	config := stocked(t, server, artifacts)
-	counts := func() (lists, gets int) { return server.Requests(objecttest.ListObjects), server.Requests(objecttest.GetObject) }
+	counts := func() (lists, gets int) {
+		return server.Requests(objecttest.ListObjects), server.Requests(objecttest.GetObject)
+	}
 	for _, command := range []string{"list", "prune"} {
 		lists, gets := counts()
 		var found []struct {

@@ -127,7 +127,7 @@ func (a *app) restoreBackup(ctx context.Context, name string, f backupRestoreFla
 	})
 	stop()
 	if err != nil {
-		return scrubber(secrets)(b.scrub(fmt.Errorf("restore %s of %s: %w", b.Manifest.ID, b.name(), err)))
+		return scrubber(secrets)(b.scrub(b.advise(fmt.Errorf("restore %s of %s: %w", b.Manifest.ID, b.name(), err))))
 	}
 	return a.tellRestored(b, restored, steps, f, time.Since(began))
 }

@@ -159,7 +159,7 @@ func (a *app) verifyBackup(ctx context.Context, cfg *configs.Config, b *backup, 
 		return fmt.Errorf("%s: %w", what, gone)
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", what, err)
+		err = b.advise(fmt.Errorf("%s: %w", what, err))
 	}
 	if !deeper(b.Proof, proof) {
 		return err

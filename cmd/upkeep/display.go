@@ -28,7 +28,9 @@ type boardLine struct {
 	name, kind string
 	attempt    runner.Attempt
 	progress   *runner.AttemptProgress
-	waiting    *runner.AttemptWaiting
+	// since is where the progress began whose speed is shown.
+	since   *runner.AttemptProgress
+	waiting *runner.AttemptWaiting
 }
 
 func (b *board) line(job, kind string) *boardLine {
@@ -54,9 +56,9 @@ func (b *board) apply(e runner.Event) {
 		}
 	case runner.AttemptStarted:
 		l := b.line(e.Attempt.Job, e.Attempt.Kind)
-		l.attempt, l.progress, l.waiting = e.Attempt, nil, nil
+		l.attempt, l.progress, l.since, l.waiting = e.Attempt, nil, nil, nil
 	case runner.AttemptProgress:
-		b.line(e.Key.Job, "").progress = &e
+		b.line(e.Key.Job, "").advance(&e)
 	case runner.AttemptWaiting:
 		b.line(e.Key.Job, "").waiting = &e
 	case runner.AttemptEnded:
@@ -76,24 +78,51 @@ func (l *boardLine) outcome() string {
 	case l.waiting != nil:
 		return fmt.Sprintf("failed: %s; next try at %s", l.waiting.Error, l.waiting.Until.Local().Format(time.TimeOnly))
 	case a.State == runner.Running && l.progress != nil:
-		return progressText(*l.progress)
+		return progressText(*l.progress) + paceText(*l.since, *l.progress)
 	}
 	return outcomeOf(a)
 }
 
 func progressText(p runner.AttemptProgress) string {
 	amount := func(n int64) string {
-		if p.Unit == "bytes" {
+		if strings.HasPrefix(p.Unit, "bytes") {
 			return humanize.IBytes(uint64(max(n, 0)))
 		}
 		return humanize.Comma(n)
 	}
+	unit := strings.TrimSpace(strings.TrimPrefix(p.Unit, "bytes"))
 	if p.Total <= 0 {
-		return strings.TrimSpace(amount(p.Done) + " " + strings.TrimPrefix(p.Unit, "bytes"))
+		return strings.TrimSpace(amount(p.Done) + " " + unit)
 	}
 	share := 100 * min(1, max(0, float64(p.Done)/float64(p.Total)))
-	return strings.TrimSpace(fmt.Sprintf("%d %%  %s of %s %s",
-		int(share), amount(p.Done), amount(p.Total), strings.TrimPrefix(p.Unit, "bytes")))
+	return strings.TrimSpace(fmt.Sprintf("%d %%  %s of %s %s", int(share), amount(p.Done), amount(p.Total), unit))
+}
+
+// advance notes how far an attempt is. Its speed is that of what it does now:
+// another unit, or less done than before, is another thing.
+func (l *boardLine) advance(p *runner.AttemptProgress) {
+	if l.since == nil || l.since.At.IsZero() || l.since.Unit != p.Unit || p.Done < l.progress.Done {
+		l.since = p
+	}
+	l.progress = p
+}
+
+// paceText says how fast something goes on, and how long it takes still, once
+// that can be told.
+func paceText(since, now runner.AttemptProgress) string {
+	spent := now.At.Sub(since.At).Seconds()
+	if spent < 1 || now.Done <= since.Done {
+		return ""
+	}
+	rate := float64(now.Done-since.Done) / spent
+	text := ""
+	if strings.HasPrefix(now.Unit, "bytes") {
+		text = ", " + humanize.IBytes(uint64(rate)) + "/s"
+	}
+	if left := now.Total - now.Done; left > 0 {
+		text += ", " + took(time.Duration(float64(left)/rate*1e9).Round(time.Second)) + " left"
+	}
+	return text
 }
 
 // startLine says what begins.

@@ -124,6 +124,27 @@ daily  run 01a20654-b1b6-7523-b9d0-f30dab83c710 started, 4 jobs
 … prune            waits for lock files/logs, held by weekly.prune
 · late
 `)
+		// How fast, once that can be told, and then of the next thing that it does.
+		at := time.Now()
+		progress := func(after time.Duration, done int64, unit string) runner.AttemptProgress {
+			return runner.AttemptProgress{Key: key("backup"), Done: done << 20, Total: 1 << 30, Unit: unit, At: at.Add(after)}
+		}
+		th.observe(t, progress(0, 512, "bytes"), progress(4*time.Second, 768, "bytes"))
+		th.expect(t, `
+daily  run 01a20654-b1b6-7523-b9d0-f30dab83c710 started, 4 jobs
+! health     1.2s  disk is filling
+* backup     1.5s  75 %  768 MiB of 1.0 GiB, 64 MiB/s, 4s left
+… prune            waits for lock files/logs, held by weekly.prune
+· late
+`)
+		th.observe(t, progress(5*time.Second, 1, "bytes read back"))
+		th.expect(t, `
+daily  run 01a20654-b1b6-7523-b9d0-f30dab83c710 started, 4 jobs
+! health     1.2s  disk is filling
+* backup     1.5s  0 %  1.0 MiB of 1.0 GiB read back
+… prune            waits for lock files/logs, held by weekly.prune
+· late
+`)
 		th.observe(t,
 			ends("backup", runner.Failed, 1500*time.Millisecond, "no route to host"),
 			runner.AttemptWaiting{Key: key("backup"), Error: "no route to host", Until: time.Date(2000, 1, 1, 0, 5, 0, 0, time.Local)},

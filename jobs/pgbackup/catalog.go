@@ -61,12 +61,21 @@ func (s *snapshot) needs(ctx context.Context, d *Database) (err error) {
 		return err
 	}
 	// Settings of applications, which have a dot in their names, may be secrets.
-	d.Settings, err = pg.Texts(ctx, s.Conn, `SELECT CASE WHEN setrole = 0 THEN '' ELSE pg_get_userbyid(setrole) || ': ' END
+	d.Settings, err = pg.Texts(ctx, s.Conn, `SELECT CASE WHEN setrole = 0 THEN '' ELSE quote_ident(pg_get_userbyid(setrole)) || ': ' END
 			|| CASE WHEN split_part(setting, '=', 1) LIKE '%.%' THEN split_part(setting, '=', 1) || '=…' ELSE setting END
 		FROM pg_db_role_setting, unnest(setconfig) setting
 		WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1`)
 	if err != nil {
 		return err
+	}
+	err = s.QueryRow(ctx, `SELECT datacl IS NOT NULL FROM pg_database WHERE datname = current_database()`).Scan(&d.Granted)
+	if err != nil {
+		return err
+	}
+	if d.Granted {
+		if d.Grants, err = grantsOn(ctx, s.Conn, s.Server.Database); err != nil {
+			return err
+		}
 	}
 	type setting struct{ Name, Value string }
 	settings, err := pg.Rows[setting](ctx, s.Conn, `SELECT name, setting FROM pg_settings WHERE name IN ('block_size', 'data_checksums',

@@ -66,8 +66,13 @@ type Database struct {
 	Roles       []string    `json:"roles,omitempty"`
 	Tablespaces []string    `json:"tablespaces,omitempty"`
 	// Settings are those of the database and of roles in it, as
-	// "role: name=value" or "name=value".
+	// "role: name=value" or "name=value", the role quoted as in SQL. The value
+	// of a setting of an application is "…".
 	Settings []string `json:"settings,omitempty"`
+	// Grants are the privileges on the database itself when Granted, and else
+	// those that every new database has.
+	Grants  []Grant `json:"grants,omitempty"`
+	Granted bool    `json:"granted,omitempty"`
 	// Tables are all tables that hold rows, in the order of their names.
 	Tables []Table `json:"tables"`
 	// LargeObjects is how many there are, and LargeObjectsDumped tells whether
@@ -107,6 +112,16 @@ type Properties struct {
 	ConnectionLimit  int    `json:"connection_limit"`
 	// Bytes is the size of the database on the server.
 	Bytes int64 `json:"bytes"`
+}
+
+// Grant is one privilege on a database.
+type Grant struct {
+	// Role is who has it; empty for everybody, when Public.
+	Role      string `json:"role,omitempty"`
+	Public    bool   `json:"public,omitempty"`
+	Privilege string `json:"privilege"`
+	// Grantable tells that the role may grant it to others.
+	Grantable bool `json:"grantable,omitempty"`
 }
 
 // Extension is an extension that the database uses.

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
-
-	"github.com/dustin/go-humanize"
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
@@ -165,8 +164,8 @@ func (r *drill) suits(ctx context.Context, admin *pg.Conn, d *Database) error {
 // inScratch restores one database into a scratch database, judges it, and drops
 // it whatever happens.
 func (r *drill) inScratch(ctx context.Context, admin *pg.Conn, d *Database) (err error) {
-	what := fmt.Sprintf("make a scratch database on %s, and restore %s (%s rows in %d tables, %s on its server) into it",
-		admin.Server.Name(), d.Name, humanize.Comma(d.rows()), d.dumped(), artifact.Bytes(d.Bytes))
+	what := fmt.Sprintf("make a scratch database on %s, and restore %s (%s in %s, %s on its server) into it",
+		admin.Server.Name(), d.Name, artifact.Count(d.rows(), "row"), artifact.Count(d.dumped(), "table"), artifact.Bytes(d.Bytes))
 	return r.env.Effect(ctx, what, func(ctx context.Context) (err error) {
 		s, warning, err := newScratch(ctx, r.env, admin, r.artifact.Manifest.ID, d)
 		if warning != "" {
@@ -246,16 +245,17 @@ func (r *drill) blame(ctx context.Context, s *scratch, d *Database, err error) e
 
 // summary is one line about the drill.
 func (r *drill) summary() string {
-	names := make([]string, 0, len(r.details.Databases))
+	all := make([]string, 0, len(r.details.Databases))
 	for i := range r.details.Databases {
-		names = append(names, r.details.Databases[i].Name)
+		all = append(all, r.details.Databases[i].Name)
 	}
+	names := jobs.OneLine(strings.Join(all, ", "))
 	place := "on a scratch database"
 	if r.want.Level == object.L4 {
 		place = "on a throwaway server"
 	}
 	if r.env.DryRun() {
-		return fmt.Sprintf("would restore %s %s, count and drop it", jobs.OneLine(fmt.Sprint(names)), place)
+		return fmt.Sprintf("would restore %s %s, count and drop it", names, place)
 	}
-	return fmt.Sprintf("%s rows in %d tables of %s came back %s", humanize.Comma(r.restored.Rows), r.restored.Tables, jobs.OneLine(fmt.Sprint(names)), place)
+	return fmt.Sprintf("%s in %s of %s came back %s", artifact.Count(r.restored.Rows, "row"), artifact.Count(r.restored.Tables, "table"), names, place)
 }

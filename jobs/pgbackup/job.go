@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/jobs/internal/crypt"
@@ -55,7 +53,7 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 	})
 	result := jobs.Result{Values: r.values(), Findings: append(p.findings, r.findings...)}
 	outcome.Describe(&result, r.bytes)
-	result.Summary = fmt.Sprintf("%s rows in %d tables of %s, %s", humanize.Comma(r.rows), r.tables, p.names(), outcome.Sentence(r.bytes))
+	result.Summary = fmt.Sprintf("%s in %s of %s, %s", artifact.Count(r.rows, "row"), artifact.Count(r.tables, "table"), p.names(), outcome.Sentence(r.bytes))
 	if len(outcome.Copies) == 0 {
 		result.Summary = fmt.Sprintf("no store has a copy of %s", p.names())
 	}

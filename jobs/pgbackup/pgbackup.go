@@ -59,8 +59,8 @@ removed on its account. What stays that way for three runs and seven days is tak
 counts every table, asks the questions under drill, measures how long that took, and drops it: a
 backup that cannot be restored becomes a critical finding, and does not count any more when it is
 damaged. The user of that server must be allowed to make databases. Databases upkeep_drill_… that a
-dead drill left are dropped by the next one, when they carry its mark, are older than an hour, and nobody
-is connected. L4 does the same on a throwaway server, roles included, and needs drill.local.
+dead drill left are dropped by the next one, when they carry its mark, nobody is connected, and
+their process is known to be dead or they are older than an hour. L4 does the same on a throwaway server, roles included, and needs drill.local.
 
 Values: bytes, stored_bytes, ratio, databases, tables, rows, rows.TABLE (of the 200 largest tables;
 DATABASE.TABLE when there are several databases), database_bytes, dump_seconds, verify_seconds,

@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
@@ -116,7 +114,7 @@ type restore struct {
 // what says what is restored.
 func (r *restore) what() string {
 	if len(r.tables) == 0 {
-		return fmt.Sprintf("%s rows in %d tables of %s", humanize.Comma(r.database.rows()), r.database.dumped(), r.database.Name)
+		return fmt.Sprintf("%s in %s of %s", artifact.Count(r.database.rows(), "row"), artifact.Count(r.database.dumped(), "table"), r.database.Name)
 	}
 	var rows int64
 	var names []string
@@ -124,7 +122,7 @@ func (r *restore) what() string {
 		rows += t.Rows
 		names = append(names, t.Schema+"."+t.Name)
 	}
-	return jobs.OneLine(fmt.Sprintf("%s rows of %s of %s", humanize.Comma(rows), strings.Join(names, ", "), r.database.Name))
+	return jobs.OneLine(fmt.Sprintf("%s of %s of %s", artifact.Count(rows, "row"), strings.Join(names, ", "), r.database.Name))
 }
 
 // partial tells that a failure leaves what was loaded until then.

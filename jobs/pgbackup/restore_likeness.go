@@ -19,22 +19,14 @@ type likeness struct {
 	comment  *string
 	template bool
 	// settings are those of the database and of roles in it; grants are who may
-	// do what, which is the default when they are nil.
+	// do what, which is the default unless granted.
 	settings []setting
-	grants   []grant
+	grants   []Grant
 	granted  bool
 }
 
 // setting is one setting of a database, or of a role in it.
 type setting struct{ Role, Setting string }
-
-// grant is one privilege on a database.
-type grant struct {
-	Grantee   string
-	Public    bool
-	Privilege string
-	Grantable bool
-}
 
 // asOld describes the target as it is.
 func (p *place) asOld(ctx context.Context) (likeness, error) {
@@ -57,34 +49,9 @@ func (p *place) asOld(ctx context.Context) (likeness, error) {
 	if err != nil {
 		return l, pg.Advise(fmt.Errorf("read the settings of the target: %w", err))
 	}
-	l.grants, err = pg.Rows[grant](ctx, c, `SELECT CASE WHEN a.grantee = 0 THEN '' ELSE pg_get_userbyid(a.grantee)::text END, a.grantee = 0, a.privilege_type, bool_or(a.is_grantable)
-		FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = $1 GROUP BY 1, 2, 3 ORDER BY 2 DESC, 1, 3`, p.name)
+	l.grants, err = grantsOn(ctx, c, p.name)
 	if err != nil {
 		return l, pg.Advise(fmt.Errorf("read the privileges on the target: %w", err))
-	}
-	return l, nil
-}
-
-// asSaved describes a database as the backup does.
-func (p *place) asSaved(ctx context.Context, r *restore) (likeness, error) {
-	l := likeness{Properties: r.database.Properties, owner: p.admin.Server.User}
-	roles, err := pg.Texts(ctx, p.admin, `SELECT rolname::text FROM pg_roles`)
-	if err != nil {
-		return l, pg.Advise(fmt.Errorf("look for roles: %w", err))
-	}
-	switch {
-	case r.target.NoOwner:
-	case slices.Contains(roles, l.Owner) || slices.Contains(r.promised, "roles "+l.Owner):
-		l.owner = l.Owner
-	default:
-		r.tell("owner", "the database belongs to %s, because there is no role %s", l.owner, l.Owner)
-	}
-	tablespaces, err := pg.Texts(ctx, p.admin, `SELECT spcname::text FROM pg_tablespace`)
-	if err != nil {
-		return l, pg.Advise(fmt.Errorf("look for tablespaces: %w", err))
-	}
-	if !slices.Contains(tablespaces, l.Tablespace) {
-		l.Tablespace = ""
 	}
 	return l, nil
 }
@@ -129,6 +96,10 @@ func (p *place) dress(ctx context.Context, r *restore, l likeness) error {
 			r.warn("setting:"+jobs.FindingIDFrom(key), "the setting %s of the old database could not be carried over, because only a superuser may set it", key)
 			continue
 		}
+		if pg.Code(err) != "" && !l.exists { // another server may not know it
+			r.warn("setting:"+jobs.FindingIDFrom(key), "the setting %s of the saved database could not be carried over: %v", key, err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -146,7 +117,7 @@ func (l likeness) privileges(name string) []statement {
 		plain("REVOKE ALL ON DATABASE %s FROM %s", name, pg.Name(l.owner)),
 	}
 	for _, g := range l.grants {
-		who, option := pg.Name(g.Grantee), ""
+		who, option := pg.Name(g.Role), ""
 		if g.Public {
 			who = "PUBLIC"
 		}

@@ -22,7 +22,10 @@ func (r *restore) preflight(ctx context.Context) error {
 			return err
 		}
 	}
-	r.tellSettings()
+	r.tellSettings(r.database.Settings)
+	if r.database.Granted && !r.target.NoPrivileges {
+		r.tell("privileges", "privileges on the database itself are not part of a dump: %s", grantees(r.database.Grants))
+	}
 	return r.room()
 }
 
@@ -71,9 +74,9 @@ func writable(ctx context.Context, c *pg.Conn) error {
 }
 
 // tellSettings tells of settings that nothing restores.
-func (r *restore) tellSettings() {
-	if len(r.database.Settings) > 0 {
-		r.warn("settings", "settings of the database are not part of a dump, set them by ALTER DATABASE: %s", strings.Join(r.database.Settings, "; "))
+func (r *restore) tellSettings(left []string) {
+	if len(left) > 0 {
+		r.warn("settings", "settings of the database are not part of a dump, set them by ALTER DATABASE: %s", strings.Join(left, "; "))
 	}
 }
 

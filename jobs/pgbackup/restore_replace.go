@@ -77,7 +77,6 @@ func (p *place) fitting(ctx context.Context, r *restore) (likeness, error) {
 	var like likeness
 	var err error
 	if p.there == nil {
-		r.tellSettings()
 		like, err = p.asSaved(ctx, r)
 	} else {
 		like, err = p.asOld(ctx)

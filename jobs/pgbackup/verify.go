@@ -25,10 +25,17 @@ func verify(ctx context.Context, env *jobs.Env, a *object.Artifact, keys crypt.K
 	if err != nil {
 		return fmt.Errorf("verify backup %s: it was made by client %s: %w", a.Manifest.ID, want.Client, err)
 	}
+	var total int64
+	for i := range want.Databases {
+		s, _ := a.Manifest.Stream(want.Databases[i].Stream) // what is not there, Read says
+		total += s.Plain.Bytes
+	}
+	back := &reading{env: env, total: total}
 	t := tool{client: client, environ: env.Environ(), marks: env.Marks(), dir: env.WorkDir}
 	for i := range want.Databases {
 		d := &want.Databases[i]
 		err := artifact.Read(ctx, a, keys, d.Stream, func(r io.Reader) error {
+			r = back.of(r)
 			if want.Format == formatDirectory {
 				return t.verifyDirectory(ctx, d, r)
 			}
@@ -44,6 +51,27 @@ func verify(ctx context.Context, env *jobs.Env, a *object.Artifact, keys crypt.K
 		}
 	}
 	return nil
+}
+
+// reading tells how much was read back.
+type reading struct {
+	env         *jobs.Env
+	from        io.Reader
+	seen, total int64
+}
+
+// of goes on with the next stream.
+func (r *reading) of(from io.Reader) io.Reader {
+	r.from = from
+	return r
+}
+
+// Read implements io.Reader.
+func (r *reading) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	r.seen += int64(n)
+	r.env.Progress(r.seen, max(r.total, r.seen), "bytes read back")
+	return n, err
 }
 
 // verifyCustom lets pg_restore read a dump in full and counts what comes out.

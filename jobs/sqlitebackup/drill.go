@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -53,7 +51,7 @@ func (artifacts) Drill(ctx context.Context, env *jobs.Env, a *object.Artifact, d
 	bytes := details.PageSize * details.Pages
 	const name = "restored.sqlite"
 	return artifact.Rehearse(ctx, env, a, d, artifact.Rehearsal{
-		What:  fmt.Sprintf("%s rows in %d tables, %s", humanize.Comma(details.Rows()), len(details.Tables), artifact.Bytes(bytes)),
+		What:  fmt.Sprintf("%s in %s, %s", artifact.Count(details.Rows(), "row"), artifact.Count(len(details.Tables), "table"), artifact.Bytes(bytes)),
 		Bytes: bytes,
 		Restore: func(ctx context.Context, dir string, r *object.Restored) error {
 			if err := Restore(ctx, a, filepath.Join(dir, name), d.Identities...); err != nil {

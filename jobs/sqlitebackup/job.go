@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/jobs/internal/crypt"
@@ -82,7 +80,7 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 		Drill:   j.Drill(),
 	})
 	outcome.Describe(&result, plain)
-	result.Summary = fmt.Sprintf("%s rows in %d tables, %s", humanize.Comma(details.Rows()), len(details.Tables), outcome.Sentence(plain))
+	result.Summary = fmt.Sprintf("%s in %s, %s", artifact.Count(details.Rows(), "row"), artifact.Count(len(details.Tables), "table"), outcome.Sentence(plain))
 	if len(outcome.Copies) == 0 {
 		result.Summary = fmt.Sprintf("no store has a copy of %s", filepath.Base(j.options.Path.String()))
 	}

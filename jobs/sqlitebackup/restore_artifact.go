@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/jobs/internal/crypt"
@@ -64,7 +62,7 @@ func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact,
 		return jobs.Restored{}, jobs.WithHint(fmt.Errorf("%s has %s free, but the database takes %s", filepath.Dir(t.To), artifact.Bytes(free), artifact.Bytes(bytes)),
 			"free space there, or choose another place")
 	}
-	what := fmt.Sprintf("%s rows in %d tables, %s, as %s", humanize.Comma(details.Rows()), len(details.Tables), artifact.Bytes(bytes), t.To)
+	what := fmt.Sprintf("%s in %s, %s, as %s", artifact.Count(details.Rows(), "row"), artifact.Count(len(details.Tables), "table"), artifact.Bytes(bytes), t.To)
 	if r.old == nil {
 		err = env.Effect(ctx, "restore "+what, func(ctx context.Context) error { return Restore(ctx, a, t.To, t.Identities...) })
 	} else {

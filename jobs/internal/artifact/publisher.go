@@ -333,5 +333,13 @@ func (p *Publisher) abort(ctx context.Context, targets []*target) error {
 	return errors.Join(errs...)
 }
 
+// Count writes a number of things, such as "1 table" or "2,000 tables".
+func Count[N int | int64](n N, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return humanize.Comma(int64(n)) + " " + thing
+}
+
 // Bytes writes a number of bytes for a sentence, such as "56 MB".
 func Bytes(n int64) string { return humanize.Bytes(uint64(max(0, n))) }
