@@ -43,7 +43,7 @@ func (r *run) tryLock(ctx context.Context, t table) error {
 	if _, err := c.Exec(ctx, "BEGIN"); err != nil {
 		return err
 	}
-	_, err := c.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", milliseconds(r.job.options.LockTimeout.Std()))
+	_, err := c.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", pg.Milliseconds(r.job.options.LockTimeout.Std()))
 	if err == nil {
 		err = r.session.exec(ctx, "LOCK TABLE ONLY "+pg.Name(t.Schema, t.Name)+" IN SHARE UPDATE EXCLUSIVE MODE", r.watch(jobs.OneLine(t.Schema+"."+t.Name)))
 		if pg.Code(err) == codeNoTable { // a materialized view, which cannot be locked by hand

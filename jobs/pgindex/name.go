@@ -92,18 +92,6 @@ func (x Index) statement(name string, table []string, concurrently bool, columns
 	return b.String()
 }
 
-// patterns joins patterns in which * stands for any text; nil for none.
-func patterns(all []string) *regexp.Regexp {
-	if len(all) == 0 {
-		return nil
-	}
-	var quoted []string
-	for _, pattern := range all {
-		quoted = append(quoted, strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*"))
-	}
-	return regexp.MustCompile("^(?s:" + strings.Join(quoted, "|") + ")$")
-}
-
 // objectID makes the id of a finding about an index. A name that the form of
 // ids changes gets a digest, so that two such names stay two.
 func objectID(prefix, schema, name string) string {

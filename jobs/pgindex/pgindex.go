@@ -16,6 +16,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg"
 )
 
 const doc = `Builds indexes of PostgreSQL tables without keeping writers waiting, and builds invalid or bloated ones anew.
@@ -182,12 +183,12 @@ var (
 )
 
 func build(o Options, deps jobs.Deps) (jobs.Job, error) {
-	db, err := deps.Database(o.Database)
-	if err != nil {
-		return nil, &jobs.FieldError{Field: "database", Why: err.Error(), Hint: jobs.HintOf(err)}
+	databases, errs := pg.Databases(deps, o.Database)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
-	return &Job{options: o, database: db}, nil
+	return &Job{options: o, database: databases[0]}, nil
 }
 
 // LockKeys keeps other heavy work on the same database from running at once.
-func (j *Job) LockKeys() []string { return []string{"database/" + j.database.Name} }
+func (j *Job) LockKeys() []string { return pg.LockKeys(j.database) }

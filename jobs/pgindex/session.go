@@ -16,14 +16,11 @@ const (
 	// server; by the first a later run knows what a dead one left at work.
 	workName    = "upkeep index work "
 	controlName = "upkeep index control "
-	// longestSession is what a server keeps of such a name, in bytes.
-	longestSession = 63
 	// advisory is the key of the lock that lets one host at a time build in a
 	// database: "upkeep i" in ASCII.
 	advisory = 0x75706b6565702069
-	// sweepTime bounds how long ending what a dead run left may take, and
-	// cancelTime how long a statement may take to end that is canceled.
-	sweepTime, cancelTime = 15 * time.Second, 10 * time.Second
+	// cancelTime bounds how long a statement may take to end that is canceled.
+	cancelTime = 10 * time.Second
 	// pollTime is how often the server is asked how far it is.
 	pollTime = 500 * time.Millisecond
 )
@@ -47,8 +44,7 @@ func (j *Job) connect(ctx context.Context, env *jobs.Env, kind string) (_ *pg.Co
 	if err != nil {
 		return nil, err
 	}
-	name := kind + env.RunID
-	c, err := pg.Connect(ctx, address, name[:min(len(name), longestSession)])
+	c, err := pg.Connect(ctx, address, pg.Application(kind, env.RunID))
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +77,7 @@ func (j *Job) open(ctx context.Context, env *jobs.Env) (_ *session, err error) {
 	if s.control, err = j.connect(ctx, env, controlName); err != nil {
 		return nil, err
 	}
-	if err := set(ctx, s.control, map[string]string{"statement_timeout": "0", "idle_session_timeout": "0"}); err != nil {
+	if err := s.control.Set(ctx, map[string]string{"statement_timeout": "0", "idle_session_timeout": "0"}); err != nil {
 		return nil, err
 	}
 	var taken bool
@@ -99,43 +95,22 @@ func (j *Job) open(ctx context.Context, env *jobs.Env) (_ *session, err error) {
 	}
 	settings := map[string]string{
 		"statement_timeout": "0", "idle_session_timeout": "0", "transaction_timeout": "0",
-		"lock_timeout": milliseconds(j.options.WaitTimeout.Std()),
+		"lock_timeout": pg.Milliseconds(j.options.WaitTimeout.Std()),
 		// The server notices within seconds when we died at work (14 and later).
 		"client_connection_check_interval": "5000", "tcp_keepalives_idle": "60", "tcp_keepalives_interval": "15", "tcp_keepalives_count": "4",
 	}
 	if j.options.Memory > 0 {
 		settings["maintenance_work_mem"] = strconv.FormatInt(j.options.Memory.Bytes()>>10, 10)
 	}
-	if err := set(ctx, s.work, settings); err != nil {
+	if err := s.work.Set(ctx, settings); err != nil {
 		return nil, err
 	}
 	return s, s.work.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&s.process)
 }
 
-func milliseconds(d time.Duration) string { return strconv.FormatInt(max(1, d.Milliseconds()), 10) }
-
-// set sets those settings that the version of the server knows.
-func set(ctx context.Context, c *pg.Conn, values map[string]string) error {
-	var names, texts []string
-	for name, value := range values {
-		names, texts = append(names, name), append(texts, value)
-	}
-	_, err := pg.Texts(ctx, c, `SELECT set_config(s.name, x.value, false)
-		FROM unnest($1::text[], $2::text[]) AS x (name, value) JOIN pg_settings s USING (name)`, names, texts)
-	if err != nil {
-		return fmt.Errorf("prepare the session: %w", err)
-	}
-	return nil
-}
-
-// abandoned are the sessions that worked for a run which is dead: it held the
-// advisory lock, which is ours now.
-const abandoned = ` FROM pg_stat_activity a WHERE a.datname = current_database() AND a.usename = current_user
-	AND left(a.application_name, length('` + workName + `')) = '` + workName + `' AND a.pid <> pg_backend_pid()`
-
 // sweep ends what a dead run left at work in the database.
 func (s *session) sweep(ctx context.Context, env *jobs.Env) error {
-	left, err := pg.Texts(ctx, s.control, "SELECT a.pid::text"+abandoned)
+	left, err := pg.Texts(ctx, s.control, "SELECT a.pid::text"+pg.Abandoned(workName))
 	if err != nil {
 		return fmt.Errorf("look for what a dead run left at work: %w", err)
 	}
@@ -143,20 +118,7 @@ func (s *session) sweep(ctx context.Context, env *jobs.Env) error {
 		return nil
 	}
 	return env.Effect(ctx, "end the build that a dead run left at work, process "+left[0], func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, sweepTime, errors.New("a session that a dead run left does not end"))
-		defer cancel()
-		for {
-			gone, err := pg.Texts(ctx, s.control, "SELECT pg_terminate_backend(a.pid)::text"+abandoned)
-			if err != nil && ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			if err != nil || len(gone) == 0 {
-				return err
-			}
-			if err := pause(ctx, pollTime); err != nil {
-				return err
-			}
-		}
+		return s.control.EndAbandoned(ctx, workName)
 	})
 }
 

@@ -182,7 +182,7 @@ func (j *Job) try(ctx context.Context, c *pg.Conn, w wanted) (definition string,
 	}()
 	const copied = "upkeep_pgindex_try"
 	for _, statement := range []string{
-		"SELECT set_config('lock_timeout', '" + milliseconds(j.options.LockTimeout.Std()) + "', true)",
+		"SELECT set_config('lock_timeout', '" + pg.Milliseconds(j.options.LockTimeout.Std()) + "', true)",
 		"CREATE TEMPORARY TABLE " + copied + " (LIKE " + pg.Name(w.table.Schema, w.table.Name) + ") ON COMMIT DROP",
 		w.statement(marked(w.Name), []string{"pg_temp", copied}, false, w.columns),
 	} {
@@ -244,7 +244,7 @@ func (j *Job) choose(ctx context.Context, c *pg.Conn) ([]rebuilt, error) {
 			}
 		}
 	}
-	match, exclude := patterns(rules.Match), patterns(rules.Exclude)
+	match, exclude := pg.Patterns(rules.Match), pg.Patterns(rules.Exclude)
 	chosen = slices.DeleteFunc(chosen, func(r rebuilt) bool {
 		name := r.Schema + "." + r.Name
 		return match != nil && !match.MatchString(name) || exclude != nil && exclude.MatchString(name)

@@ -9,9 +9,11 @@
 package pgreview
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg"
 )
 
 const doc = `Reviews a PostgreSQL database: indexes, bloat, slow statements, connections, limits that come near.
@@ -69,13 +71,13 @@ var (
 )
 
 func build(o Options, deps jobs.Deps) (jobs.Job, error) {
-	db, err := deps.Database(o.Database)
-	if err != nil {
-		return nil, &jobs.FieldError{Field: "database", Why: err.Error(), Hint: jobs.HintOf(err)}
+	databases, errs := pg.Databases(deps, o.Database)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	history, err := deps.History("", "")
 	if err != nil {
 		return nil, fmt.Errorf("history of this job: %w", err)
 	}
-	return &Job{options: o, database: db, history: history}, nil
+	return &Job{options: o, database: databases[0], history: history}, nil
 }

@@ -59,23 +59,11 @@ type blindness struct {
 
 func newReview(o Options, env *jobs.Env, conn *pg.Conn, past []jobs.Past) *review {
 	r := &review{
-		options: o, env: env, conn: conn, past: past, ignore: patterns(o.Ignore),
+		options: o, env: env, conn: conn, past: past, ignore: pg.Patterns(o.Ignore),
 		values: map[string]float64{}, outputs: map[string]string{}, sql: map[string][]string{},
 	}
 	r.before = newestCounters(past)
 	return r
-}
-
-// patterns joins patterns in which * stands for any text; nil for none.
-func patterns(all []string) *regexp.Regexp {
-	if len(all) == 0 {
-		return nil
-	}
-	var quoted []string
-	for _, pattern := range all {
-		quoted = append(quoted, strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*"))
-	}
-	return regexp.MustCompile("^(?:" + strings.Join(quoted, "|") + ")$")
 }
 
 // reading bounds the questions.

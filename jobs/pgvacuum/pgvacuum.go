@@ -7,11 +7,11 @@ package pgvacuum
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg"
 )
 
 const doc = `Vacuums and analyzes the tables of PostgreSQL that need it, the most urgent first, one statement per table.
@@ -166,32 +166,13 @@ var (
 
 // New builds the job.
 func New(o Options, deps jobs.Deps) (jobs.Job, error) {
-	var errs []error
-	j := &Job{options: o, rules: newRules(o)}
-	for i, name := range o.Database {
-		db, err := deps.Database(name)
-		if err != nil {
-			field := "database"
-			if len(o.Database) > 1 {
-				field = fmt.Sprintf("database[%d]", i)
-			}
-			errs = append(errs, &jobs.FieldError{Field: field, Why: err.Error(), Hint: jobs.HintOf(err)})
-			continue
-		}
-		j.databases = append(j.databases, db)
-	}
+	databases, errs := pg.Databases(deps, o.Database...)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return j, nil
+	return &Job{options: o, rules: newRules(o), databases: databases}, nil
 }
 
 // LockKeys keeps dumps and other heavy work on the same database from running
 // at once: a dump's snapshot would keep every dead row alive.
-func (j *Job) LockKeys() []string {
-	var keys []string
-	for _, db := range j.databases {
-		keys = append(keys, "database/"+db.Name)
-	}
-	return keys
-}
+func (j *Job) LockKeys() []string { return pg.LockKeys(j.databases...) }

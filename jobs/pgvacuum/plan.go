@@ -86,7 +86,7 @@ func (j *Job) plan(ctx context.Context, env *jobs.Env) ([]*database, error) {
 // visit refuses servers on which the job must not work and returns the names
 // of the databases to care for.
 func (j *Job) visit(ctx context.Context, env *jobs.Env, address pg.Address) (names []string, server pg.Server, err error) {
-	c, err := pg.Connect(ctx, address, sessionName(controlName, env.RunID))
+	c, err := pg.Connect(ctx, address, pg.Application(controlName, env.RunID))
 	if err != nil {
 		return nil, server, err
 	}
@@ -118,7 +118,7 @@ func (j *Job) visit(ctx context.Context, env *jobs.Env, address pg.Address) (nam
 
 // survey finds out what is due in a database, and who would block it.
 func (j *Job) survey(ctx context.Context, env *jobs.Env, d *database) (err error) {
-	c, err := pg.Connect(ctx, d.address, sessionName(controlName, env.RunID))
+	c, err := pg.Connect(ctx, d.address, pg.Application(controlName, env.RunID))
 	if err != nil {
 		return err
 	}

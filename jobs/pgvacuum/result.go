@@ -8,6 +8,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg"
 )
 
 const (
@@ -159,15 +160,11 @@ func (r *run) summary() string {
 
 // names lists the databases for a sentence.
 func (r *run) names() string {
-	const most = 4
-	var names []string
+	names := make([]string, len(r.plan))
 	for i, d := range r.plan {
-		if i == most && len(r.plan) > most+1 {
-			return strings.Join(names, ", ") + fmt.Sprintf(" and %d more databases", len(r.plan)-most)
-		}
-		names = append(names, jobs.OneLine(d.name))
+		names[i] = d.name
 	}
-	return strings.Join(names, ", ")
+	return pg.Listed(names)
 }
 
 func count(n int, noun string) string {

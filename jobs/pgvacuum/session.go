@@ -17,13 +17,9 @@ const (
 	// server; by the first a later run knows what a dead one left at work.
 	workName    = "upkeep vacuum work "
 	controlName = "upkeep vacuum control "
-	// longestName is what a server keeps of such a name, in bytes.
-	longestName = 63
 	// advisory is the key of the lock that lets one host at a time vacuum a
 	// database: "upkeep v" in ASCII.
 	advisory = 0x75706b6565702076
-	// sweepTime bounds how long ending what a dead run left may take.
-	sweepTime = 15 * time.Second
 )
 
 // session are our two connections to one database: one works, the other holds
@@ -62,11 +58,6 @@ func (h *hearing) take() []pg.Notice {
 	return out
 }
 
-func sessionName(kind, runID string) string {
-	name := kind + runID
-	return name[:min(len(name), longestName)]
-}
-
 // openSession connects to a database for changing it. It takes the advisory
 // lock and ends what a dead run left at work there.
 func (j *Job) openSession(ctx context.Context, env *jobs.Env, d *database) (_ *session, err error) {
@@ -76,7 +67,7 @@ func (j *Job) openSession(ctx context.Context, env *jobs.Env, d *database) (_ *s
 			err = errors.Join(pg.Advise(err), s.close(ctx))
 		}
 	}()
-	if s.control, err = pg.Connect(ctx, d.address, sessionName(controlName, env.RunID)); err != nil {
+	if s.control, err = pg.Connect(ctx, d.address, pg.Application(controlName, env.RunID)); err != nil {
 		return nil, err
 	}
 	if s.control.Server.Standby {
@@ -91,7 +82,7 @@ func (j *Job) openSession(ctx context.Context, env *jobs.Env, d *database) (_ *s
 	if err := s.sweep(ctx, d); err != nil {
 		return nil, err
 	}
-	if s.work, err = pg.ConnectNoticing(ctx, d.address, sessionName(workName, env.RunID), s.heard.notice); err != nil {
+	if s.work, err = pg.ConnectNoticing(ctx, d.address, pg.Application(workName, env.RunID), s.heard.notice); err != nil {
 		return nil, err
 	}
 	if err := apply(ctx, s.work, j.workSettings()); err != nil {
@@ -117,7 +108,7 @@ func (j *Job) workSettings() map[string]string {
 	o := j.options
 	out := map[string]string{
 		"statement_timeout": "0", "idle_session_timeout": "0", "transaction_timeout": "0",
-		"lock_timeout": milliseconds(o.LockTimeout.Std()),
+		"lock_timeout": pg.Milliseconds(o.LockTimeout.Std()),
 		// Expressions of indexes run with the rights of the tables' owners, as
 		// under autovacuum.
 		"search_path":       "",
@@ -132,29 +123,13 @@ func (j *Job) workSettings() map[string]string {
 	return out
 }
 
-func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-
 // apply sets what the server knows of the settings, and keepalive.
 func apply(ctx context.Context, c *pg.Conn, values map[string]string) error {
 	// What the server's system cannot do is no reason to stop.
-	if err := set(ctx, c, keepalive); err != nil && pg.Code(err) == "" {
+	if err := c.Set(ctx, keepalive); err != nil && pg.Code(err) == "" {
 		return err
 	}
-	return set(ctx, c, values)
-}
-
-// set sets those settings that the version of the server knows.
-func set(ctx context.Context, c *pg.Conn, values map[string]string) error {
-	var names, texts []string
-	for name, value := range values {
-		names, texts = append(names, name), append(texts, value)
-	}
-	_, err := pg.Texts(ctx, c, `SELECT set_config(s.name, x.value, false)
-		FROM unnest($1::text[], $2::text[]) AS x (name, value) JOIN pg_settings s USING (name)`, names, texts)
-	if err != nil {
-		return fmt.Errorf("prepare the session: %w", err)
-	}
-	return nil
+	return c.Set(ctx, values)
 }
 
 // busyError says that another upkeep vacuums the database.
@@ -192,14 +167,9 @@ func (s *session) lock(ctx context.Context, d *database) error {
 	return &busyError{database: d.name, who: holder}
 }
 
-// abandoned are the sessions that worked for a run which is dead: it held the
-// advisory lock, which is ours now.
-const abandoned = ` FROM pg_stat_activity a WHERE a.datname = current_database() AND a.usename = current_user
-	AND starts_with(a.application_name, '` + workName + `') AND a.pid <> pg_backend_pid()`
-
 // sweep ends what a dead run left at work in the database.
 func (s *session) sweep(ctx context.Context, d *database) error {
-	left, err := pg.Texts(ctx, s.control, "SELECT "+person+abandoned)
+	left, err := pg.Texts(ctx, s.control, "SELECT "+person+pg.Abandoned(workName))
 	if err != nil {
 		return fmt.Errorf("look for what a dead run left at work: %w", err)
 	}
@@ -208,22 +178,7 @@ func (s *session) sweep(ctx context.Context, d *database) error {
 	}
 	what := fmt.Sprintf("end what a dead run left at work in database %s: %s", d.name, s.env.OneLine(left[0]))
 	return s.env.Effect(ctx, what, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, sweepTime, errors.New("a session that a dead run left does not end"))
-		defer cancel()
-		for {
-			gone, err := pg.Texts(ctx, s.control, "SELECT pg_terminate_backend(a.pid)::text"+abandoned)
-			if err != nil && ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			if err != nil || len(gone) == 0 {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-time.After(pollTime):
-			}
-		}
+		return s.control.EndAbandoned(ctx, workName)
 	})
 }
 

@@ -127,7 +127,7 @@ func (r *run) treat(ctx context.Context, s *session, d *database, planned work, 
 	if e.before, err = s.extent(ctx, e.work.table); err != nil {
 		return e, err
 	}
-	if err := set(ctx, s.work, e.work.thoroughly(d.settings, r.job.rules.due)); err != nil {
+	if err := s.work.Set(ctx, e.work.thoroughly(d.settings, r.job.rules.due)); err != nil {
 		return e, &lostError{cause: err}
 	}
 	began := time.Now()

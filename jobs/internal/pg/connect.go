@@ -82,9 +82,22 @@ type Notice struct {
 // ConnectNoticing is Connect for whoever wants to hear the server's notices.
 // notice is called in the goroutine that waits for an answer, before it comes.
 func ConnectNoticing(ctx context.Context, a Address, application string, notice func(Notice)) (*Conn, error) {
+	return a.connectAny(ctx, application, func(c *pgx.ConnConfig, _ int) {
+		if notice == nil {
+			return
+		}
+		c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+			notice(Notice{Severity: n.SeverityUnlocalized, Code: n.Code, Text: n.Message})
+		}
+	})
+}
+
+// connectAny connects to the first host that answers. prepare may change how,
+// knowing how many hosts are left, that one included.
+func (a Address) connectAny(ctx context.Context, application string, prepare func(c *pgx.ConnConfig, left int)) (*Conn, error) {
 	var errs []error
-	for _, host := range a.hosts {
-		c, err := a.connect(ctx, host, application, notice)
+	for i, host := range a.hosts {
+		c, err := a.connect(ctx, host, application, func(c *pgx.ConnConfig) { prepare(c, len(a.hosts)-i) })
 		if err == nil {
 			return c, nil
 		}
@@ -96,7 +109,7 @@ func ConnectNoticing(ctx context.Context, a Address, application string, notice 
 	return nil, Advise(fmt.Errorf("connect to %s: %w", a.Where(), errors.Join(errs...)))
 }
 
-func (a Address) connect(ctx context.Context, host hostPort, application string, notice func(Notice)) (*Conn, error) {
+func (a Address) connect(ctx context.Context, host hostPort, application string, prepare func(*pgx.ConnConfig)) (*Conn, error) {
 	config, err := pgx.ParseConfig(a.text(host))
 	if err != nil {
 		// Its own text repeats the address; the cause does not.
@@ -110,10 +123,8 @@ func (a Address) connect(ctx context.Context, host hostPort, application string,
 	}
 	config.RuntimeParams["application_name"] = application
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	if notice != nil {
-		config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-			notice(Notice{Severity: n.SeverityUnlocalized, Code: n.Code, Text: n.Message})
-		}
+	if prepare != nil {
+		prepare(config)
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
