@@ -64,7 +64,7 @@ func newClient(o Options, version string) (*client, error) {
 		c.sign = func(r *http.Request) { r.SetBasicAuth(user.Username(), password) }
 	}
 	c.http = &http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 1},
+		Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 1},
 		// A redirect leads to a login page more often than to an answer.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -75,7 +75,7 @@ func (p *probe) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 		return jobs.Result{}, err
 	}
 	defer c.close()
-	s := &survey{options: p.options, env: env, client: c, report: reach.NewReport(env), now: time.Now()}
+	s := &survey{options: p.options, env: env, client: c, report: reach.NewReport(env, "mlflow"), now: time.Now()}
 	inner, cancel := reach.Deadline(ctx, p.options.Timeout.Std())
 	defer cancel()
 	err = s.ask(inner)

@@ -52,12 +52,12 @@ refused for now (429, 502, 503, 504) are repeated while there is time.
 As a check, a server that cannot be asked is critical. As a job, give it
 ` + "`fail_on: critical`" + ` when the run shall fail then.
 
-Findings: server:KIND (dns, tcp, tls, auth, timeout, status, limited, body),
-latency, model:NAME.ALIAS:TROUBLE, runs:failed, runs:stale, runs:deleted,
+Findings: mlflow:KIND (dns, tcp, tls, auth, timeout, status, limited, body),
+mlflow:latency, model:NAME.ALIAS:TROUBLE, runs:failed, runs:stale, runs:deleted,
 unseen:WHAT. Outputs: error_kind when the server could not be asked, version,
 and version.NAME.ALIAS, run.NAME.ALIAS for each model.
 
-Values: response_seconds, models, models_sick, and for each model
+Values: total_seconds (of the health page), models, models_sick, and for each model
 age_seconds.NAME.ALIAS, version.NAME.ALIAS, METRIC.NAME.ALIAS (as
 metric_METRIC), requirements.NAME.ALIAS, requirements_missing.NAME.ALIAS,
 requirements_differ.NAME.ALIAS; of the experiments: experiments, failed_runs,

@@ -45,7 +45,7 @@ func TestContract_AgainstAStandIn(t *testing.T) {
 					t.Errorf("value %s is %v, %v; want %v", name, got, ok, want)
 				}
 			}
-			if r.Outputs["version"] != "2.14.1" || r.Outputs["run.fraud.champion"] != "r1" || r.Values["response_seconds"] <= 0 {
+			if r.Outputs["version"] != "2.14.1" || r.Outputs["run.fraud.champion"] != "r1" || r.Values["total_seconds"] <= 0 {
 				t.Errorf("outputs %v, values %v", r.Outputs, r.Values)
 			}
 			if !strings.Contains(r.Summary, "1 of 1 models are fit") {
@@ -62,7 +62,7 @@ func TestContract_AgainstAStandIn(t *testing.T) {
 		o.URL = secret.New(strings.Replace(s.URL, "http://", "http://ops:wr0ng%2Fp%40ssword@", 1))
 	}
 	wrong.Judge = func(t *testing.T, _ string, r jobs.Result) {
-		wants(t, r, "server:auth", jobs.Critical, "HTTP 401")
+		wants(t, r, "mlflow:auth", jobs.Critical, "HTTP 401")
 		if r.Outputs["error_kind"] != "auth" {
 			t.Errorf("outputs %v", r.Outputs)
 		}

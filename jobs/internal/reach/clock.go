@@ -105,18 +105,22 @@ func (c *Clock) Total() time.Duration {
 	return sum
 }
 
+// Connect is the phase of making a connection. The phases before and after it
+// are called DNS and TLS, as the faults in them are.
+const Connect = "connect"
+
 // Trace returns a context under which dialers and clients of HTTP run the clock
-// through the phases dns, tcp and tls.
+// through the phases dns, connect and tls.
 func (c *Clock) Trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSStart:          func(httptrace.DNSStartInfo) { c.Begin(DNS) },
-		ConnectStart:      func(string, string) { c.Begin(TCP) },
+		ConnectStart:      func(string, string) { c.Begin(Connect) },
 		TLSHandshakeStart: func() { c.Begin(TLS) },
 	})
 }
 
 // Dial connects, with TLS when config is not nil, and runs the clock through the
-// phases dns, tcp and tls. The last phase is left under way.
+// phases dns, connect and tls. The last phase is left under way.
 func (c *Clock) Dial(ctx context.Context, network, address string, config *tls.Config) (net.Conn, error) {
 	ctx = c.Trace(ctx)
 	if config == nil {

@@ -18,9 +18,9 @@ import (
 // server could not be asked.
 const OutputErrorKind = "error_kind"
 
-// ValueResponse is the value that is judged against the limits of latency, in
+// ValueTotal is the value that is judged against the limits of latency, in
 // seconds.
-const ValueResponse = "response_seconds"
+const ValueTotal = "total_seconds"
 
 // Latency are the two limits of a response time.
 type Latency struct {
@@ -55,6 +55,8 @@ func (l Latency) Validate(field string, timeout unit.Duration) error {
 // Report collects what a probe finds.
 type Report struct {
 	env *jobs.Env
+	// part begins the ID of what is found out about the server as a whole.
+	part string
 	// Values and Outputs go into the result.
 	Values  map[string]float64
 	Outputs map[string]string
@@ -63,9 +65,10 @@ type Report struct {
 	seen     map[string]int
 }
 
-// NewReport returns an empty report of an attempt.
-func NewReport(env *jobs.Env) *Report {
-	return &Report{env: env, Values: map[string]float64{}, Outputs: map[string]string{}, seen: map[string]int{}}
+// NewReport returns an empty report of an attempt of a kind, whose name begins
+// the IDs of faults and of latency.
+func NewReport(env *jobs.Env, kind string) *Report {
+	return &Report{env: env, part: kind, Values: map[string]float64{}, Outputs: map[string]string{}, seen: map[string]int{}}
 }
 
 // Add notes a finding. The id is made legal; of several findings with one id
@@ -95,7 +98,7 @@ func (r *Report) Fault(what string, f *Fault) {
 	if hint := jobs.HintOf(f.Err); hint != "" {
 		text += " (" + hint + ")"
 	}
-	r.Add("server:"+f.Kind, jobs.Critical, "%s", text)
+	r.Add(r.part+":"+f.Kind, jobs.Critical, "%s", text)
 }
 
 // Clock notes the time of every phase as PHASE_seconds.
@@ -108,7 +111,7 @@ func (r *Report) Clock(c *Clock) {
 // Latency judges a response time. slowest says where the time went; it may be
 // empty.
 func (r *Report) Latency(took time.Duration, l Latency, slowest string) {
-	r.Values[ValueResponse] = Seconds(took)
+	r.Values[ValueTotal] = Seconds(took)
 	severity, limit := jobs.Severity(""), unit.Duration(0)
 	switch {
 	case l.Crit > 0 && took > l.Crit.Std():
@@ -121,7 +124,7 @@ func (r *Report) Latency(took time.Duration, l Latency, slowest string) {
 	if slowest != "" {
 		slowest = ", most of it for " + slowest
 	}
-	r.Add("latency", severity, "it answered after %s%s; limit %s", Short(took), slowest, limit)
+	r.Add(r.part+":latency", severity, "it answered after %s%s; limit %s", Short(took), slowest, limit)
 }
 
 // Findings returns what was found so far.
