@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
 	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
@@ -41,13 +43,9 @@ func TestEndAbandoned(t *testing.T) {
 	}
 	dead := pgtest.Connect(t, pgtest.Called(t, address, application))
 	_, low := pgtest.Role(t, address)
+	var spared []*pgx.Conn
 	for _, other := range []string{pgtest.Called(t, address, "upkeep test"), pgtest.Called(t, pgtest.URL(t, ""), application), pgtest.Called(t, low, application)} {
-		spared := pgtest.Connect(t, other)
-		defer func() {
-			if err := spared.Ping(t.Context()); err != nil {
-				t.Errorf("another session ended: %v", err)
-			}
-		}()
+		spared = append(spared, pgtest.Connect(t, other))
 	}
 	c := open(t, address)
 	if left, err := pg.Texts(t.Context(), c, "SELECT a.pid::text"+pg.Abandoned(kind)); err != nil || len(left) != 1 {
@@ -58,5 +56,10 @@ func TestEndAbandoned(t *testing.T) {
 	}
 	if dead.Ping(t.Context()) == nil {
 		t.Error("the session lives")
+	}
+	for _, other := range spared {
+		if err := other.Ping(t.Context()); err != nil {
+			t.Errorf("another session ended: %v", err)
+		}
 	}
 }

@@ -56,12 +56,14 @@ func WrongPassword(f jobstest.Fixture) jobstest.Fixture {
 type Worlds struct {
 	prefix     string
 	statements []string
-	arranged   sync.Map // the address of a test by the test's name
+
+	mu       sync.Mutex
+	arranged map[string]string // the address of a test by the test's name
 }
 
 // NewWorlds makes databases of these statements whose names begin so.
 func NewWorlds(prefix string, statements ...string) *Worlds {
-	return &Worlds{prefix: prefix, statements: statements}
+	return &Worlds{prefix: prefix, statements: statements, arranged: map[string]string{}}
 }
 
 // At returns the address of a root's database, which is made when it is not
@@ -82,16 +84,20 @@ func (w *Worlds) At(t testing.TB, root string) string {
 func (w *Worlds) Arrange(t *testing.T, root string, deps *jobstest.Deps) {
 	t.Helper()
 	address := w.At(t, root)
-	w.arranged.Store(t.Name(), address)
+	w.mu.Lock()
+	w.arranged[t.Name()] = address
+	w.mu.Unlock()
 	AddDatabase(deps, Main, address)
 }
 
 // Of returns the address that Arrange gave to the test.
 func (w *Worlds) Of(t *testing.T) string {
 	t.Helper()
-	address, ok := w.arranged.Load(t.Name())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	address, ok := w.arranged[t.Name()]
 	if !ok {
 		t.Fatalf("%s has no database", t.Name())
 	}
-	return address.(string)
+	return address
 }

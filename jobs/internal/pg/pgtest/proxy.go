@@ -54,7 +54,7 @@ func (p *Proxy) Close() {
 }
 
 func (p *Proxy) serve(n int, client net.Conn) {
-	server, err := net.Dial("tcp", p.target) //nolint:noctx // a cut ends it
+	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		_ = client.Close() // nobody is told but the client
 		return
@@ -105,7 +105,7 @@ type doorway struct {
 // of its own, until the test ends.
 func (d *doorway) open(t testing.TB, serve func(n int, c net.Conn)) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed with the test
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
