@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -139,14 +137,9 @@ func (p *program) command(env *jobs.Env) child.Command {
 			variables = append(variables, "HOME="+a.Home, "USER="+a.Name, "LOGNAME="+a.Name)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.Env)) {
-		variables = append(variables, name+"="+o.Env[name].Reveal())
-	}
+	variables = append(variables, answer.Variables(o.Env)...)
 	return child.Command{
 		Argv: o.Run, Dir: p.dir(env), Env: variables, User: o.User, Nice: o.Nice, Grace: env.KillGrace, Marks: env.Marks(),
-		Limits: child.Limits{
-			CPU: o.Limits.CPU.Std(), Memory: uint64(o.Limits.Memory), Files: o.Limits.Files,
-			FileSize: uint64(o.Limits.FileSize), Processes: o.Limits.Processes, Core: uint64(o.Limits.Core),
-		},
+		Limits: o.Limits.Child(),
 	}
 }

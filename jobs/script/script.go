@@ -6,8 +6,6 @@ package script
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/answer"
 )
 
 const doc = `Runs a program or a shell script.
@@ -101,15 +100,8 @@ type ExitCodes struct {
 	Critical []int `yaml:"critical" doc:"Codes that mean a critical finding." example:"[4]"`
 }
 
-// Limits are resource limits; zero leaves what upkeep itself has.
-type Limits struct {
-	CPU       unit.Duration `yaml:"cpu" doc:"Processor time." example:"10m"`
-	Memory    unit.Size     `yaml:"memory" doc:"Address space." example:"2GiB"`
-	Files     uint64        `yaml:"files" doc:"Open files." example:"1024"`
-	FileSize  unit.Size     `yaml:"file_size" doc:"The size of any file it writes." example:"10GiB"`
-	Processes uint64        `yaml:"processes" doc:"Processes of the user; it does not bind root." example:"200"`
-	Core      unit.Size     `yaml:"core" doc:"Size of a core file; none by default, because it would hold secrets."`
-}
+// Limits are resource limits of each process.
+type Limits = answer.Limits
 
 // Kind returns the kind.
 func Kind() jobs.Kind {
@@ -146,8 +138,6 @@ const (
 	valueMemory   = "max_rss_bytes"
 )
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // Validate reports what can never work.
 func (o *Options) Validate() error {
 	var errs []error
@@ -163,7 +153,7 @@ func (o *Options) Validate() error {
 		errs = append(errs, jobs.Fieldf("result", "%q is neither exit, json, nagios nor prometheus", o.Result))
 	}
 	errs = append(errs, o.validateCodes()...)
-	errs = append(errs, o.validateEnv()...)
+	errs = append(errs, answer.ValidateEnv(o.Env)...)
 	errs = append(errs, o.validateThresholds()...)
 	errs = append(errs, o.validateRestart()...)
 	if o.Nice < -20 || o.Nice > 19 {
@@ -173,21 +163,6 @@ func (o *Options) Validate() error {
 		errs = append(errs, jobs.Fieldf("limits.cpu", "%s is below the shortest limit, 1s", o.Limits.CPU))
 	}
 	return errors.Join(errs...)
-}
-
-func (o *Options) validateEnv() []error {
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(o.Env)) {
-		switch {
-		case !envName.MatchString(name):
-			errs = append(errs, jobs.Fieldf("env."+name, "%q is not the name of a variable", name))
-		case strings.HasPrefix(name, "UPKEEP_"):
-			errs = append(errs, jobs.Fieldf("env."+name, "names that start with UPKEEP_ belong to upkeep"))
-		case strings.IndexByte(o.Env[name].Reveal(), 0) >= 0:
-			errs = append(errs, jobs.Fieldf("env."+name, "the value contains a NUL byte"))
-		}
-	}
-	return errs
 }
 
 func (o *Options) validateCodes() []error {

@@ -1,6 +1,7 @@
-// Package answer reads how a program of the user's tells its outcome: the
-// result file with what it measured, and its last words when it broke. It
-// refuses to guess: a result file that is not whole is an error.
+// Package answer is what the kinds that run programs of the user's share: what
+// such a program is given, the result file in which it says what it measured,
+// and its last words when it broke. It refuses to guess: a result file that is
+// not whole is an error.
 package answer
 
 import (
