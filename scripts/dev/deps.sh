@@ -46,6 +46,7 @@ need_test() {
 	need postfix command -v postfix
 	need dovecot-core command -v dovecot
 	need openssl command -v openssl
+	need certbot command -v certbot
 	need sqlite3 command -v sqlite3
 	need python3 command -v python3
 	need zstd command -v zstd
