@@ -84,10 +84,7 @@ first. --all adds those that were sent.`,
 }
 
 func (a *app) outbox(ctx context.Context, f outboxFlags) error {
-	if f.limit < 1 {
-		return usagef("--limit %d is not at least 1", f.limit)
-	}
-	reader, err := a.openReader(ctx)
+	reader, err := a.readLatest(ctx, f.limit)
 	if err != nil {
 		return err
 	}

@@ -67,10 +67,7 @@ func (a *app) listEvents(ctx context.Context, kinds []string, since, until strin
 	if f.Until, err = moment("until", until, now); err != nil {
 		return err
 	}
-	if limit < 1 {
-		return usagef("--limit %d is not at least 1", limit)
-	}
-	reader, err := a.openReader(ctx)
+	reader, err := a.readLatest(ctx, limit)
 	if err != nil {
 		return err
 	}

@@ -208,10 +208,7 @@ func (a *app) showSeries(ctx context.Context, name, since string, limit int) err
 	if err != nil {
 		return err
 	}
-	if limit < 1 {
-		return usagef("--limit %d is not at least 1", limit)
-	}
-	reader, err := a.openReader(ctx)
+	reader, err := a.readLatest(ctx, limit)
 	if err != nil {
 		return err
 	}

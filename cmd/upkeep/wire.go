@@ -125,6 +125,14 @@ func (a *app) openReader(ctx context.Context) (history, error) {
 	return reader, unread
 }
 
+// readLatest opens the ledger for a list of the latest of many, at most limit.
+func (a *app) readLatest(ctx context.Context, limit int) (history, error) {
+	if limit < 1 {
+		return history{}, usagef("--limit %d is not at least 1", limit)
+	}
+	return a.openReader(ctx)
+}
+
 func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, error) {
 	reader, err := ledger.OpenReader(ctx, service.LedgerOptions(cfg, version, a.log()))
 	if errors.Is(err, ledger.ErrMissing) {
