@@ -16,6 +16,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/prune"
 	"github.com/ghosteam/upkeep/jobs/redispurge"
 	"github.com/ghosteam/upkeep/jobs/script"
+	"github.com/ghosteam/upkeep/jobs/service"
 	"github.com/ghosteam/upkeep/jobs/sqlitebackup"
 	"github.com/ghosteam/upkeep/jobs/system"
 	"github.com/ghosteam/upkeep/jobs/usage"
@@ -36,6 +37,7 @@ func Kinds() *jobs.Registry {
 		prune.Kind(),
 		redispurge.Kind(),
 		script.Kind(),
+		service.Kind(),
 		sqlitebackup.Kind(),
 		system.Kind(),
 		usage.Kind(),
