@@ -51,7 +51,7 @@ var errSilent = errors.New("there was no answer in time")
 
 // ask asks once, with a deadline.
 func (r *run) ask(ctx context.Context) error {
-	limit := r.options.Gate.Within.Std()
+	limit := r.options.Gate.Timeout.Std()
 	if r.check == nil {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
 		defer cancel()

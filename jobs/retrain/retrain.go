@@ -103,6 +103,8 @@ type Gate struct {
 	Within unit.Duration `yaml:"within" doc:"How long it may take until all is well."`
 	Stable unit.Duration `yaml:"stable" doc:"How long it must stay so."`
 	Every  unit.Duration `yaml:"every" doc:"The pause between two questions."`
+	// Timeout is for one question.
+	Timeout unit.Duration `yaml:"timeout" doc:"How long one answer may take; that of the check, if it has one, goes before."`
 }
 
 const (
@@ -122,7 +124,7 @@ var modelName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,99}$`)
 func Kind() jobs.Kind {
 	defaults := Options{
 		Mode: modePromote, Keep: 3, Promote: Promote{Better: higher, Samples: "samples"},
-		Gate: Gate{Within: unit.Duration(2 * time.Minute), Stable: unit.Duration(30 * time.Second), Every: unit.Duration(5 * time.Second)},
+		Gate: Gate{Within: unit.Duration(2 * time.Minute), Stable: unit.Duration(30 * time.Second), Every: unit.Duration(5 * time.Second), Timeout: unit.Duration(10 * time.Second)},
 	}
 	return jobs.Define("retrain", doc, defaults, build)
 }
@@ -214,6 +216,9 @@ func (g Gate) validate() []error {
 	var errs []error
 	if g.Every.Std() < shortestPause {
 		errs = append(errs, jobs.Fieldf("gate.every", "%s is below the shortest pause, %s", g.Every, shortestPause))
+	}
+	if g.Timeout <= 0 {
+		errs = append(errs, jobs.Fieldf("gate.timeout", "there is no time for an answer"))
 	}
 	if g.Within <= 0 {
 		errs = append(errs, jobs.Fieldf("gate.within", "there is no time to become well"))

@@ -53,7 +53,7 @@ func arrange(root string, o *retrain.Options) {
 	o.Train, o.Evaluate = shell(trainText), shell(evaluateText)
 	o.Promote.Metric, o.Promote.Margin, o.Promote.MinSamples, o.Promote.Run = "accuracy", 0.005, 100, shell(serveText)
 	o.Guards = map[string]retrain.Guard{"latency_seconds": {Better: "lower", Tolerance: 0.01}}
-	o.Gate = retrain.Gate{Run: shell(gateText), Within: unit.Duration(30 * time.Millisecond), Stable: unit.Duration(20 * time.Millisecond), Every: unit.Duration(10 * time.Millisecond)}
+	o.Gate = retrain.Gate{Run: shell(gateText), Within: unit.Duration(30 * time.Millisecond), Stable: unit.Duration(20 * time.Millisecond), Every: unit.Duration(10 * time.Millisecond), Timeout: unit.Duration(time.Minute)}
 	o.Data.Files = []unit.Path{unit.Path(filepath.Join(root, "data.csv"))}
 	o.Env = map[string]secret.String{"ROOT": secret.New(root), "TOKEN": secret.New("hunter2-hunter2")}
 }
@@ -100,7 +100,7 @@ func (s *stage) job(t testing.TB) jobs.Job {
 // env is the world of the attempt of the run with that number.
 func (s *stage) env(t testing.TB, run int, hooks jobs.Hooks) *jobs.Env {
 	t.Helper()
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", t.Name(), run))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", s.root, run))
 	return jobs.NewEnv(jobs.Env{
 		RunID: hex.EncodeToString(sum[:8]), Workflow: "monthly", Job: "retrain", Attempt: 1, Trigger: "schedule", Node: "n", Version: "v0",
 		Slot: time.Date(2026, 3, run, 2, 30, 0, 0, time.UTC), Root: s.root, WorkDir: t.TempDir(), KillGrace: 100 * time.Millisecond, Out: t.Output(),
