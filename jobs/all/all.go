@@ -5,6 +5,7 @@ package all
 import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/archive"
+	"github.com/ghosteam/upkeep/jobs/certificate"
 	"github.com/ghosteam/upkeep/jobs/health"
 	"github.com/ghosteam/upkeep/jobs/http"
 	"github.com/ghosteam/upkeep/jobs/mlflow"
@@ -26,6 +27,7 @@ import (
 func Kinds() *jobs.Registry {
 	return jobs.NewRegistry(
 		archive.Kind(),
+		certificate.Kind(),
 		health.Kind(),
 		http.Kind(),
 		mlflow.Kind(),
