@@ -1,14 +1,15 @@
 package pgtest
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
 )
 
-// Proxy is the network between a job and its server: it can be cut, and it
-// can lose what is sent.
+// Proxy is the network between a job and its server: it can be cut, it can
+// lose what is sent, and it can do something at a moment of a conversation.
 type Proxy struct {
 	// URL is the address of the server by way of the proxy.
 	URL string
@@ -17,9 +18,18 @@ type Proxy struct {
 	target string
 	stall  atomic.Bool
 
-	// opened and closed are told of connections.
-	watch          sync.Mutex
+	// What is done with connections that come.
+	arm            sync.Mutex
 	opened, closed func(n int)
+	trap           *trap
+}
+
+// trap does something once, when a client sends a text.
+type trap struct {
+	text   []byte
+	late   bool
+	do     func()
+	sprung atomic.Bool
 }
 
 // NewProxy leads to the server of an address until the test ends.
@@ -31,13 +41,30 @@ func NewProxy(t testing.TB, address string) *Proxy {
 	return p
 }
 
-// Watch sets who is told of connections, by their numbers from 1: opened
+// Watch sets who is told of later connections, by their numbers from 1: opened
 // before the first byte of one goes on, closed when it has ended. Connections
-// that are there already count.
+// that were there before count.
 func (p *Proxy) Watch(opened, closed func(n int)) {
-	p.watch.Lock()
-	defer p.watch.Unlock()
+	p.arm.Lock()
+	defer p.arm.Unlock()
 	p.opened, p.closed = opened, closed
+}
+
+// Trap sets what is done, once, when a client on a later connection sends a
+// text for the first time; then that connection ends. The text does not reach
+// the server, except when late: then it does, and what is done is done when
+// the server has answered; the answer is lost.
+func (p *Proxy) Trap(text string, late bool, do func()) {
+	p.arm.Lock()
+	defer p.arm.Unlock()
+	p.trap = &trap{text: []byte(text), late: late, do: do}
+}
+
+// Sprung tells whether the trap was.
+func (p *Proxy) Sprung() bool {
+	p.arm.Lock()
+	defer p.arm.Unlock()
+	return p.trap != nil && p.trap.sprung.Load()
 }
 
 // Stall lets everything that is sent from now on be lost, while connections
@@ -60,92 +87,88 @@ func (p *Proxy) serve(n int, client net.Conn) {
 		return
 	}
 	p.own(server)
-	p.watch.Lock()
+	p.arm.Lock()
 	opened, closed := p.opened, p.closed
-	p.watch.Unlock()
+	w := &way{proxy: p, client: client, server: server, trap: p.trap, answered: make(chan struct{}, 1)}
+	p.arm.Unlock()
 	if opened != nil {
 		opened(n)
 	}
-	p.wg.Go(func() { p.pump(server, client) })
-	p.pump(client, server)
+	p.wg.Go(w.answers)
+	w.questions()
 	if closed != nil {
 		closed(n)
 	}
 }
 
-func (p *Proxy) pump(from, to net.Conn) {
-	defer to.Close()   //nolint:errcheck // a cut is meant
-	defer from.Close() //nolint:errcheck // a cut is meant
+// way is one connection through a proxy.
+type way struct {
+	proxy          *Proxy
+	client, server net.Conn
+	trap           *trap // or nil
+	// mute keeps answers from the client, and answered is told of them.
+	mute     atomic.Bool
+	answered chan struct{}
+}
+
+// questions hands on what the client sends.
+func (w *way) questions() {
+	defer w.server.Close() //nolint:errcheck // a cut is meant
+	defer w.client.Close() //nolint:errcheck // a cut is meant
 	buf := make([]byte, 32<<10)
+	var seen []byte
 	for {
-		n, err := from.Read(buf)
+		n, err := w.client.Read(buf)
 		if err != nil {
 			return
 		}
-		if p.stall.Load() {
+		if w.proxy.stall.Load() {
 			continue // it is lost on the way
 		}
-		if _, err := to.Write(buf[:n]); err != nil {
+		if w.trap != nil {
+			seen = append(seen[max(0, len(seen)-len(w.trap.text)):], buf[:n]...)
+			if bytes.Contains(seen, w.trap.text) && w.trap.sprung.CompareAndSwap(false, true) {
+				w.spring(buf[:n])
+				return
+			}
+		}
+		if _, err := w.server.Write(buf[:n]); err != nil {
 			return
 		}
 	}
 }
 
-// doorway listens in a server's place and owns the connections that come.
-type doorway struct {
-	listener net.Listener
-	wg       sync.WaitGroup
-
-	mu    sync.Mutex
-	shut  bool
-	conns []net.Conn
+func (w *way) spring(sent []byte) {
+	if w.trap.late {
+		w.mute.Store(true)
+		if _, err := w.server.Write(sent); err == nil {
+			<-w.answered
+		}
+	}
+	w.trap.do()
 }
 
-// open hands each connection with its number, from 1, to serve, in a goroutine
-// of its own, until the test ends.
-func (d *doorway) open(t testing.TB, serve func(n int, c net.Conn)) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.listener = l
-	d.wg.Go(func() {
-		for n := 1; ; n++ {
-			c, err := l.Accept()
-			if err != nil {
+// answers hands on what the server says.
+func (w *way) answers() {
+	defer w.server.Close() //nolint:errcheck // a cut is meant
+	defer w.client.Close() //nolint:errcheck // a cut is meant
+	defer close(w.answered)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := w.server.Read(buf)
+		switch {
+		case err != nil:
+			return
+		case w.proxy.stall.Load():
+		case w.mute.Load():
+			select {
+			case w.answered <- struct{}{}:
+			default: // it was told before
+			}
+		default:
+			if _, err := w.client.Write(buf[:n]); err != nil {
 				return
 			}
-			d.own(c)
-			d.wg.Go(func() { serve(n, c) })
 		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close() // it may be closed already
-		d.mu.Lock()
-		d.shut = true
-		d.mu.Unlock()
-		d.cut()
-		d.wg.Wait()
-	})
-}
-
-// own ends c with the others; after the end of the test, at once.
-func (d *doorway) own(c net.Conn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.shut {
-		_ = c.Close() // nobody needs it any more
-		return
 	}
-	d.conns = append(d.conns, c)
-}
-
-func (d *doorway) cut() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, c := range d.conns {
-		_ = c.Close() // it may be closed already
-	}
-	d.conns = nil
 }
