@@ -70,7 +70,10 @@ func (r *run) prune(ctx context.Context, own *manifest) error {
 	if err != nil {
 		return err
 	}
-	spared := map[string]bool{versionOf(link): true, own.Version: own.State == stateCandidate}
+	spared := map[string]bool{versionOf(link): true}
+	if own.State == stateCandidate {
+		spared[own.Version] = true
+	}
 	for _, v := range versions {
 		if link == linkTo(v.Version) {
 			spared[v.Parent] = true

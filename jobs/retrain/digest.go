@@ -148,7 +148,7 @@ func resolveHead(git, head string) string {
 	if !filepath.IsLocal(ref) {
 		return ""
 	}
-	if hash, err := os.ReadFile(filepath.Join(git, ref)); err == nil {
+	if hash, err := os.ReadFile(filepath.Join(git, ref)); err == nil { //nolint:gosec // it is local
 		return strings.TrimSpace(string(hash))
 	}
 	packed, err := os.ReadFile(filepath.Join(git, "packed-refs"))

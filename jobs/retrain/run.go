@@ -64,8 +64,7 @@ func (t *training) Run(ctx context.Context, env *jobs.Env) (result jobs.Result, 
 	}
 	if _, err := os.Stat(filepath.Join(t.folder(), versionsName)); errors.Is(err, fs.ErrNotExist) {
 		err := env.Effect(ctx, "make the folder "+t.folder(), func(context.Context) error {
-			// The server that loads the models is another user as a rule.
-			return os.MkdirAll(filepath.Join(t.folder(), versionsName), 0o755)
+			return os.MkdirAll(filepath.Join(t.folder(), versionsName), 0o755) //nolint:gosec // the server that loads models is another user as a rule
 		})
 		if err != nil {
 			return jobs.Result{}, fmt.Errorf("make the folder of the model: %w", err)
