@@ -16,6 +16,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 	"github.com/ghosteam/upkeep/jobs/prune"
 	"github.com/ghosteam/upkeep/jobs/redispurge"
+	"github.com/ghosteam/upkeep/jobs/retrain"
 	"github.com/ghosteam/upkeep/jobs/script"
 	"github.com/ghosteam/upkeep/jobs/service"
 	"github.com/ghosteam/upkeep/jobs/sqlitebackup"
@@ -38,6 +39,7 @@ func Kinds() *jobs.Registry {
 		pgvacuum.Kind(),
 		prune.Kind(),
 		redispurge.Kind(),
+		retrain.Kind(),
 		script.Kind(),
 		service.Kind(),
 		sqlitebackup.Kind(),
