@@ -12,6 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/packages"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/jobs/pgindex"
+	"github.com/ghosteam/upkeep/jobs/pgping"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 	"github.com/ghosteam/upkeep/jobs/prune"
@@ -35,6 +36,7 @@ func Kinds() *jobs.Registry {
 		packages.Kind(),
 		pgbackup.Kind(),
 		pgindex.Kind(),
+		pgping.Kind(),
 		pgreview.Kind(),
 		pgvacuum.Kind(),
 		prune.Kind(),
