@@ -228,7 +228,7 @@ func (u *upgrade) apply(ctx context.Context, env *jobs.Env, s system, p *plan, h
 		return result, i.close(err)
 	}
 	err = i.planned(ctx, "install "+count(len(p.Changes)), func() error { return i.all(ctx) })
-	result, err = i.conclude(ctx, result, p.others(), err) //nolint:contextcheck // what was done is told also when it was stopped
+	result, err = i.conclude(ctx, result, p.others(), err)
 	return result, i.close(err)
 }
 

@@ -59,7 +59,7 @@ func (u *upgrade) Judge(ctx context.Context, env *jobs.Env, since time.Time) (jo
 	if err == nil {
 		err = i.all(ctx)
 	}
-	result, err = i.conclude(ctx, result, "", err) //nolint:contextcheck // what was done is told also when it was stopped
+	result, err = i.conclude(ctx, result, "", err)
 	return result, i.close(err)
 }
 

@@ -4,7 +4,7 @@ import "github.com/ghosteam/upkeep/jobs"
 
 // RunIn makes a job believe that upkeep runs in a unit.
 func RunIn(job jobs.Job, unit string) {
-	job.(*service).own = func() (string, error) { return unit, nil } //nolint:forcetypeassert // a test knows what it built
+	job.(*service).own = func() (string, error) { return unit, nil }
 }
 
 // ReadShow reads what systemctl show says.
