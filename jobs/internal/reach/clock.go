@@ -3,6 +3,7 @@ package reach
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http/httptrace"
@@ -25,12 +26,15 @@ func Deadline(ctx context.Context, limit time.Duration) (context.Context, contex
 	return context.WithTimeoutCause(ctx, limit, &LateError{Limit: limit})
 }
 
-// Ended returns err as a Fault: when ctx, which Deadline made, has ended, its
-// cause stands in front.
+// Ended returns err as a Fault, as FaultOf does. When ctx, which Deadline made,
+// has ended, its cause is what happened, unless err is a Fault already.
 func (c *Clock) Ended(ctx context.Context, err error, fallback string) *Fault {
 	phase := c.Phase()
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f
+	}
 	if cause := context.Cause(ctx); cause != nil {
-		return FaultOf(fmt.Errorf("%w", cause), phase, fallback)
+		return FaultOf(cause, phase, fallback)
 	}
 	return FaultOf(err, phase, fallback)
 }
@@ -119,16 +123,13 @@ func (c *Clock) Trace(ctx context.Context) context.Context {
 	})
 }
 
-// Dial connects, with TLS when config is not nil, and runs the clock through the
+// Dial connects by d, with TLS when config is not nil, and runs the clock through the
 // phases dns, connect and tls. The last phase is left under way.
-func (c *Clock) Dial(ctx context.Context, network, address string, config *tls.Config) (net.Conn, error) {
+func (c *Clock) Dial(ctx context.Context, d *net.Dialer, network, address string, config *tls.Config) (net.Conn, error) {
 	ctx = c.Trace(ctx)
-	if config == nil {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
-	}
-	raw, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+	raw, err := d.DialContext(ctx, network, address)
+	if err != nil || config == nil {
+		return raw, err
 	}
 	c.Begin(TLS)
 	conn := tls.Client(raw, config)
