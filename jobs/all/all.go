@@ -22,6 +22,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/service"
 	"github.com/ghosteam/upkeep/jobs/sqlitebackup"
 	"github.com/ghosteam/upkeep/jobs/system"
+	"github.com/ghosteam/upkeep/jobs/tcp"
 	"github.com/ghosteam/upkeep/jobs/usage"
 )
 
@@ -46,6 +47,7 @@ func Kinds() *jobs.Registry {
 		service.Kind(),
 		sqlitebackup.Kind(),
 		system.Kind(),
+		tcp.Kind(),
 		usage.Kind(),
 	)
 }
