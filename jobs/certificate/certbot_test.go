@@ -37,7 +37,7 @@ func freePort(t *testing.T) int {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 // startPebble starts an authority whose certificates live for an hour.
@@ -148,16 +148,16 @@ func TestCertbot(t *testing.T) {
 		}
 	}
 	before := read(t, live+"/cert.pem")
-	r, err, out := run(t, jobs.Hooks{}, change(1))
+	r, out, err := run(t, jobs.Hooks{}, change(1))
 	if err != nil || ids(r) != "" || len(r.Events) != 0 || read(t, live+"/cert.pem") != before {
 		t.Fatalf("what is not due: %+v, %v\n%s", r, err, out)
 	}
-	r, err, out = run(t, jobs.Hooks{DryRun: true}, change(99.999))
+	r, out, err = run(t, jobs.Hooks{DryRun: true}, change(99.999))
 	if err != nil || !strings.Contains(out, "would renew certificate "+name) || read(t, live+"/cert.pem") != before {
 		t.Fatalf("dry run: %+v, %v\n%s", r, err, out)
 	}
 	began := time.Now()
-	r, err, out = run(t, jobs.Hooks{}, change(99.999))
+	r, out, err = run(t, jobs.Hooks{}, change(99.999))
 	if err != nil || ids(r) != "" || len(r.Events) != 1 || read(t, live+"/cert.pem") == before || read(t, a.dir+"/loaded.pem") != read(t, live+"/fullchain.pem") {
 		t.Fatalf("renewal: %+v, %v\n%s", r, err, out)
 	}
@@ -167,7 +167,7 @@ func TestCertbot(t *testing.T) {
 	t.Logf("renewed after %s", time.Since(began).Round(time.Millisecond))
 
 	a.stop()
-	r, err, out = run(t, jobs.Hooks{}, change(99.999))
+	r, out, err = run(t, jobs.Hooks{}, change(99.999))
 	if err == nil || !strings.Contains(err.Error(), "exit status 1: ") || !strings.Contains(err.Error(), "Connection refused") || len(r.Events) != 0 {
 		t.Errorf("without an authority: %+v, %v\n%s", r, err, out)
 	}

@@ -137,7 +137,7 @@ func (o *Options) Validate() error {
 	for i, c := range o.Certificates {
 		at := fmt.Sprintf("certificates[%d]", i)
 		errs = append(errs, c.validate(at)...)
-		if name := c.name(); seen[name] {
+		if name := jobs.NameFrom(c.name()); seen[name] {
 			errs = append(errs, jobs.Fieldf(at+".name", "two certificates are called %q: name them", name))
 		} else {
 			seen[name] = true

@@ -87,7 +87,7 @@ func TestLook(t *testing.T) {
 				}
 				c.Served = []certificate.Place{{Address: serve(t, tt.served, shown...)}}
 			}
-			r, err, _ := run(t, jobs.Hooks{}, func(o *certificate.Options) {
+			r, _, err := run(t, jobs.Hooks{}, func(o *certificate.Options) {
 				o.Certificates = []certificate.Certificate{c}
 				if tt.change != nil {
 					tt.change(o)
@@ -158,7 +158,7 @@ func TestStartTLS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err, _ := run(t, jobs.Hooks{}, func(o *certificate.Options) {
+			r, _, err := run(t, jobs.Hooks{}, func(o *certificate.Options) {
 				o.Certificates = []certificate.Certificate{{
 					CA: unit.Path(filepath.Join(dir, "ca.pem")), Served: []certificate.Place{{Address: accept(t, tt.serve), StartTLS: tt.protocol}},
 				}}
@@ -173,7 +173,7 @@ func TestStartTLS(t *testing.T) {
 func TestSilentServer(t *testing.T) {
 	t.Parallel()
 	address := accept(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-	r, err, _ := run(t, jobs.Hooks{}, func(o *certificate.Options) {
+	r, _, err := run(t, jobs.Hooks{}, func(o *certificate.Options) {
 		o.Timeout = unit.Duration(50 * time.Millisecond)
 		o.Certificates = []certificate.Certificate{{Served: []certificate.Place{{Address: address}}}}
 	})

@@ -8,11 +8,15 @@ import (
 	"io/fs"
 	"math"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 )
+
+// dialsAtOnce bounds how many places are dialed at the same time.
+const dialsAtOnce = 8
 
 // look is what was found about one certificate.
 type look struct {
@@ -44,13 +48,13 @@ func (j *Job) look(ctx context.Context, env *jobs.Env, c Certificate) (*look, er
 			l.key(env)
 		}
 	}
-	for _, p := range c.Served {
-		shown, err := dial(ctx, p, j.options.Timeout.Std())
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("look at certificate %s: %w", l.name, context.Cause(ctx))
-		}
-		l.served, l.errs = append(l.served, shown), append(l.errs, err)
-		if err != nil {
+	l.dial(ctx, j.options.Timeout.Std())
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("look at certificate %s: %w", l.name, context.Cause(ctx))
+	}
+	for i, p := range c.Served {
+		shown := l.served[i]
+		if err := l.errs[i]; err != nil {
 			l.add(env, "dial", p.address(), jobs.Critical, err.Error())
 			continue
 		}
@@ -61,6 +65,21 @@ func (j *Job) look(ctx context.Context, env *jobs.Env, c Certificate) (*look, er
 		}
 	}
 	return l, nil
+}
+
+// dial dials all places, some at once.
+func (l *look) dial(ctx context.Context, timeout time.Duration) {
+	l.served, l.errs = make([]*chain, len(l.of.Served)), make([]error, len(l.of.Served))
+	room := make(chan struct{}, dialsAtOnce)
+	var wg sync.WaitGroup
+	for i, p := range l.of.Served {
+		room <- struct{}{}
+		wg.Go(func() {
+			l.served[i], l.errs[i] = dial(ctx, p, timeout)
+			<-room
+		})
+	}
+	wg.Wait()
 }
 
 func authorities(c Certificate) (*x509.CertPool, error) {

@@ -76,16 +76,16 @@ func TestRenew(t *testing.T) {
 			}
 		}
 	}
-	r, err, out := run(t, jobs.Hooks{DryRun: true}, use(nil))
+	r, out, err := run(t, jobs.Hooks{DryRun: true}, use(nil))
 	if err != nil || !strings.Contains(out, "would renew certificate web (10.0 days, 11 % of its lifetime left)") || !strings.Contains(out, "would have the certificates loaded") || read(t, root+"/asked") != "" {
 		t.Errorf("dry run: %+v, %v\n%s", r, err, out)
 	}
-	r, err, _ = run(t, jobs.Hooks{}, use(nil))
+	r, _, err = run(t, jobs.Hooks{}, use(nil))
 	want := []jobs.Event{{Kind: "certificate", Subject: "web", Text: fmt.Sprintf("renewed: expires %s instead of %s", date(89), date(10))}}
 	if diff := cmp.Diff(want, r.Events); err != nil || diff != "" || ids(r) != "" || r.Values["renewed"] != 1 || r.Values["days_left.web"] < 88 {
 		t.Errorf("%+v, %v, events (-want +got):\n%s", r, err, diff)
 	}
-	if r, err, _ := run(t, jobs.Hooks{}, use(nil)); err != nil || len(r.Events) != 0 || read(t, root+"/asked") != "web\n" {
+	if r, _, err := run(t, jobs.Hooks{}, use(nil)); err != nil || len(r.Events) != 0 || read(t, root+"/asked") != "web\n" {
 		t.Errorf("what was not due was renewed: %+v, %v", r, err)
 	}
 
@@ -93,18 +93,18 @@ func TestRenew(t *testing.T) {
 	next := newAuthority(t)
 	next.save(t, root, "live/web/cert", next.server(t, 1, 89))
 	write(t, filepath.Join(root, "ca.pem"), pemOf(next.root.cert))
-	if r, err, _ := run(t, jobs.Hooks{}, use(nil)); err != nil || ids(r) != "" || read(t, root+"/loaded.pem") != read(t, root+"/live/web/cert.pem") {
+	if r, _, err := run(t, jobs.Hooks{}, use(nil)); err != nil || ids(r) != "" || read(t, root+"/loaded.pem") != read(t, root+"/live/web/cert.pem") {
 		t.Errorf("after a crash: %+v, %v", r, err)
 	}
 	if read(t, root+"/asked") != "web\n" {
 		t.Error("a certificate that was not due was renewed after the crash")
 	}
 	next.save(t, root, "live/web/cert", next.server(t, 1, 88))
-	r, err, _ = run(t, jobs.Hooks{}, use(func(o *certificate.Options) { o.Renew.Reload, o.Renew.Within = unit.Command{"/bin/true"}, 1 }))
+	r, _, err = run(t, jobs.Hooks{}, use(func(o *certificate.Options) { o.Renew.Reload, o.Renew.Within = unit.Command{"/bin/true"}, 1 }))
 	if err == nil || !strings.Contains(err.Error(), "serves one that expires "+date(89)) || ids(r) != "served=warning" || !strings.Contains(jobs.HintOf(err), "renew.reload") {
 		t.Errorf("a reload that loads nothing: %+v, %v", r, err)
 	}
-	r, err, _ = run(t, jobs.Hooks{}, use(func(o *certificate.Options) { o.Renew.Reload = nil }))
+	r, _, err = run(t, jobs.Hooks{}, use(func(o *certificate.Options) { o.Renew.Reload = nil }))
 	if err != nil || ids(r) != "served=warning" {
 		t.Errorf("without a reload: %+v, %v", r, err)
 	}
@@ -123,16 +123,20 @@ func TestRenewFails(t *testing.T) {
 		permanent          bool
 	}{
 		"nothing new": {"true", "the certificate in", "renew_before_expiry", false},
-		"error": {`echo "Failed to renew certificate web with error: Some challenges have failed."; echo "  Detail: no $TOKEN"; echo "Ask for help or search for solutions"; exit 1`,
-			"exit status 1: Failed to renew certificate web with error: Some challenges have failed.; Detail: no <redacted>", "", false},
-		"limit": {`echo "Error: urn:ietf:params:acme:error:rateLimited :: too many certificates already issued, retry after 2027-01-01"; exit 1`,
-			"too many certificates already issued, retry after 2027-01-01", "the authority allows no more", true},
+		"error": {
+			`echo "Failed to renew certificate web with error: Some challenges have failed."; echo "  Detail: no $TOKEN"; echo "Ask for help or search for solutions"; exit 1`,
+			"exit status 1: Failed to renew certificate web with error: Some challenges have failed.; Detail: no <redacted>", "", false,
+		},
+		"limit": {
+			`echo "Error: urn:ietf:params:acme:error:rateLimited :: too many certificates already issued, retry after 2027-01-01"; exit 1`,
+			"too many certificates already issued, retry after 2027-01-01", "the authority allows no more", true,
+		},
 		"killed":  {"kill -9 $$", "ended by SIGKILL", "", false},
 		"missing": {"", "start /nowhere/certbot", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err, _ := run(t, jobs.Hooks{Scrub: secret.NewRedactor([]string{token}).Scrub}, func(o *certificate.Options) {
+			r, _, err := run(t, jobs.Hooks{Scrub: secret.NewRedactor([]string{token}).Scrub}, func(o *certificate.Options) {
 				renewing(t, t.TempDir(), o)
 				o.Renew.Run = []string{"/bin/sh", "-c", tt.script}
 				if tt.script == "" {
@@ -150,7 +154,7 @@ func TestRenewFails(t *testing.T) {
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	r, err, out := run(t, jobs.Hooks{}, func(o *certificate.Options) {
+	r, out, err := run(t, jobs.Hooks{}, func(o *certificate.Options) {
 		renewing(t, root, o)
 		o.Renew.Run[2] = fmt.Sprintf(`if mkdir '%s/busy'; then echo "Another instance of Certbot is already running."; exit 1; fi 2>&1; `, root) + o.Renew.Run[2]
 	})

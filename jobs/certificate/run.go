@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -183,16 +184,16 @@ func (r *run) serve(ctx context.Context) error {
 
 // staleAt names the places that do not serve what is on disk.
 func (l *look) staleAt() string {
-	text := ""
+	var at []string
 	for i, shown := range l.served {
 		switch {
 		case shown == nil:
-			text += fmt.Sprintf(", %v", l.errs[i])
+			at = append(at, l.errs[i].Error())
 		case shown.fingerprint() != l.disk.fingerprint():
-			text += fmt.Sprintf(", %s serves one that expires %s", l.of.Served[i].address(), day(shown.leaf.NotAfter))
+			at = append(at, fmt.Sprintf("%s serves one that expires %s", l.of.Served[i].address(), day(shown.leaf.NotAfter)))
 		}
 	}
-	return text[min(2, len(text)):]
+	return strings.Join(at, ", ")
 }
 
 // result is what is known so far.

@@ -182,7 +182,7 @@ func serveFiles(t testing.TB, dir, name string) string {
 }
 
 // run builds the job from changed defaults and runs it.
-func run(t *testing.T, hooks jobs.Hooks, change func(o *certificate.Options)) (jobs.Result, error, string) {
+func run(t *testing.T, hooks jobs.Hooks, change func(o *certificate.Options)) (jobs.Result, string, error) {
 	t.Helper()
 	options := certificate.Kind().Options()
 	o := jobstest.Options[certificate.Options](t, options)
@@ -197,7 +197,7 @@ func run(t *testing.T, hooks jobs.Hooks, change func(o *certificate.Options)) (j
 		RunID: "run-" + rand.Text(), Job: "tls", Attempt: 1, Root: t.TempDir(), WorkDir: t.TempDir(), KillGrace: time.Second, Out: out,
 	}, hooks))
 	jobstest.CheckResult(t, r)
-	return r, err, out.String()
+	return r, out.String(), err
 }
 
 // ids are the findings without the places.

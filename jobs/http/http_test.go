@@ -27,12 +27,12 @@ import (
 const token = "planted-token-0123456789"
 
 // run builds the job from changed defaults and runs it once.
-func run(t *testing.T, hooks jobs.Hooks, change func(o *kind.Options)) (jobs.Result, error, string) {
+func run(t *testing.T, hooks jobs.Hooks, change func(o *kind.Options)) (jobs.Result, string, error) {
 	t.Helper()
 	return runUnder(t.Context(), t, hooks, change)
 }
 
-func runUnder(ctx context.Context, t *testing.T, hooks jobs.Hooks, change func(o *kind.Options)) (jobs.Result, error, string) {
+func runUnder(ctx context.Context, t *testing.T, hooks jobs.Hooks, change func(o *kind.Options)) (jobs.Result, string, error) {
 	t.Helper()
 	options := kind.Kind().Options()
 	o := jobstest.Options[kind.Options](t, options)
@@ -47,7 +47,7 @@ func runUnder(ctx context.Context, t *testing.T, hooks jobs.Hooks, change func(o
 	if err == nil {
 		jobstest.CheckResult(t, r)
 	}
-	return r, err, out.String()
+	return r, out.String(), err
 }
 
 func ids(r jobs.Result) string {
@@ -158,7 +158,7 @@ func TestExpectations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err, out := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Expect = m.URL+tt.path, tt.expect })
+			r, out, err := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Expect = m.URL+tt.path, tt.expect })
 			if err != nil || ids(r) != tt.want {
 				t.Errorf("findings %v, error %v, want %q", r.Findings, err, tt.want)
 			}
@@ -222,7 +222,7 @@ func TestTrouble(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err, _ := run(t, jobs.Hooks{}, tt.change)
+			r, _, err := run(t, jobs.Hooks{}, tt.change)
 			if err != nil || ids(r) != tt.want {
 				t.Errorf("findings %v, error %v, want %q", r.Findings, err, tt.want)
 			}
@@ -239,7 +239,7 @@ func TestRedirect_LeavesSecretsBehind(t *testing.T) {
 	t.Parallel()
 	m, other := newModel(t, (*httptest.Server).Start), newModel(t, (*httptest.Server).Start)
 	for path, want := range map[string]string{"/secret": "", "/to?to=" + url.QueryEscape(other.URL+"/secret"): "http:status=critical"} {
-		r, err, _ := run(t, jobs.Hooks{}, func(o *kind.Options) {
+		r, _, err := run(t, jobs.Hooks{}, func(o *kind.Options) {
 			o.URL, o.Redirects = m.URL+path, "any"
 			o.Headers = map[string]secret.String{"X-Token": secret.New(token)}
 		})
@@ -247,7 +247,7 @@ func TestRedirect_LeavesSecretsBehind(t *testing.T) {
 			t.Errorf("%s: findings %v, error %v, want %q", path, r.Findings, err, want)
 		}
 	}
-	r, err, _ := run(t, jobs.Hooks{}, func(o *kind.Options) {
+	r, _, err := run(t, jobs.Hooks{}, func(o *kind.Options) {
 		o.URL, o.Redirects, o.Method, o.Safe, o.Body = m.URL+"/to?to="+url.QueryEscape(other.URL+"/predict"), "any", "POST", true, secret.New("{}")
 	})
 	if err != nil || ids(r) != "http:redirect=critical" || other.posts.Load() != 0 {
@@ -264,16 +264,16 @@ func TestEffects(t *testing.T) {
 		o.URL, o.Method, o.Body, o.IdempotencyKey = m.URL+"/predict", "POST", secret.New(`{"inputs":[1,2]}`), true
 		o.Expect.Contains = []string{`"key":"run-1.ask"`}
 	}
-	if _, err, out := run(t, jobs.Hooks{DryRun: true}, post); err != nil || !strings.Contains(out, "would send POST "+m.URL+"/predict") || m.posts.Load() != 0 {
+	if _, out, err := run(t, jobs.Hooks{DryRun: true}, post); err != nil || !strings.Contains(out, "would send POST "+m.URL+"/predict") || m.posts.Load() != 0 {
 		t.Errorf("dry run: %v, %d requests\n%s", err, m.posts.Load(), out)
 	}
-	if r, err, _ := run(t, jobs.Hooks{}, post); err != nil || m.posts.Load() != 1 {
+	if r, _, err := run(t, jobs.Hooks{}, post); err != nil || m.posts.Load() != 1 {
 		t.Errorf("run: %+v, %v, %d requests", r, err, m.posts.Load())
 	}
-	if r, err, _ := run(t, jobs.Hooks{}, func(o *kind.Options) { post(o); o.Body = secret.String{} }); err == nil || ids(r) != "http:status=critical" {
+	if r, _, err := run(t, jobs.Hooks{}, func(o *kind.Options) { post(o); o.Body = secret.String{} }); err == nil || ids(r) != "http:status=critical" {
 		t.Errorf("a change that failed is no error: %+v", r)
 	}
-	if r, err, _ := run(t, jobs.Hooks{DryRun: true}, func(o *kind.Options) { post(o); o.Safe = true }); err != nil || r.Values["status"] != 200 {
+	if r, _, err := run(t, jobs.Hooks{DryRun: true}, func(o *kind.Options) { post(o); o.Safe = true }); err != nil || r.Values["status"] != 200 {
 		t.Errorf("golden request in a dry run: %+v, %v", r, err)
 	}
 	for safe, allowed := range map[bool]bool{false: false, true: true} {
@@ -294,7 +294,7 @@ func TestEffects(t *testing.T) {
 func TestRepeat(t *testing.T) {
 	t.Parallel()
 	m := newModel(t, (*httptest.Server).Start)
-	r, err, out := run(t, jobs.Hooks{}, func(o *kind.Options) {
+	r, out, err := run(t, jobs.Hooks{}, func(o *kind.Options) {
 		o.URL, o.Method, o.Safe, o.Body = m.URL+"/predict", "POST", true, secret.New("{}")
 		o.Repeat = kind.Repeat{Count: 200, Concurrency: 4, WarmUp: 10, Items: 8, MinRate: 0.001}
 	})
@@ -311,14 +311,14 @@ func TestRepeat(t *testing.T) {
 	}))
 	t.Cleanup(flaky.Close)
 	for share, want := range map[unit.Share]string{0: "http:status=critical", 10: "http:status=warning"} {
-		r, err, _ := run(t, jobs.Hooks{}, func(o *kind.Options) {
+		r, _, err := run(t, jobs.Hooks{}, func(o *kind.Options) {
 			o.URL, o.Repeat = flaky.URL, kind.Repeat{Count: 100, Concurrency: 3, MaxErrors: share}
 		})
 		if err != nil || ids(r) != want || r.Values["errors"] != 10 || r.Values["error_percent"] != 10 {
 			t.Errorf("%s: %+v, %v, want %s", share, r, err, want)
 		}
 	}
-	r, err, _ = run(t, jobs.Hooks{}, func(o *kind.Options) {
+	r, _, err = run(t, jobs.Hooks{}, func(o *kind.Options) {
 		o.URL, o.Repeat = m.URL+"/health", kind.Repeat{Count: 2, Concurrency: 1, MinRate: 1e9}
 	})
 	if err != nil || ids(r) != "http:rate=warning" {
@@ -336,7 +336,7 @@ func TestWait(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	r, err, out := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Wait = server.URL, unit.Duration(time.Minute) })
+	r, out, err := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Wait = server.URL, unit.Duration(time.Minute) })
 	if err != nil || ids(r) != "" || n.Load() != 3 || r.Values["waited_seconds"] < 1 || !strings.Contains(out, "waiting: the status is 503") {
 		t.Errorf("%+v, %v, %d requests\n%s", r, err, n.Load(), out)
 	}
@@ -348,7 +348,7 @@ func TestCanceled(t *testing.T) {
 	stop := errors.New("stop")
 	for _, repeat := range []int{1, 50} {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, stop)
-		_, err, _ := runUnder(ctx, t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Repeat.Count, o.Repeat.Concurrency = m.URL+"/silent", repeat, 3 })
+		_, _, err := runUnder(ctx, t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Repeat.Count, o.Repeat.Concurrency = m.URL+"/silent", repeat, 3 })
 		cancel()
 		if !errors.Is(err, stop) {
 			t.Errorf("%d requests: error %v", repeat, err)
@@ -373,7 +373,7 @@ func TestSocket(t *testing.T) {
 		s.Listener = l
 		s.Start()
 	})
-	r, err, _ := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Socket = "http://api/health", unit.Path(path) })
+	r, _, err := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Socket = "http://api/health", unit.Path(path) })
 	if err != nil || ids(r) != "" {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -392,12 +392,12 @@ func TestProxy(t *testing.T) {
 	}))
 	t.Cleanup(proxy.Close)
 	u := strings.Replace(proxy.URL, "http://", "http://me:"+token+"@", 1)
-	r, err, out := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Proxy = "http://api.invalid/x", secret.New(u) })
+	r, out, err := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL, o.Proxy = "http://api.invalid/x", secret.New(u) })
 	if err != nil || ids(r) != "" || through.Load() != 1 || strings.Contains(fmt.Sprint(r, out), token) {
 		t.Errorf("%+v, %v, %d", r, err, through.Load())
 	}
 	m.Close()
-	if r, err, _ := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL = m.URL }); err != nil || ids(r) != "http:tcp=critical" {
+	if r, _, err := run(t, jobs.Hooks{}, func(o *kind.Options) { o.URL = m.URL }); err != nil || ids(r) != "http:tcp=critical" {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"time"
@@ -158,9 +159,7 @@ func (r *report) measured(a *answer) {
 	if !a.expires.IsZero() {
 		r.values["certificate_days"] = math.Floor(time.Until(a.expires).Hours()/24*100) / 100
 	}
-	for name, v := range a.values {
-		r.values[name] = v
-	}
+	maps.Copy(r.values, a.values)
 }
 
 // latency judges a time.

@@ -32,7 +32,7 @@ func TestPurge(t *testing.T) {
 	t.Cleanup(func() { c.FlushDB(context.Background()) })
 	match := func(o *redispurge.Options) { o.Match = unit.Names{"cache:*"} }
 
-	r, err, out := run(t.Context(), t, address, jobs.Hooks{DryRun: true}, match)
+	r, out, err := run(t.Context(), t, address, jobs.Hooks{DryRun: true}, match)
 	if err != nil || r.Values["matched_keys"] != 1503 || r.Values["keys_before"] != 3503 || !strings.Contains(out, "would remove 1503 keys from cache") || strings.Count(out, "such as") != 10 {
 		t.Errorf("dry run: %+v, %v\n%s", r, err, out)
 	}
@@ -44,7 +44,7 @@ func TestPurge(t *testing.T) {
 		"too large":       {"max_share", func(o *redispurge.Options) { match(o); o.MaxShare = 42 }},
 		"wide by content": {"max_share", func(o *redispurge.Options) { o.Match = unit.Names{"*:*"} }},
 	} {
-		r, err, _ := run(t.Context(), t, address, jobs.Hooks{}, tt.change)
+		r, _, err := run(t.Context(), t, address, jobs.Hooks{}, tt.change)
 		if refused, ok := errors.AsType[*jobs.RefusedError](err); !ok || refused.Rail != tt.rail || r.Values["matched_keys"] < 1503 {
 			t.Errorf("%s: %+v, error %v", name, r, err)
 		}
@@ -52,14 +52,14 @@ func TestPurge(t *testing.T) {
 	if n := len(keys(t, c, "*")); n != 3503 {
 		t.Fatalf("%d keys are left by dry runs and refusals", n)
 	}
-	r, err, out = run(t.Context(), t, address, jobs.Hooks{}, match)
+	r, out, err = run(t.Context(), t, address, jobs.Hooks{}, match)
 	if err != nil || r.Values["deleted_keys"] != 1503 || r.Values["keys_after"] != 2000 || len(keys(t, c, "cache:*")) != 0 || len(keys(t, c, "session:*")) != 2000 {
 		t.Errorf("%+v, %v\n%s", r, err, out)
 	}
-	if r, err, _ := run(t.Context(), t, address, jobs.Hooks{}, match); err != nil || r.Values["matched_keys"] != 0 || !strings.HasPrefix(r.Summary, "nothing to remove") {
+	if r, _, err := run(t.Context(), t, address, jobs.Hooks{}, match); err != nil || r.Values["matched_keys"] != 0 || !strings.HasPrefix(r.Summary, "nothing to remove") {
 		t.Errorf("nothing: %+v, %v", r, err)
 	}
-	r, err, _ = run(t.Context(), t, address, jobs.Hooks{}, func(o *redispurge.Options) { o.Match, o.All, o.MaxKeys, o.Pause = unit.Names{"*"}, true, 2000, 1 })
+	r, _, err = run(t.Context(), t, address, jobs.Hooks{}, func(o *redispurge.Options) { o.Match, o.All, o.MaxKeys, o.Pause = unit.Names{"*"}, true, 2000, 1 })
 	if err != nil || r.Values["deleted_keys"] != 2000 || len(keys(t, c, "*")) != 0 {
 		t.Errorf("all: %+v, %v", r, err)
 	}
@@ -94,7 +94,7 @@ func TestFilters(t *testing.T) {
 		{"two patterns", func(o *redispurge.Options) { o.Match = unit.Names{"a:m*", "*mortal"} }, "a:mortal"},
 	} {
 		before := keys(t, c, "*")
-		_, err, out := run(t.Context(), t, address, jobs.Hooks{}, func(o *redispurge.Options) { o.Match, o.MaxShare = unit.Names{"a:*"}, 100; tt.change(o) })
+		_, out, err := run(t.Context(), t, address, jobs.Hooks{}, func(o *redispurge.Options) { o.Match, o.MaxShare = unit.Names{"a:*"}, 100; tt.change(o) })
 		var want []string
 		for _, k := range before {
 			if k != tt.gone {
@@ -126,7 +126,7 @@ func TestMany(t *testing.T) {
 		return m.HeapAlloc
 	}
 	base, most, effects := live(), uint64(0), 0
-	r, err, _ := run(t.Context(), t, address, jobs.Hooks{Effect: func(string) {
+	r, _, err := run(t.Context(), t, address, jobs.Hooks{Effect: func(string) {
 		if effects++; effects%50 == 0 {
 			most = max(most, live())
 		}
@@ -168,19 +168,19 @@ func TestRights(t *testing.T) {
 		return u.String()
 	}
 	change := func(o *redispurge.Options) { o.Match, o.MaxShare = unit.Names{"mine:*"}, 100 }
-	_, err, _ := run(t.Context(), t, as("reader", "pl@nted"), jobs.Hooks{}, change)
+	_, _, err := run(t.Context(), t, as("reader", "pl@nted"), jobs.Hooks{}, change)
 	if err == nil || !strings.Contains(err.Error(), "NOPERM") || !strings.Contains(jobs.HintOf(err), "ACL SETUSER") || len(keys(t, c, "mine:*")) != 10 {
 		t.Errorf("a reader: %v, hint %q", err, jobs.HintOf(err))
 	}
-	_, err, _ = run(t.Context(), t, as("purger", "wr0ng-planted"), jobs.Hooks{}, change)
+	_, _, err = run(t.Context(), t, as("purger", "wr0ng-planted"), jobs.Hooks{}, change)
 	if err == nil || !strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "wr0ng") || jobs.HintOf(err) == "" {
 		t.Errorf("a wrong password: %v, hint %q", err, jobs.HintOf(err))
 	}
-	_, err, _ = run(t.Context(), t, strings.Replace(serverURL(t, 99), "planted", "", 1), jobs.Hooks{}, change)
+	_, _, err = run(t.Context(), t, strings.Replace(serverURL(t, 99), "planted", "", 1), jobs.Hooks{}, change)
 	if err == nil || !strings.Contains(jobs.HintOf(err), "databases") {
 		t.Errorf("a database that does not exist: %v, hint %q", err, jobs.HintOf(err))
 	}
-	if r, err, _ := run(t.Context(), t, as("purger", "pl@nted"), jobs.Hooks{}, change); err != nil || r.Values["deleted_keys"] != 10 {
+	if r, _, err := run(t.Context(), t, as("purger", "pl@nted"), jobs.Hooks{}, change); err != nil || r.Values["deleted_keys"] != 10 {
 		t.Errorf("the least rights: %+v, %v", r, err)
 	}
 }
@@ -201,7 +201,7 @@ func TestServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := startServer(t, tt.arguments...)
-			r, err, _ := run(t.Context(), t, "unix://"+dir+"/s", jobs.Hooks{}, func(o *redispurge.Options) {
+			r, _, err := run(t.Context(), t, "unix://"+dir+"/s", jobs.Hooks{}, func(o *redispurge.Options) {
 				o.Match, o.Idle = unit.Names{"a:*"}, unit.Duration(tt.idle)
 			})
 			refused, ok := errors.AsType[*jobs.RefusedError](err)
@@ -243,11 +243,11 @@ func TestTLS(t *testing.T) {
 		"nobody":     {"rediss://localhost:" + port + "/3?ssl_ca_certs=" + cert, "certificate required"},
 		"no TLS":     {"redis://localhost:" + port + "/3", ""},
 	} {
-		if _, err, _ := run(t.Context(), t, tt.address, jobs.Hooks{}, change); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, _, err := run(t.Context(), t, tt.address, jobs.Hooks{}, change); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q", name, err, tt.want)
 		}
 	}
-	r, err, _ := run(t.Context(), t, base+"&ssl_ca_certs="+cert, jobs.Hooks{}, change)
+	r, _, err := run(t.Context(), t, base+"&ssl_ca_certs="+cert, jobs.Hooks{}, change)
 	if err != nil || r.Values["deleted_keys"] != 1 || len(keys(t, c, "*")) != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -265,7 +265,7 @@ func TestSilent(t *testing.T) {
 	stop := errors.New("stop")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, stop)
 	defer cancel()
-	if _, err, _ := run(ctx, t, "redis://"+l.Addr().String(), jobs.Hooks{}, func(o *redispurge.Options) { o.Match = unit.Names{"a:*"} }); !errors.Is(err, stop) {
+	if _, _, err := run(ctx, t, "redis://"+l.Addr().String(), jobs.Hooks{}, func(o *redispurge.Options) { o.Match = unit.Names{"a:*"} }); !errors.Is(err, stop) {
 		t.Errorf("error %v", err)
 	}
 }

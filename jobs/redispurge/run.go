@@ -167,9 +167,7 @@ func (r *run) choose(ctx context.Context, names []string) ([]string, error) {
 func (r *run) count(ctx context.Context) error {
 	return r.walk(ctx, func(keys []string) error {
 		r.matched += int64(len(keys))
-		for _, name := range keys[:min(len(keys), max(r.job.options.Samples-len(r.samples), 0))] {
-			r.samples = append(r.samples, name)
-		}
+		r.samples = append(r.samples, keys[:min(len(keys), max(r.job.options.Samples-len(r.samples), 0))]...)
 		r.env.Progress(r.matched, 0, "matching keys")
 		return nil
 	})

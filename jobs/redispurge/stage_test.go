@@ -101,7 +101,7 @@ func keys(t testing.TB, c *redis.Client, pattern string) []string {
 }
 
 // run builds the job on a database and runs it.
-func run(ctx context.Context, t *testing.T, address string, hooks jobs.Hooks, change func(o *redispurge.Options)) (jobs.Result, error, string) {
+func run(ctx context.Context, t *testing.T, address string, hooks jobs.Hooks, change func(o *redispurge.Options)) (jobs.Result, string, error) {
 	t.Helper()
 	options := redispurge.Kind().Options()
 	o := jobstest.Options[redispurge.Options](t, options)
@@ -118,7 +118,7 @@ func run(ctx context.Context, t *testing.T, address string, hooks jobs.Hooks, ch
 	if err == nil {
 		jobstest.CheckResult(t, r)
 	}
-	return r, err, out.String()
+	return r, out.String(), err
 }
 
 // startServer starts a server of the test's own and returns its folder, where
@@ -136,8 +136,9 @@ func startServer(t *testing.T, arguments ...string) string {
 	if err := server.Start(); err != nil {
 		t.Fatalf("start redis-server: %v", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Wait() }()
+	var waited error
+	ended := make(chan struct{})
+	go func() { waited = server.Wait(); close(ended) }()
 	t.Cleanup(func() {
 		cancel()
 		<-ended
@@ -150,9 +151,8 @@ func startServer(t *testing.T, arguments ...string) string {
 			return dir
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("redis-server ended: %v\n%s", err, out)
+		case <-ended:
+			t.Fatalf("redis-server ended: %v\n%s", waited, out)
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
