@@ -44,12 +44,12 @@ var _ system = (*apt)(nil)
 func newApt(ctx context.Context, env *jobs.Env, o Options) (*apt, error) {
 	a := &apt{env: env, options: o, environ: environ(env, o)}
 	text, err := a.ask(ctx, "apt-config", "shell", "ROOT", "Dir/d", "STATUS", "Dir::State::status/f",
-		"ARCHIVES", "Dir::Cache::archives/d")
+		"ARCHIVES", "Dir::Cache::archives/d", "LISTS", "Dir::State::lists/d")
 	if err != nil {
 		return nil, err
 	}
 	a.dirs = readShell(text)
-	for _, name := range []string{"STATUS", "ARCHIVES"} {
+	for _, name := range []string{"STATUS", "ARCHIVES", "LISTS"} {
 		if a.dirs[name] == "" {
 			return nil, fmt.Errorf("apt-config does not say where %s is", strings.ToLower(name))
 		}
@@ -217,7 +217,21 @@ func (a *apt) Preview(ctx context.Context, only []change) (preview, error) {
 	if err != nil {
 		return preview{}, fmt.Errorf("simulate the upgrade: %w", err)
 	}
-	return readSimulation(text)
+	p, err := readSimulation(text)
+	if err != nil || only != nil || len(p.KeptBack) == 0 {
+		return p, err
+	}
+	// What is kept back shows its origin in a simulation that keeps nothing back.
+	if text, err = a.ask(ctx, a.pure("-s", "dist-upgrade", "--ignore-hold")...); err != nil {
+		return preview{}, fmt.Errorf("ask what is kept back: %w", err)
+	}
+	all, err := readSimulation(text)
+	for _, c := range all.Changes {
+		if slices.Contains(p.KeptBack, c.Name) {
+			p.Withheld = append(p.Withheld, c)
+		}
+	}
+	return p, err
 }
 
 // admin is the folder with dpkg's own files.

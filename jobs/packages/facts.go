@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 )
@@ -27,6 +28,9 @@ func (a *apt) Host(ctx context.Context, changes []change) (host, error) {
 		}
 		*list = strings.Fields(text)
 	}
+	if h.Lists, err = newest(a.dirs["LISTS"]); err != nil {
+		return h, err
+	}
 	if h.Own, err = a.owner(ctx); err != nil {
 		return h, err
 	}
@@ -39,6 +43,21 @@ func (a *apt) Host(ctx context.Context, changes []change) (host, error) {
 	}
 	h.DownloadBytes, err = readURIs(text)
 	return h, err
+}
+
+// newest is when a file of a folder, but none below it, changed last.
+func newest(folder string) (at time.Time, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return at, fmt.Errorf("look how old the package lists are: %w", err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err == nil && info.Mode().IsRegular() && info.Size() > 0 && info.ModTime().After(at) {
+			at = info.ModTime()
+		}
+	}
+	return at, nil
 }
 
 // owner is the package that the program of upkeep came in, or "".

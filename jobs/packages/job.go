@@ -148,7 +148,7 @@ func (u *upgrade) plan(ctx context.Context, s system) (*plan, host, error) {
 			return nil, host{}, err
 		}
 	}
-	p.KeptBack = all.KeptBack
+	p.KeptBack, p.Withheld = all.KeptBack, all.Withheld
 	for _, c := range p.Changes {
 		if u.secure(c) {
 			p.Security++
@@ -181,6 +181,7 @@ func (p *plan) describe(env *jobs.Env, h host) {
 // apply carries the plan out, or shows that it would.
 func (u *upgrade) apply(ctx context.Context, env *jobs.Env, s system, p *plan, h host) (jobs.Result, error) {
 	result := p.result(h)
+	result.Findings = append(result.Findings, u.withheld(h, p)...)
 	result.Outputs = map[string]string{jobs.OutputPlan: p.name()}
 	if err := env.Plan(p.name()); err != nil {
 		return result, err

@@ -32,6 +32,37 @@ func (p *plan) result(h host) jobs.Result {
 	return r
 }
 
+// oldLists is the age from which on lists that were not fetched are worth a word.
+const oldLists = 24 * time.Hour
+
+// withheld says what does not come although it should, or may not be known.
+func (u *upgrade) withheld(h host, p *plan) []jobs.Finding {
+	var out []jobs.Finding
+	missed, held := []string{}, []string{}
+	for _, c := range p.Withheld {
+		switch {
+		case !u.secure(c):
+		case slices.Contains(h.Held, c.Name):
+			held = append(held, c.Name)
+		default:
+			missed = append(missed, c.Name)
+		}
+	}
+	if len(missed) > 0 {
+		out = append(out, jobs.Finding{ID: "security-kept-back", Severity: jobs.Warning, Text: "security updates are kept back by apt: " + list(missed)})
+	}
+	if len(held) > 0 {
+		out = append(out, jobs.Finding{ID: "security-held", Severity: jobs.Info, Text: "security updates are held: " + list(held)})
+	}
+	switch age := u.now().Sub(h.Lists); {
+	case h.Lists.IsZero():
+		out = append(out, jobs.Finding{ID: "lists", Severity: jobs.Warning, Text: "there are no package lists, so that nothing is known to upgrade"})
+	case age > oldLists:
+		out = append(out, jobs.Finding{ID: "lists-age", Severity: jobs.Info, Text: fmt.Sprintf("the newest package list is %s old", age.Round(time.Hour))})
+	}
+	return out
+}
+
 // addReboot adds what the host says about a reboot.
 func addReboot(r *jobs.Result, h host) {
 	r.Findings = slices.DeleteFunc(r.Findings, func(f jobs.Finding) bool { return f.ID == "reboot" })

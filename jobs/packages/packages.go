@@ -43,6 +43,7 @@ A dry run shows the plan as of the lists that are there, without fetching new on
 ` + "`upkeep run WORKFLOW.JOB --apply PLAN`" + ` installs exactly that or is refused; it fetches no new lists
 either.
 
+Warnings are also: a reboot that the host wants, and security updates that apt keeps back.
 What changed is recorded as events of the kind packages: name, old and new version.
 
 Values: upgraded, installed, security (of both), held, kept_back, left_out (by policy or block),

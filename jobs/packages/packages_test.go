@@ -170,10 +170,11 @@ func TestRun_SecurityHoldsAndBlocks(t *testing.T) {
 	if r.Summary != "upgraded 1 package, installed 1 new, 1 left out" || r.Values["left_out"] != 1 || r.Values["security"] != 2 {
 		t.Errorf("%q, %v", r.Summary, r.Values)
 	}
+	h.publish(t, security, tiny{name: "alpha", version: "2"}, tiny{name: "delta", version: "0.9"})
 	h.apt(t, "apt-mark", "hold", "alpha")
 	a = attemptOn(t, h, jobs.Hooks{}, nil)
 	r = a.run(t)
-	if r.Summary != "no package to upgrade, 1 kept back" || r.Values["held"] != 1 || r.Values["kept_back"] != 1 || finding(r, "kept-back") == nil {
+	if r.Summary != "no package to upgrade, 1 kept back" || r.Values["held"] != 1 || r.Values["kept_back"] != 1 || finding(r, "kept-back") == nil || finding(r, "security-held") == nil {
 		t.Errorf("%q, %v, %v", r.Summary, r.Values, r.Findings)
 	}
 	h.apt(t, "apt-mark", "unhold", "alpha")
@@ -192,9 +193,9 @@ func TestRun_Refuses(t *testing.T) {
 		t.Parallel()
 		h := newHost(t, t.TempDir())
 		h.install(t, tiny{name: "alpha", version: "1"}, tiny{name: "beta", version: "1"})
-		h.publish(t, plain, tiny{name: "alpha", version: "2", control: "Conflicts: beta\n"})
+		h.publish(t, security, tiny{name: "alpha", version: "2", control: "Conflicts: beta\n"})
 		a := attemptOn(t, h, jobs.Hooks{}, nil)
-		if r := a.run(t); r.Values["kept_back"] != 1 || r.Values["upgraded"] != 0 {
+		if r := a.run(t); r.Values["kept_back"] != 1 || r.Values["upgraded"] != 0 || finding(r, "security-kept-back") == nil {
 			t.Errorf("values %v", r.Values)
 		}
 		attemptOn(t, h, jobs.Hooks{}, func(o *packages.Options) { o.Full = true }).refused(t, "removals", "would remove beta")

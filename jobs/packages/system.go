@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 )
@@ -57,6 +58,8 @@ type host struct {
 	Held []string
 	// Auto are the packages that are there because others need them.
 	Auto []string
+	// Lists is when the lists of what there is changed last; zero without any.
+	Lists time.Time
 	// DownloadBytes is how much is still to be fetched.
 	DownloadBytes int64
 	// Reboot tells that the host wants one; For are the packages that do.
@@ -88,8 +91,9 @@ type preview struct {
 	// Removed are packages that would go.
 	Removed []string
 	// KeptBack are packages of which there is a newer version that would not be
-	// installed.
+	// installed, and Withheld what would change with them as far as it is known.
 	KeptBack []string
+	Withheld []change
 }
 
 // plan is what the job decided to do.
@@ -99,8 +103,6 @@ type plan struct {
 	LeftOut []change
 	// Security counts the changes from a security origin.
 	Security int
-	// Missed are packages kept back although a security origin has them.
-	Missed []string
 }
 
 // name identifies the plan by all that it changes.

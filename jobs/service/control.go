@@ -45,6 +45,9 @@ type state struct {
 	Memory uint64
 	// Invocation changes with every start.
 	Invocation string
+	// Dependents are units that are stopped and restarted along with it: those
+	// that require it, are bound to it or are part of it.
+	Dependents []string
 	// CanReload tells that it knows how to reload.
 	CanReload bool
 }

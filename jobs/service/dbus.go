@@ -84,6 +84,10 @@ func (b *bus) State(ctx context.Context, unit string) (state, error) {
 		ID: text(p, "Id"), Load: text(p, "LoadState"), Active: text(p, "ActiveState"), Sub: text(p, "SubState"), Type: text(p, "Type"),
 		Result: text(p, "Result"), Restarts: number(p, "NRestarts"), PID: number(p, "MainPID"), Memory: number(p, "MemoryCurrent"),
 	}
+	for _, name := range []string{"RequiredBy", "BoundBy", "ConsistsOf"} {
+		list, _ := p[name].([]string)
+		s.Dependents = append(s.Dependents, list...)
+	}
 	s.CanReload, _ = p["CanReload"].(bool)
 	if id, ok := p["InvocationID"].([]byte); ok {
 		s.Invocation = hex.EncodeToString(id)

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 )
@@ -18,9 +16,6 @@ const evidenceTime = 10 * time.Second
 // keepEvidence writes the end of the unit's journal, which people look for
 // after a restart, to the output. What cannot be had is no failure.
 func (s *service) keepEvidence(ctx context.Context, env *jobs.Env, u target) {
-	if u.before.Memory > 0 {
-		env.Printf("%s used %s", u.name, humanize.IBytes(u.before.Memory))
-	}
 	if s.options.Journal == 0 || env.DryRun() {
 		return
 	}

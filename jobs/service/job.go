@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 	"github.com/ghosteam/upkeep/jobs/internal/systemd"
@@ -78,7 +80,7 @@ type target struct {
 	name string
 	// before is its state when the job began.
 	before state
-	// own tells that upkeep runs in it.
+	// own tells that upkeep runs in it, or in one that goes down with it.
 	own bool
 }
 
@@ -95,7 +97,8 @@ func (s *service) look(ctx context.Context, c control) ([]target, error) {
 		if err != nil {
 			return nil, err
 		}
-		u := target{name: name, before: st, own: own != "" && (st.ID == own || name == own)}
+		u := target{name: name, before: st}
+		u.own = own != "" && (st.ID == own || name == own || slices.Contains(st.Dependents, own))
 		errs = append(errs, s.judgeUnit(u))
 		if slices.ContainsFunc(units, func(o target) bool { return o.before.ID == st.ID }) {
 			errs = append(errs, fmt.Errorf("%s is %s, which is named already", name, st.ID))
@@ -128,7 +131,7 @@ func (s *service) judgeUnit(u target) error {
 		return jobs.WithHint(&jobs.RefusedError{Rail: "allow_critical", Why: fmt.Sprintf("%s is %s, a unit that the host lives by; nothing was touched", u.name, st.ID)},
 			"if you really mean it: allow_critical: true")
 	case u.own && s.verb == verbStop:
-		return &jobs.RefusedError{Rail: "own", Why: u.name + " is the unit in which upkeep runs, and nobody could end the job; nothing was touched"}
+		return &jobs.RefusedError{Rail: "own", Why: "upkeep runs in " + u.name + " or in a unit that needs it, so that nobody could end the job; nothing was touched"}
 	case s.verb == verbReload && !st.CanReload:
 		return jobs.WithHint(fmt.Errorf("%s does not know how to reload", u.name), "use restart, or give the unit an ExecReload=")
 	case s.verb == verbReload && st.Active != activeState:
@@ -230,7 +233,13 @@ func (s *service) one(ctx context.Context, env *jobs.Env, c control, u target, r
 	}
 	if s.verb == verbStart && u.before.Active == activeState {
 		env.Printf("%s runs already", u.name)
-		return nil
+		if env.DryRun() {
+			return nil
+		}
+		return s.await(ctx, env, c, u.name)
+	}
+	if u.before.Memory > 0 {
+		env.Printf("%s uses %s", u.name, humanize.IBytes(u.before.Memory))
 	}
 	s.keepEvidence(ctx, env, u)
 	err := env.Effect(ctx, string(s.verb)+" "+u.name, func(ctx context.Context) error {

@@ -28,7 +28,7 @@ const noteFile = "restart.json"
 // restartOwn restarts the unit in which this very process runs.
 func (s *service) restartOwn(ctx context.Context, env *jobs.Env, c control, u target, result *jobs.Result) error {
 	s.keepEvidence(ctx, env, u)
-	return env.Effect(ctx, "restart "+u.name+", in which upkeep runs", func(ctx context.Context) error {
+	return env.Effect(ctx, "restart "+u.name+", and upkeep with it", func(ctx context.Context) error {
 		text, err := json.Marshal(note{Unit: u.name, Invocation: u.before.Invocation, PID: u.before.PID, Result: *result})
 		if err != nil {
 			return fmt.Errorf("describe the restart: %w", err)

@@ -35,8 +35,8 @@ restarted and verified again; the job fails in any case and says whether the rol
 What it refuses (exit code 6, nothing touched): a unit that was done less than ` + "`cooldown`" + ` ago by
 this job, and stopping upkeep itself. What does not load: more than ` + "`max_units`" + `, and, without
 ` + "`allow_critical`" + `, units that a host lives by, such as ssh, dbus, systemd-* and targets; an alias of
-one is refused as well. Restarting the unit in which upkeep itself runs is done last and goes
-through a planned restart: the next upkeep verifies it and ends the job.
+one is refused as well. Restarting the unit in which upkeep itself runs, or one that it requires, is
+bound to or is part of, is done last and goes through a planned restart: the next upkeep verifies it and ends the job.
 
 It needs the right to do so: root, or a rule of polkit for the user of upkeep, or ` + "`systemctl`" + ` with
 sudo in front, such as [sudo, -n, systemctl], which is then used instead of D-Bus.
@@ -130,7 +130,7 @@ var (
 	unitName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9:_.\\@-]*\.(service|socket|timer|path|target|mount|slice|scope|automount|swap)$`)
 	ending   = regexp.MustCompile(`\.(service|socket|timer|path|target|mount|slice|scope|automount|swap)$`)
 	// vital are units that a host lives by.
-	vital = regexp.MustCompile(`^(ssh|sshd|ssh@.*|sshd@.*|dbus|dbus-broker|systemd-.*|init|networking|network|NetworkManager|polkit|user@.*|user-runtime-dir@.*|getty@.*|rescue|emergency|display-manager|libvirtd|containerd|cloud-.*)\.(service|socket|scope)$|\.(target|mount|automount|swap|slice|scope)$`)
+	vital = regexp.MustCompile(`^(ssh|sshd|ssh@.*|sshd@.*|dbus|dbus-broker|systemd-.*|init|networking|network|NetworkManager|user@.*|user-runtime-dir@.*|getty@.*|rescue|emergency|display-manager)\.(service|socket|scope)$|\.(target|mount|automount|swap|slice|scope)$`)
 )
 
 const (

@@ -196,7 +196,7 @@ func TestRun_StandIn_Evidence(t *testing.T) {
 	a := attemptOn(t, s, jobs.Hooks{}, restart("api"))
 	r := a.run(t)
 	out := a.out.String()
-	for _, want := range []string{"api.service: active (running), process 10, by D-Bus", "used 300 MiB", "--lines=50 --unit=api.service", "token ***"} {
+	for _, want := range []string{"api.service: active (running), process 10, by D-Bus", "uses 300 MiB", "--lines=50 --unit=api.service", "token ***"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
@@ -363,44 +363,6 @@ func TestRun_StandIn_Cooldown(t *testing.T) {
 	}
 }
 
-func TestRun_StandIn_OwnUnit(t *testing.T) {
-	t.Parallel()
-	units := map[string]*fakeUnit{"upkeep.service": running(10), "api.service": running(20)}
-	units["upkeep.service"].script = []outcome{{}}
-	s := startStandIn(t, units)
-	a := attemptOn(t, s, jobs.Hooks{}, restart("upkeep", "api"))
-	service.RunIn(a.job, "upkeep.service")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	stop := errors.New("upkeep ends")
-	go func() {
-		for len(s.asked()) < 2 {
-			time.Sleep(5 * time.Millisecond)
-		}
-		cancel(stop)
-	}()
-	if _, err := a.job.Run(ctx, a.env); !errors.Is(err, stop) {
-		t.Fatalf("error %v\n%s", err, a.out)
-	}
-	if diff := cmp.Diff([]string{"restart api.service", "restart upkeep.service"}, s.asked()); diff != "" || !slices.Equal(a.planned, []string{"restart upkeep.service"}) {
-		t.Fatalf("planned %q, asked: %s", a.planned, diff)
-	}
-	survivor, ok := a.job.(jobs.Survivor)
-	if !ok {
-		t.Fatal("the job survives nothing")
-	}
-	if _, err := survivor.Judge(t.Context(), a.env, time.Now()); err == nil || !strings.Contains(err.Error(), "upkeep.service was not restarted") {
-		t.Errorf("error %v", err)
-	}
-	s.change("upkeep.service", func(u *fakeUnit) { u.apply("restart", outcome{result: "done"}) })
-	r, err := survivor.Judge(t.Context(), a.env, time.Now())
-	if err != nil || r.Values["done"] != 2 || len(r.Events) != 2 || r.Summary != "upkeep.service, api.service restarted and verified" {
-		t.Errorf("%v, %v, %v, %q", err, r.Values, r.Events, r.Summary)
-	}
-	a = attemptOn(t, s, jobs.Hooks{}, func(o *service.Options) { o.Stop = unit.Names{"upkeep"} })
-	service.RunIn(a.job, "upkeep.service")
-	a.fails(t, "refused by own")
-}
-
 func TestRun_StandIn_Plan(t *testing.T) {
 	t.Parallel()
 	s := startStandIn(t, map[string]*fakeUnit{"api.service": running(10)})
@@ -429,110 +391,4 @@ func TestRun_StandIn_BusDies(t *testing.T) {
 		s.stop()
 	}()
 	a.fails(t, "the connection to systemd was lost")
-}
-
-// fakeSystemctl is a stand-in for the program, with its state in a file.
-const fakeSystemctl = `#!/bin/sh
-state=$1; shift
-while [ "${1#--no-}" != "$1" ]; do shift; done
-echo "$*" >>"$state.calls"
-case $1 in
-show)
-	if [ -e "$state.failed" ]; then active=failed sub=failed pid=0 result=exit-code; else active=active sub=running pid=7 result=success; fi
-	printf 'Id=%s\nLoadState=loaded\nActiveState=%s\nSubState=%s\nType=notify\nResult=%s\nNRestarts=0\nMainPID=%s\nMemoryCurrent=[not set]\nInvocationID=x%s\nCanReload=yes\n' \
-		"$4" "$active" "$sub" "$result" "$pid" "$pid" ;;
-restart)
-	if [ -e "$state.bad" ]; then : >"$state.failed"; echo "Job for $3 failed because the control process exited with error code." >&2; exit 1; fi
-	if [ -e "$state.denied" ]; then echo "Failed to restart $3: Interactive authentication required." >&2; exit 1; fi ;;
-esac
-`
-
-func TestRun_StandInForSystemctl(t *testing.T) {
-	t.Parallel()
-	tests := []struct{ name, file, want, hint string }{
-		{"Well", "", "", ""},
-		{"Bad", ".bad", "systemd says failed; the unit is failed (failed), result exit-code", "systemctl status"},
-		{"Denied", ".denied", "Interactive authentication required", "polkit"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			program, state := filepath.Join(dir, "systemctl"), filepath.Join(dir, "state")
-			if err := os.WriteFile(program, []byte(fakeSystemctl), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if tt.file != "" {
-				if err := os.WriteFile(state+tt.file, nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			a := attemptOn(t, nil, jobs.Hooks{}, func(o *service.Options) {
-				o.Restart, o.Systemctl = unit.Names{"api"}, unit.Command{"/bin/sh", program, state}
-			})
-			if tt.want == "" {
-				if r := a.run(t); r.Summary != "api.service restarted and verified" {
-					t.Errorf("%q", r.Summary)
-				}
-				return
-			}
-			_, err := a.failure(t, tt.want)
-			if !strings.Contains(jobs.HintOf(err), tt.hint) {
-				t.Errorf("hint %q", jobs.HintOf(err))
-			}
-		})
-	}
-}
-
-func TestOptions(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name   string
-		adjust func(*service.Options)
-		want   string
-	}{
-		{"Nothing", func(*service.Options) {}, "names a unit"},
-		{"Two", func(o *service.Options) { o.Restart, o.Stop = unit.Names{"a"}, unit.Names{"b"} }, "a job for each"},
-		{"SSH", restart("ssh"), "the host lives by"},
-		{"SSHD", restart("sshd.service"), "the host lives by"},
-		{"Systemd", restart("systemd-journald"), "the host lives by"},
-		{"DBus", restart("dbus.socket"), "the host lives by"},
-		{"Target", restart("multi-user.target"), "the host lives by"},
-		{"Hostile", restart("--force"), "not the name of a unit"},
-		{"Shell", restart("a;reboot"), "not the name of a unit"},
-		{"Long", restart(strings.Repeat("a", 250)), "not the name of a unit"},
-		{"Twice", restart("api", "api.service"), "named twice"},
-		{"Many", restart("a", "b", "c", "d", "e", "f"), "more than 5"},
-		{"NoTime", func(o *service.Options) { o.Restart, o.Verify.Within = unit.Names{"a"}, o.Verify.Stable }, "no time"},
-		{"Password", func(o *service.Options) { o.Restart, o.Verify.HTTP = unit.Names{"a"}, "http://u:p@h/" }, "password"},
-		{"NotHTTP", func(o *service.Options) { o.Restart, o.Verify.HTTP = unit.Names{"a"}, "file:///etc/passwd" }, "URL of http"},
-		{"NotTCP", func(o *service.Options) { o.Restart, o.Verify.TCP = unit.Names{"a"}, "host" }, "HOST:PORT"},
-		{"ProbeOfStopped", func(o *service.Options) { o.Stop, o.Verify.TCP = unit.Names{"a"}, "h:1" }, "answers no probe"},
-		{"NoCheck", func(o *service.Options) { o.Restart, o.Verify.Check = unit.Names{"a"}, "nope" }, `no check "nope"`},
-		{"Critical", func(o *service.Options) { o.Restart, o.AllowCritical = unit.Names{"ssh"}, true }, ""},
-		{"Template", restart("worker@1"), ""},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			given := service.Kind().Options()
-			tt.adjust(jobstest.Options[service.Options](t, given))
-			_, err := service.Kind().Build(given, jobstest.NewDeps(t))
-			if (err != nil) != (tt.want != "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("error %v, want %q", err, tt.want)
-			}
-		})
-	}
-}
-
-func FuzzReadShow(f *testing.F) {
-	f.Add("Id=a.service\nLoadState=loaded\nActiveState=active\nNRestarts=3\n")
-	f.Add("Id=\x00\nLoadState=\xff\nActiveState==\nNRestarts=18446744073709551615\n")
-	f.Add("")
-	f.Fuzz(func(t *testing.T, text string) {
-		active, restarts, err := service.ReadShow(text)
-		if err == nil && active == "" || strings.ContainsAny(active, " \n\x00") || restarts == 1<<64-1 {
-			t.Errorf("%q, %d, %v", active, restarts, err)
-		}
-	})
 }

@@ -40,6 +40,7 @@ type fakeUnit struct {
 	memory                          uint64
 	invocation                      []byte
 	canReload                       bool
+	requiredBy                      []string
 	// script says what becomes of the next jobs for the unit, one after the
 	// other; without any they end in done.
 	script []outcome
@@ -192,6 +193,7 @@ func (s *standIn) properties(m dbus.Message, _ string) (map[string]dbus.Variant,
 		"Id": dbus.MakeVariant(u.id), "LoadState": dbus.MakeVariant(u.load), "ActiveState": dbus.MakeVariant(u.active), "SubState": dbus.MakeVariant(u.sub),
 		"Type": dbus.MakeVariant(u.kind), "Result": dbus.MakeVariant(u.result), "NRestarts": dbus.MakeVariant(u.restarts), "MainPID": dbus.MakeVariant(u.pid),
 		"MemoryCurrent": dbus.MakeVariant(u.memory), "InvocationID": dbus.MakeVariant(u.invocation), "CanReload": dbus.MakeVariant(u.canReload),
+		"RequiredBy": dbus.MakeVariant(u.requiredBy), "BoundBy": dbus.MakeVariant([]string{}), "ConsistsOf": dbus.MakeVariant([]string{}),
 	}, nil
 }
 

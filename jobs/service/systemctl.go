@@ -60,7 +60,7 @@ func (s *systemctl) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // properties are what State asks for.
-const properties = "Id,LoadState,ActiveState,SubState,Type,Result,NRestarts,MainPID,MemoryCurrent,InvocationID,CanReload"
+const properties = "Id,LoadState,ActiveState,SubState,Type,Result,NRestarts,MainPID,MemoryCurrent,InvocationID,CanReload,RequiredBy,BoundBy,ConsistsOf"
 
 // State implements control.
 func (s *systemctl) State(ctx context.Context, unit string) (state, error) {
@@ -73,10 +73,13 @@ func (s *systemctl) State(ctx context.Context, unit string) (state, error) {
 
 // readShow reads lines of NAME=VALUE as `systemctl show` writes them.
 func readShow(out string) (state, error) {
-	p := map[string]string{}
+	p, dependents := map[string]string{}, []string{}
 	for line := range strings.Lines(out) {
 		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
 		p[name] = word(value)
+		if slices.Contains([]string{"RequiredBy", "BoundBy", "ConsistsOf"}, name) {
+			dependents = append(dependents, strings.Fields(value)...)
+		}
 	}
 	count := func(name string) uint64 {
 		n, err := strconv.ParseUint(p[name], 10, 64)
@@ -88,7 +91,7 @@ func readShow(out string) (state, error) {
 	return state{
 		ID: p["Id"], Load: p["LoadState"], Active: p["ActiveState"], Sub: p["SubState"], Type: p["Type"], Result: p["Result"],
 		Restarts: count("NRestarts"), PID: count("MainPID"), Memory: count("MemoryCurrent"), Invocation: p["InvocationID"],
-		CanReload: p["CanReload"] == "yes",
+		CanReload: p["CanReload"] == "yes", Dependents: dependents,
 	}.sane()
 }
 
