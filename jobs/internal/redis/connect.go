@@ -59,6 +59,11 @@ func (s Server) LFU() bool { return strings.Contains(s.Policy, "lfu") }
 // Connect connects to a and looks at the server. The caller closes the
 // connection. An error carries a hint where there is a known remedy.
 func Connect(ctx context.Context, a Address) (*Conn, error) {
+	return connect(ctx, a, func(*redis.Options) {})
+}
+
+// connect is Connect; prepare may change how.
+func connect(ctx context.Context, a Address, prepare func(*redis.Options)) (*Conn, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
 	}
@@ -66,7 +71,7 @@ func Connect(ctx context.Context, a Address) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
 	}
-	client := redis.NewClient(&redis.Options{
+	options := &redis.Options{
 		Network: a.network, Addr: a.address, Username: a.username, Password: a.password, DB: a.database, TLSConfig: config,
 		// The older protocol needs no HELLO, and nothing here needs the newer one.
 		Protocol: 2, PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
@@ -74,7 +79,9 @@ func Connect(ctx context.Context, a Address) (*Conn, error) {
 		// Without these two each connection makes a server of version 7 count errors.
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	}
+	prepare(options)
+	client := redis.NewClient(options)
 	c := &Conn{client: client, ctx: ctx, where: a.Where()}
 	// The client heeds deadlines only, so the end of the context closes it.
 	c.stop = context.AfterFunc(ctx, func() { _ = client.Close() }) // Close says what there is to say
