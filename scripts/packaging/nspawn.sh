@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the .deb of this machine's architecture into a fresh Debian, boots it with a real systemd in a
 # container, and tries what only a booted system shows: the start, the user, the watchdog, reload, crash,
-# upgrade, an upgrade by upkeep itself, stop and purge. Opt-in: it needs root, systemd-nspawn, debootstrap
-# and, the first time, a Debian mirror (the one of this machine; MIRROR= names another).
+# upgrade, an upgrade by upkeep itself, the kinds service and packages, stop and purge. Opt-in: it needs
+# root, systemd-nspawn, debootstrap and, the first time, a Debian mirror (the one of this machine; MIRROR=
+# names another).
 #
 #   make package && scripts/packaging/nspawn.sh
 #
@@ -228,6 +229,109 @@ try_upgrade() {
 	until_true "the service restarts after its own upgrade" 60 changed
 }
 
+# kinds_configuration adds workflows that work on this very host.
+kinds_configuration() {
+	configuration
+	cat <<-'YAML'
+		  well:
+		    jobs:
+		      it: {kind: service, with: {restart: [demo, demo2], verify: {within: 20s, stable: 2s}}}
+		  flap:
+		    jobs:
+		      it: {kind: service, with: {restart: flap, verify: {within: 6s, stable: 3s}}}
+		  limit:
+		    jobs:
+		      it: {kind: service, with: {restart: limit, verify: {within: 6s, stable: 3s}}}
+		  byctl:
+		    jobs:
+		      it: {kind: service, with: {restart: demo, systemctl: [systemctl], verify: {within: 20s, stable: 2s}}}
+		  self:
+		    jobs:
+		      it: {kind: service, with: {restart: [upkeep, demo], verify: {within: 30s, stable: 2s}}}
+		  tiny:
+		    jobs:
+		      it: {kind: packages, with: {policy: all, min_free: 1MiB}}
+	YAML
+}
+
+# unit writes a service of the container.
+unit() {
+	printf '[Unit]\n%s\n[Service]\nExecStart=/bin/sh -c "%s"\nRestart=%s\nRestartSec=100ms\n' "$4" "$2" "$3" >"$root/etc/systemd/system/$1.service"
+}
+
+# tiny_package makes a package in the container and, with a third word, its repository.
+tiny_package() {
+	local dir=$root/root/tiny/$1
+	rm -rf "$dir"
+	mkdir -p "$dir/DEBIAN" "$dir/usr/share/$1"
+	printf '%s\n' "$2" >"$dir/usr/share/$1/version"
+	printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: T <t@example.com>\nDescription: tiny\n' "$1" "$2" >"$dir/DEBIAN/control"
+	printf '#!/bin/sh\nsystemctl restart upkeep\n' >"$dir/DEBIAN/postinst"
+	chmod 755 "$dir/DEBIAN/postinst"
+	inside dpkg-deb -b "/root/tiny/$1" "/root/tiny/$1_$2.deb" >/dev/null
+}
+
+repository() {
+	local deb=$root/root/tiny/$1
+	{
+		inside dpkg-deb -f "/root/tiny/$1"
+		printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$1" "$(stat -c %s "$deb")" "$(sha256sum <"$deb" | cut -d' ' -f1)"
+	} >"$root/root/tiny/Packages"
+	rm -f "$root"/etc/apt/sources.list.d/*
+	printf 'deb [trusted=yes] copy:/root/tiny ./\n' >"$root/etc/apt/sources.list"
+}
+
+try_kinds() {
+	step "kinds: service"
+	unit demo 'sleep infinity' no ''
+	unit demo2 'sleep infinity' no ''
+	unit flap 'sleep 1; exit 1' always 'StartLimitIntervalSec=0'
+	unit limit 'exit 1' always 'StartLimitBurst=2'
+	kinds_configuration >"$root/etc/upkeep/upkeep.yaml"
+	inside systemctl daemon-reload
+	inside systemctl restart upkeep
+	until_true "the service is active" 30 is ActiveState active
+	ran well 0 'demo.service, demo2.service restarted and verified'
+	inside upkeep logs well | grep 'by D-Bus' >/dev/null || die "systemd was not spoken with by D-Bus"
+	ran flap 1 'was not well within 6s'
+	ran limit 1 'limit.service'
+	ran byctl 0 'demo.service restarted and verified'
+	inside systemctl stop flap limit || true
+
+	step "kinds: service, upkeep itself"
+	local invocation
+	invocation=$(show InvocationID)
+	inside upkeep run self --detach >/dev/null
+	until_true "the run that restarts upkeep ended well" 60 at_least self succeeded 1
+	[[ $(show InvocationID) != "$invocation" ]] || die "upkeep was not restarted"
+
+	step "kinds: packages, one of which restarts upkeep while it is installed"
+	tiny_package tiny 1
+	inside dpkg -i /root/tiny/tiny_1.deb >/dev/null
+	tiny_package tiny 2
+	repository tiny_2.deb
+	until_true "the service is active" 30 is ActiveState active
+	invocation=$(show InvocationID)
+	inside upkeep run tiny --detach >/dev/null
+	until_true "the run that upgrades packages ended well" 60 at_least tiny succeeded 1
+	[[ $(show InvocationID) != "$invocation" ]] || die "upkeep was not restarted"
+	inside upkeep logs tiny | grep 'Setting up tiny (2)' >/dev/null || die "the output of the installation is lost"
+	inside dpkg-query -W tiny | grep -P '^tiny\t2$' >/dev/null || die "the package: $(inside dpkg-query -W tiny)"
+	[[ -z $(inside dpkg --audit) ]] || die "dpkg is not sound: $(inside dpkg --audit)"
+	inside systemctl stop demo demo2
+}
+
+# ran runs a workflow and compares its exit code and a part of what it says.
+ran() {
+	local code=0
+	inside upkeep run "$1" >"$tmp/ran" 2>&1 || code=$?
+	if [[ $code -ne $2 ]] || ! grep -qF "$3" "$tmp/ran"; then
+		cat "$tmp/ran" >&2
+		inside upkeep logs "$1" >&2 || true
+		die "upkeep run $1: $code, want $2 and '$3'"
+	fi
+}
+
 try_end() {
 	step "stop while a run is under way"
 	inside upkeep run slow --detach >/dev/null
@@ -256,5 +360,6 @@ try_start
 try_reload
 try_crashes
 try_upgrade
+try_kinds
 try_end
 step "all is well"
