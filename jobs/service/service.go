@@ -32,11 +32,12 @@ process runs, it has not been restarted by systemd, and the probes succeed: a co
 When it is not, ` + "`rollback`" + ` runs (put back the last configuration, package or model), the unit is
 restarted and verified again; the job fails in any case and says whether the roll back helped.
 
-What it refuses (exit code 6, nothing touched): a unit that was done less than ` + "`cooldown`" + ` ago by
-this job, and stopping upkeep itself. What does not load: more than ` + "`max_units`" + `, and, without
-` + "`allow_critical`" + `, units that a host lives by, such as ssh, dbus, systemd-* and targets; an alias of
-one is refused as well. Restarting the unit in which upkeep itself runs, or one that it requires, is
-bound to or is part of, is done last and goes through a planned restart: the next upkeep verifies it and ends the job.
+What it refuses (exit code 6, nothing touched): a unit that a success of this job did less than
+` + "`cooldown`" + ` ago (` + "`limits.cooldown`" + ` of a workflow counts every run), and stopping upkeep itself. What
+does not load: more than ` + "`max_units`" + `, and, without ` + "`allow_critical`" + `, units that a host lives by, such
+as ssh, dbus, systemd-* and targets; an alias of one is refused as well. Restarting the unit in
+which upkeep itself runs, or one that it requires, is bound to or is part of, is done last and goes
+through a planned restart: the next upkeep verifies it and ends the job.
 
 It needs the right to do so: root, or a rule of polkit for the user of upkeep, or ` + "`systemctl`" + ` with
 sudo in front, such as [sudo, -n, systemctl], which is then used instead of D-Bus.
