@@ -171,9 +171,22 @@ func (a *apt) get(args ...string) []string {
 	}, args)
 }
 
-// pure keeps apt-get from writing its caches.
+// caches are the settings that keep apt's caches out of the host, in the
+// private folder of the attempt: without any, each program reads all lists
+// anew.
+func (a *apt) caches() []string {
+	private := func(name string) string {
+		if a.env.WorkDir == "" {
+			return ""
+		}
+		return filepath.Join(a.env.WorkDir, name)
+	}
+	return []string{"-o", "Dir::Cache::pkgcache=" + private("pkgcache.bin"), "-o", "Dir::Cache::srcpkgcache=" + private("srcpkgcache.bin")}
+}
+
+// pure is apt-get that changes nothing on the host.
 func (a *apt) pure(args ...string) []string {
-	return a.get(slices.Concat([]string{"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "-o", "Dir::Log::Planner=/dev/null", "-o", "Debug::NoLocking=1"}, args)...)
+	return a.get(slices.Concat(a.caches(), []string{"-o", "Dir::Log::Planner=/dev/null", "-o", "Debug::NoLocking=1"}, args)...)
 }
 
 // exactly names packages with the versions that they shall get. What is not

@@ -22,7 +22,7 @@ func (a *apt) Host(ctx context.Context, changes []change) (host, error) {
 	}
 	var err error
 	for verb, list := range map[string]*[]string{"showhold": &h.Held, "showauto": &h.Auto} {
-		text, err := a.ask(ctx, "apt-mark", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", verb)
+		text, err := a.ask(ctx, slices.Concat([]string{"apt-mark"}, a.caches(), []string{verb})...)
 		if err != nil {
 			return h, fmt.Errorf("ask which packages are marked (%s): %w", verb, err)
 		}

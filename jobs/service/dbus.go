@@ -29,7 +29,7 @@ var _ control = (*bus)(nil)
 
 // dial connects to the bus at address, or to that of the system. The
 // connection ends with ctx.
-func dial(ctx context.Context, address string) (*bus, error) {
+func dial(ctx context.Context, address string) (control, error) {
 	var conn *systemd.Conn
 	var err error
 	if address == "" {

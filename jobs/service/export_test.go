@@ -1,10 +1,20 @@
 package service
 
-import "github.com/ghosteam/upkeep/jobs"
+import (
+	"context"
+	"errors"
+
+	"github.com/ghosteam/upkeep/jobs"
+)
 
 // RunIn makes a job believe that upkeep runs in a unit.
 func RunIn(job jobs.Job, unit string) {
 	job.(*service).own = func() (string, error) { return unit, nil }
+}
+
+// WithoutBus makes a job find no D-Bus.
+func WithoutBus(job jobs.Job) {
+	job.(*service).dial = func(context.Context, string) (control, error) { return nil, errors.New("there is no bus") }
 }
 
 // ReadShow reads what systemctl show says.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
-	"github.com/ghosteam/upkeep/jobs/internal/systemd"
 )
 
 // service is the job.
@@ -24,6 +23,8 @@ type service struct {
 	history jobs.History
 	// own tells the unit in which upkeep runs, or "".
 	own func() (string, error)
+	// dial connects to the D-Bus at an address, or to that of the system.
+	dial func(ctx context.Context, address string) (control, error)
 }
 
 var (
@@ -31,8 +32,6 @@ var (
 	_ jobs.Exclusive = (*service)(nil)
 	_ jobs.Survivor  = (*service)(nil)
 )
-
-func ownUnit() (string, error) { return systemd.OwnUnit() }
 
 // LockKeys keeps two jobs from touching the same unit.
 func (s *service) LockKeys() []string {
@@ -49,7 +48,7 @@ func (s *service) connect(ctx context.Context, env *jobs.Env) (control, error) {
 	if len(fallback.argv) > 0 {
 		return fallback, nil
 	}
-	b, err := dial(ctx, s.options.Bus)
+	b, err := s.dial(ctx, s.options.Bus)
 	if err == nil {
 		return b, nil
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/systemd"
 )
 
 const doc = `Restarts, reloads, starts or stops services of systemd, and proves that they are well after it.
@@ -220,7 +221,7 @@ func (v *Verify) validate() error {
 }
 
 func build(o Options, deps jobs.Deps) (jobs.Job, error) {
-	s := &service{options: o, deps: deps, own: ownUnit}
+	s := &service{options: o, deps: deps, own: systemd.OwnUnit, dial: dial}
 	s.verb, s.units = o.wanted()
 	if o.Verify.Check != "" {
 		if _, err := deps.Check(o.Verify.Check); err != nil {

@@ -24,8 +24,8 @@ import (
 // leaked stands in the journal.
 const leaked = "sk-4f1cJournal9d2e"
 
-// TestMain puts a stand-in for journalctl before the real one: nothing keeps a
-// journal where tests run.
+// TestMain puts stand-ins for journalctl and systemctl before the real ones:
+// nothing keeps a journal where tests run.
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "service")
 	if err != nil {
@@ -34,6 +34,12 @@ func TestMain(m *testing.M) {
 	script := "#!/bin/sh\necho \"stand-in for journalctl $*\"\necho 'token " + leaked + "'\n"
 	if err := os.WriteFile(filepath.Join(dir, "journalctl"), []byte(script), 0o755); err != nil {
 		panic(err)
+	}
+	ctl := "#!/bin/sh\nexec /bin/sh '" + dir + "/fake' '" + dir + "/state' \"$@\"\n"
+	for name, text := range map[string]string{"fake": fakeSystemctl, "systemctl": ctl} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			panic(err)
+		}
 	}
 	if err := os.Setenv("PATH", dir+":"+os.Getenv("PATH")); err != nil {
 		panic(err)

@@ -64,6 +64,18 @@ func TestRun_StandInForSystemctl(t *testing.T) {
 	}
 }
 
+// Where there is no bus the systemctl of PATH serves: see TestMain.
+func TestRun_StandInForSystemctl_Fallback(t *testing.T) {
+	t.Parallel()
+	a := attemptOn(t, nil, jobs.Hooks{}, restart("api"))
+	service.WithoutBus(a.job)
+	if r := a.run(t); r.Summary != "api.service restarted and verified" || !strings.Contains(a.out.String(), "by systemctl") {
+		t.Errorf("%q\n%s", r.Summary, a.out)
+	}
+	a = attemptOn(t, nil, jobs.Hooks{}, func(o *service.Options) { o.Restart, o.Bus = unit.Names{"api"}, "unix:path=/nonexistent" })
+	a.fails(t, "connect to systemd by D-Bus") // a bus that was named is not left out
+}
+
 func FuzzReadShow(f *testing.F) {
 	f.Add("Id=a.service\nLoadState=loaded\nActiveState=active\nNRestarts=3\n")
 	f.Add("Id=\x00\nLoadState=\xff\nActiveState==\nNRestarts=18446744073709551615\n")
