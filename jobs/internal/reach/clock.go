@@ -26,12 +26,18 @@ func Deadline(ctx context.Context, limit time.Duration) (context.Context, contex
 	return context.WithTimeoutCause(ctx, limit, &LateError{Limit: limit})
 }
 
+// moment is how much earlier than a context a timer of the same deadline may go.
+const moment = 50 * time.Millisecond
+
 // Ended returns err as a Fault, as FaultOf does. When ctx, which Deadline made,
 // has ended, its cause is what happened, unless err is a Fault already.
 func (c *Clock) Ended(ctx context.Context, err error, fallback string) *Fault {
 	phase := c.Phase()
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
+	}
+	if end, ok := ctx.Deadline(); ok && natureOf(err) == Timeout && time.Until(end) < moment {
+		<-ctx.Done() // who shares our deadline may notice a moment before us
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return FaultOf(cause, phase, fallback)

@@ -3,12 +3,15 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/reach"
 )
 
@@ -19,29 +22,80 @@ const PhaseAuth = "auth"
 // runs through the phases dns, connect, tls and auth, of which the last ends with
 // the first answer. Nothing outlasts the deadline of ctx.
 func ConnectTimed(ctx context.Context, a Address, clock *reach.Clock) (*Conn, error) {
+	config, err := a.tls()
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
+	}
+	// The client would dial in its own time, and again and again behind our back.
+	dialed, err := clock.Dial(ctx, &net.Dialer{}, a.network, a.address, config)
+	if err != nil {
+		return nil, jobs.WithHint(fmt.Errorf("connect to %s: %w", a.Where(), err), advice(err))
+	}
+	clock.Begin(PhaseAuth)
+	var handed atomic.Bool
 	c, err := connect(ctx, a, func(o *redis.Options) {
 		if end, ok := ctx.Deadline(); ok {
 			left := max(time.Millisecond, time.Until(end))
 			o.DialTimeout, o.ReadTimeout, o.WriteTimeout = left, left, left
 		}
-		config := o.TLSConfig
-		o.Dialer = func(dialing context.Context, network, address string) (net.Conn, error) {
-			// The client dials in its own time, which must not be longer than ours.
-			dialing, cancel := context.WithCancelCause(dialing)
-			defer cancel(nil)
-			defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
-			conn, err := clock.Dial(dialing, &net.Dialer{}, network, address, config)
-			if err == nil {
-				clock.Begin(PhaseAuth)
+		o.TLSConfig = nil
+		o.Dialer = func(context.Context, string, string) (net.Conn, error) {
+			if handed.Swap(true) {
+				return nil, net.ErrClosed
 			}
-			return conn, err
+			return &heard{Conn: dialed}, nil
 		}
 	})
-	if err == nil {
-		clock.Begin("")
+	if err != nil {
+		_ = dialed.Close() // it may have been closed already
+		return nil, err
 	}
-	return c, err
+	clock.Begin("")
+	return c, nil
 }
+
+// heard is a connection on which the last words of a server are heard that hangs
+// up before it was spoken to, as one does that has too many clients.
+type heard struct {
+	net.Conn
+
+	// said is what the server said when it had hung up.
+	said atomic.Pointer[refusal]
+}
+
+// lastWords bounds how long and how far a server's last words are read.
+const (
+	lastWords     = time.Second
+	longestRefuse = 512
+)
+
+// Write writes p. When the server has hung up, the error is what it said.
+func (h *heard) Write(p []byte) (int, error) {
+	if last := h.said.Load(); last != nil {
+		return 0, *last
+	}
+	n, err := h.Conn.Write(p)
+	if err == nil || h.SetReadDeadline(time.Now().Add(lastWords)) != nil {
+		return n, err
+	}
+	said := make([]byte, longestRefuse)
+	if m, _ := h.Read(said); m > 0 && said[0] == '-' {
+		line, _, _ := strings.Cut(string(said[1:m]), "\r\n")
+		last := refusal(line)
+		h.said.Store(&last)
+		return n, last
+	}
+	return n, err
+}
+
+// refusal is an error that a server gave without being asked.
+type refusal string
+
+// Error returns the server's words.
+func (r refusal) Error() string { return string(r) }
+
+// RedisError marks it as the server's.
+func (refusal) RedisError() {}
 
 // Ping asks for a sign of life.
 func (c *Conn) Ping(ctx context.Context) error {
