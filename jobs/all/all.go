@@ -16,6 +16,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/pgreview"
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 	"github.com/ghosteam/upkeep/jobs/prune"
+	"github.com/ghosteam/upkeep/jobs/redisping"
 	"github.com/ghosteam/upkeep/jobs/redispurge"
 	"github.com/ghosteam/upkeep/jobs/retrain"
 	"github.com/ghosteam/upkeep/jobs/script"
@@ -41,6 +42,7 @@ func Kinds() *jobs.Registry {
 		pgreview.Kind(),
 		pgvacuum.Kind(),
 		prune.Kind(),
+		redisping.Kind(),
 		redispurge.Kind(),
 		retrain.Kind(),
 		script.Kind(),
