@@ -145,7 +145,7 @@ func (c *client) file(ctx context.Context, u *url.URL, what string) (string, err
 		return "", err
 	}
 	if head := strings.ToLower(strings.TrimSpace(string(text[:min(len(text), 64)]))); strings.HasPrefix(head, "<!doctype") || strings.HasPrefix(head, "<html") {
-		return "", &apiError{status: http.StatusNotFound, message: "a page for people instead of a file", path: what}
+		return "", &apiError{status: http.StatusOK, message: "a page for people instead of a file", path: what}
 	}
 	return string(text), nil
 }

@@ -116,7 +116,7 @@ func (s *survey) runs(ctx context.Context, ids []string, q searching, see func(o
 	for chunk := range slices.Chunk(ids, batch) {
 		token := ""
 		for {
-			answer, err := s.runPage(ctx, chunk, q, token)
+			answer, err := s.runPage(ctx, chunk, &q, token)
 			if err != nil {
 				return false, err
 			}
@@ -141,7 +141,9 @@ type runAnswer struct {
 	Next string   `json:"next_page_token"`
 }
 
-func (s *survey) runPage(ctx context.Context, ids []string, q searching, token string) (runAnswer, error) {
+// runPage asks for one page. It takes the bound out of q when the server cannot
+// compare it, because a token is good for the same question only.
+func (s *survey) runPage(ctx context.Context, ids []string, q *searching, token string) (runAnswer, error) {
 	var answer runAnswer
 	filters := slices.DeleteFunc([]string{q.filter, ""}, func(f string) bool { return f == "" })
 	if !q.begun.IsZero() {
