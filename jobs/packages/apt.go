@@ -135,7 +135,11 @@ func (a *apt) Explain(err error, said string) error {
 
 // command is a program without its streams.
 func (a *apt) command(argv []string) child.Command {
-	return child.Command{Argv: argv, Dir: "/", Env: a.environ, Grace: a.env.KillGrace, Marks: a.env.Marks()}
+	cmd := child.Command{Argv: argv, Dir: "/", Env: a.environ, Grace: a.env.KillGrace}
+	if a.env.RunID != "" { // a check before any run has no marks
+		cmd.Marks = a.env.Marks()
+	}
+	return cmd
 }
 
 // ask runs a program that tells facts and returns what it writes.

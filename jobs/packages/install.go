@@ -143,7 +143,7 @@ func (i *installing) one(ctx context.Context, c change) error {
 	if err != nil || !p.within(i.record.Changes) || len(p.Changes) == 0 {
 		return nil // it goes together with others, or not at all
 	}
-	return i.env.Effect(ctx, "upgrade "+c.String(), func(ctx context.Context) error { return i.install(ctx, stepInstall, step) })
+	return i.env.Effect(ctx, c.deed(), func(ctx context.Context) error { return i.install(ctx, stepInstall, step) })
 }
 
 // install runs the installer. It is not ended with ctx: half a package is

@@ -161,7 +161,7 @@ func (u *upgrade) plan(ctx context.Context, s system) (*plan, host, error) {
 // describe shows the plan.
 func (p *plan) describe(env *jobs.Env, h host) {
 	for _, c := range p.Changes {
-		env.Printf("upgrade    %s  %s", c, joined(c.Origins))
+		env.Printf("change     %s  %s", c, joined(c.Origins))
 	}
 	for _, c := range p.LeftOut {
 		env.Printf("left out   %s  %s", c, joined(c.Origins))
@@ -189,7 +189,7 @@ func (u *upgrade) apply(ctx context.Context, env *jobs.Env, s system, p *plan, h
 	refusal := u.rails(h, p)
 	if env.DryRun() {
 		for _, c := range p.Changes {
-			if err := env.Effect(ctx, "upgrade "+c.String(), nil); err != nil {
+			if err := env.Effect(ctx, c.deed(), nil); err != nil {
 				return result, err
 			}
 		}

@@ -205,3 +205,22 @@ func TestJudge_NothingNoted(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Validation checks jobs before there is any run.
+func TestCheck_BeforeAnyRun(t *testing.T) {
+	t.Parallel()
+	h := slow(t)
+	check := func(adjust func(*packages.Options)) error {
+		checker, ok := attemptOn(t, h, jobs.Hooks{}, adjust).job.(jobs.Checker)
+		if !ok {
+			t.Fatal("the job checks nothing")
+		}
+		return checker.Check(t.Context(), jobs.NewEnv(jobs.Env{Root: t.TempDir()}, jobs.Hooks{DryRun: true}))
+	}
+	if err := check(nil); err != nil {
+		t.Error(err)
+	}
+	if err := check(func(o *packages.Options) { o.Config = "/nonexistent/apt.conf" }); err == nil || jobs.HintOf(err) == "" {
+		t.Errorf("error %v", err)
+	}
+}

@@ -85,6 +85,14 @@ func (c change) String() string {
 	return fmt.Sprintf("%s %s to %s", c.Name, c.Old, c.New)
 }
 
+// deed is the change as an imperative.
+func (c change) deed() string {
+	if c.Old == "" {
+		return "install " + c.String()
+	}
+	return "upgrade " + c.String()
+}
+
 // preview is what an upgrade would do.
 type preview struct {
 	Changes []change

@@ -124,3 +124,6 @@ func deniedBy(name string) bool {
 
 // rights is the advice for who may not.
 const rights = "run upkeep as root, allow its user org.freedesktop.systemd1.manage-units by a rule of polkit, or write systemctl: [sudo, -n, systemctl]"
+
+// needsSystemd is the advice for hosts that something else runs.
+const needsSystemd = "this kind needs a host that systemd runs; in a container use a script"

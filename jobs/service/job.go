@@ -57,7 +57,7 @@ func (s *service) connect(ctx context.Context, env *jobs.Env) (control, error) {
 	}
 	fallback.argv = []string{"systemctl"}
 	if _, missing := child.LookPath(fallback.argv[0], env.Environ(), env.Root); missing != nil {
-		return nil, jobs.WithHint(errors.Join(err, missing), "this kind needs a host that systemd runs")
+		return nil, jobs.WithHint(errors.Join(err, missing), needsSystemd)
 	}
 	env.Log.Debug("there is no D-Bus with systemd; using systemctl", "error", err)
 	return fallback, nil

@@ -43,10 +43,14 @@ func (t *tail) Write(p []byte) (int, error) {
 
 func (s *systemctl) run(ctx context.Context, args ...string) (string, error) {
 	out, said := &tail{}, &tail{}
-	_, err := child.Run(ctx, child.Command{
+	cmd := child.Command{
 		Argv: slices.Concat(s.argv, []string{"--no-ask-password", "--no-pager"}, args), Dir: s.env.Root,
-		Env: append(s.env.Environ(), "LC_ALL=C"), Stdout: out, Stderr: said, Grace: s.env.KillGrace, Marks: s.env.Marks(),
-	})
+		Env: append(s.env.Environ(), "LC_ALL=C"), Stdout: out, Stderr: said, Grace: s.env.KillGrace,
+	}
+	if s.env.RunID != "" { // a check before any run has no marks
+		cmd.Marks = s.env.Marks()
+	}
+	_, err := child.Run(ctx, cmd)
 	if err != nil {
 		line := s.env.OneLine(lastLine(s.env.Scrub(said.buf.String())))
 		if line != "" {
@@ -54,6 +58,9 @@ func (s *systemctl) run(ctx context.Context, args ...string) (string, error) {
 		}
 		if strings.Contains(line, "authentication required") || strings.Contains(line, "Access denied") || strings.Contains(line, "password is required") {
 			err = jobs.WithHint(err, rights)
+		}
+		if strings.Contains(line, "Failed to connect to bus") || strings.Contains(line, "not been booted with systemd") {
+			err = jobs.WithHint(err, needsSystemd)
 		}
 	}
 	return out.buf.String(), err

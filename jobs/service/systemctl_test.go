@@ -76,6 +76,20 @@ func TestRun_StandInForSystemctl_Fallback(t *testing.T) {
 	a.fails(t, "connect to systemd by D-Bus") // a bus that was named is not left out
 }
 
+// Validation checks jobs before there is any run.
+func TestCheck_StandInForSystemctl_BeforeAnyRun(t *testing.T) {
+	t.Parallel()
+	a := attemptOn(t, nil, jobs.Hooks{}, restart("api"))
+	service.WithoutBus(a.job)
+	checker, ok := a.job.(jobs.Checker)
+	if !ok {
+		t.Fatal("the job checks nothing")
+	}
+	if err := checker.Check(t.Context(), jobs.NewEnv(jobs.Env{Root: t.TempDir()}, jobs.Hooks{DryRun: true})); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzReadShow(f *testing.F) {
 	f.Add("Id=a.service\nLoadState=loaded\nActiveState=active\nNRestarts=3\n")
 	f.Add("Id=\x00\nLoadState=\xff\nActiveState==\nNRestarts=18446744073709551615\n")
