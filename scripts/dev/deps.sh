@@ -52,6 +52,8 @@ need_test() {
 	need zstd command -v zstd
 	need util-linux command -v setpriv
 	need procps command -v ps
+	need dbus-daemon command -v dbus-daemon
+	need apt command -v apt-get
 }
 
 install_missing() {
