@@ -81,22 +81,28 @@ func startStandIn(t *testing.T, units map[string]*fakeUnit) *standIn {
 	if err := os.WriteFile(config, fmt.Appendf(nil, busConfig, filepath.Join(dir, "s")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	daemon := exec.CommandContext(ctx, "dbus-daemon", "--config-file="+config, "--nofork", "--nopidfile", "--print-address=1")
+	// The shell ends the bus with the end of its input, also when this process is
+	// killed.
+	daemon := exec.CommandContext(context.Background(), "/bin/sh", "-c",
+		`dbus-daemon --config-file="$1" --nofork --nopidfile --print-address=1 & read -r _; kill $!; wait`, "sh", config)
+	in, err := daemon.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, err := daemon.StdoutPipe()
 	if err == nil {
 		err = daemon.Start()
 	}
 	if err != nil {
-		cancel()
 		t.Fatalf("start dbus-daemon: %v", err)
 	}
-	t.Cleanup(func() { cancel(); _ = daemon.Wait() })
+	stop := sync.OnceFunc(func() { _ = in.Close() })
+	t.Cleanup(func() { stop(); _ = daemon.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatalf("dbus-daemon says no address: %v", err)
 	}
-	s := &standIn{address: strings.TrimSpace(line), units: units, stop: cancel}
+	s := &standIn{address: strings.TrimSpace(line), units: units, stop: stop}
 	for name, u := range units {
 		if u.id == "" {
 			u.id = name
