@@ -318,23 +318,29 @@ func (w *weighing) folder(ctx context.Context, run, path string, depth int) erro
 		if err := w.survey.client.get(ctx, "artifacts/list", query, &answer); err != nil {
 			return err
 		}
-		for _, f := range answer.Files {
-			if !f.IsDir {
-				if f.Size > 0 && f.Size < 1<<60 {
-					w.bytes += float64(f.Size)
-				}
-				continue
-			}
-			if !strings.HasPrefix(f.Path, path) || f.Path == path {
-				continue // not below: it could lead around in circles
-			}
-			if err := w.folder(ctx, run, f.Path, depth+1); err != nil {
-				return err
-			}
+		if err := w.entries(ctx, run, path, depth, answer.Files); err != nil {
+			return err
 		}
 		if answer.Next == "" || answer.Next == token {
 			return nil
 		}
 		token = answer.Next
 	}
+}
+
+// entries adds up what stands in one folder.
+func (w *weighing) entries(ctx context.Context, run, path string, depth int, all []artifact) error {
+	for _, f := range all {
+		switch {
+		case !f.IsDir && f.Size > 0 && f.Size < 1<<60:
+			w.bytes += float64(f.Size)
+		case !f.IsDir || f.Path == path || !strings.HasPrefix(f.Path, path):
+			// A folder that is not below could lead around in circles.
+		default:
+			if err := w.folder(ctx, run, f.Path, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -195,10 +195,10 @@ func TestValidate(t *testing.T) {
 			o.Models = []mlflow.Model{{Name: "m", Metrics: map[string]mlflow.Metric{"f1": {}}}}
 		}, "models[0].metrics.f1: there is no limit"},
 		"below": {func(o *mlflow.Options) {
-			o.Models = []mlflow.Model{{Name: "m", Metrics: map[string]mlflow.Metric{"f1": {WarnBelow: pointer(1), CritBelow: pointer(2)}}}}
+			o.Models = []mlflow.Model{{Name: "m", Metrics: map[string]mlflow.Metric{"f1": {WarnBelow: new(float64(1)), CritBelow: new(float64(2))}}}}
 		}, "warn_below is less than crit_below"},
 		"above": {func(o *mlflow.Options) {
-			o.Models = []mlflow.Model{{Name: "m", Metrics: map[string]mlflow.Metric{"f1": {WarnAbove: pointer(2), CritAbove: pointer(1)}}}}
+			o.Models = []mlflow.Model{{Name: "m", Metrics: map[string]mlflow.Metric{"f1": {WarnAbove: new(float64(2)), CritAbove: new(float64(1))}}}}
 		}, "warn_above is more than crit_above"},
 		"runs":       {func(o *mlflow.Options) { o.Runs.MaxRuns = 0 }, "experiments.max_runs: 0 is out of range"},
 		"failed":     {func(o *mlflow.Options) { o.Runs.FailedWarn = -1 }, "experiments.failed_warn: -1 is negative"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ghosteam/upkeep/jobs/internal/reach"
@@ -156,8 +157,7 @@ func (f *files) noted() (signature, bool) {
 		if json.Unmarshal([]byte(tag.Value), &history) != nil {
 			return signature{}, false
 		}
-		for i := len(history) - 1; i >= 0; i-- {
-			h := history[i]
+		for _, h := range slices.Backward(history) {
 			if h.Signature == nil || !strings.HasSuffix(strings.TrimRight(f.version.Source, "/"), "/"+h.Path) && len(history) > 1 {
 				continue
 			}

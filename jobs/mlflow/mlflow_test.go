@@ -14,8 +14,6 @@ import (
 
 const day = unit.Duration(24 * time.Hour)
 
-func pointer(v float64) *float64 { return &v }
-
 // Everything in this package is checked against a stand-in, never against a
 // real MLflow; TestRealServer is for who has one.
 func TestContract_AgainstAStandIn(t *testing.T) {
@@ -30,7 +28,7 @@ func TestContract_AgainstAStandIn(t *testing.T) {
 			o := optionsOf(t, s, champion())
 			o.Token = secret.New("s3cr3t-token/of+mlflow")
 			o.Models[0].Golden, o.Installed.File = unit.Path(golden), unit.Path(installed)
-			o.Models[0].Metrics = map[string]mlflow.Metric{"accuracy": {WarnBelow: pointer(0.9)}}
+			o.Models[0].Metrics = map[string]mlflow.Metric{"accuracy": {WarnBelow: new(0.9)}}
 			o.Runs.Names = []string{"*"}
 			*jobstest.Options[mlflow.Options](t, options) = o
 		},
@@ -128,15 +126,15 @@ func TestModel_AgainstAStandIn(t *testing.T) {
 		"run deleted":   {champion(), func(s *standin) { info(s.runs[0])["lifecycle_stage"] = "deleted" }, "model:fraud.champion:run", jobs.Warning, "is deleted"},
 		"run failed":    {champion(), func(s *standin) { info(s.runs[0])["status"] = "FAILED" }, "model:fraud.champion:run", jobs.Critical, "did not finish: FAILED"},
 		"run under way": {champion(), func(s *standin) { info(s.runs[0])["status"] = "RUNNING" }, "model:fraud.champion:run", jobs.Warning, "has not ended"},
-		"metric low":    {accuracy(mlflow.Metric{WarnBelow: pointer(0.95), CritBelow: pointer(0.9)}), nil, "model:fraud.champion:metric/accuracy", jobs.Warning, "accuracy is 0.93, below 0.95"},
-		"metric bad":    {accuracy(mlflow.Metric{CritBelow: pointer(0.95)}), nil, "model:fraud.champion:metric/accuracy", jobs.Critical, "below 0.95"},
-		"metric high":   {accuracy(mlflow.Metric{WarnAbove: pointer(0.5)}), nil, "model:fraud.champion:metric/accuracy", jobs.Warning, "above 0.5"},
-		"metric worse":  {accuracy(mlflow.Metric{CritAbove: pointer(0.5)}), nil, "model:fraud.champion:metric/accuracy", jobs.Critical, "above 0.5"},
+		"metric low":    {accuracy(mlflow.Metric{WarnBelow: new(0.95), CritBelow: new(0.9)}), nil, "model:fraud.champion:metric/accuracy", jobs.Warning, "accuracy is 0.93, below 0.95"},
+		"metric bad":    {accuracy(mlflow.Metric{CritBelow: new(0.95)}), nil, "model:fraud.champion:metric/accuracy", jobs.Critical, "below 0.95"},
+		"metric high":   {accuracy(mlflow.Metric{WarnAbove: new(0.5)}), nil, "model:fraud.champion:metric/accuracy", jobs.Warning, "above 0.5"},
+		"metric worse":  {accuracy(mlflow.Metric{CritAbove: new(0.5)}), nil, "model:fraud.champion:metric/accuracy", jobs.Critical, "above 0.5"},
 		"no metric": {
-			with(func(m *mlflow.Model) { m.Metrics = map[string]mlflow.Metric{"f1": {WarnBelow: pointer(1)}} }), nil, "model:fraud.champion:metric/f1", jobs.Warning, "no metric f1",
+			with(func(m *mlflow.Model) { m.Metrics = map[string]mlflow.Metric{"f1": {WarnBelow: new(float64(1))}} }), nil, "model:fraud.champion:metric/f1", jobs.Warning, "no metric f1",
 		},
 		"metric is NaN": {
-			with(func(m *mlflow.Model) { m.Metrics = map[string]mlflow.Metric{"loss": {WarnAbove: pointer(1)}} }), nil, "model:fraud.champion:metric/loss", jobs.Critical, "NaN",
+			with(func(m *mlflow.Model) { m.Metrics = map[string]mlflow.Metric{"loss": {WarnAbove: new(float64(1))}} }), nil, "model:fraud.champion:metric/loss", jobs.Critical, "NaN",
 		},
 		"old server": {champion(), func(s *standin) { s.release, s.unknown = "1.30.0", []string{"registered-models/alias"} }, "unseen:model:fraud.champion:registry", jobs.Warning, "MLflow 1.30.0 does not know"},
 		"forbidden": {
@@ -172,7 +170,7 @@ func TestMetricsOfLoggedModel_AgainstAStandIn(t *testing.T) {
 	}
 	s.artifacts["1/models/m-0123/artifacts/MLmodel"] = modelFile
 	m := champion()
-	m.Metrics = map[string]mlflow.Metric{"f1": {WarnBelow: pointer(0.6)}}
+	m.Metrics = map[string]mlflow.Metric{"f1": {WarnBelow: new(0.6)}}
 	m.Golden = unit.Path(file(t, "g.json", `{"amount": 1, "items": 2}`))
 	r := ask(t, optionsOf(t, s, m))
 	wants(t, r, "model:fraud.champion:metric/f1", jobs.Warning, "below 0.6")

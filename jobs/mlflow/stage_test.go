@@ -62,7 +62,8 @@ func newServer(t *testing.T) *standin {
 	s.models["fraud"] = []map[string]any{version("7", "Archived", 90*24*time.Hour), version("8", "Staging", 9*24*time.Hour), version("9", "Production", 50*time.Hour), version("10", "None", time.Hour)}
 	s.aliases["fraud@champion"] = "9"
 	s.experiments = []map[string]any{
-		{"experiment_id": "1", "name": "training", "lifecycle_stage": "active"}, {"experiment_id": "2", "name": "old", "lifecycle_stage": "deleted"},
+		{"experiment_id": "1", "name": "training", "lifecycle_stage": "active"},
+		{"experiment_id": "2", "name": "old", "lifecycle_stage": "deleted"},
 		{"experiment_id": "3", "name": "other", "lifecycle_stage": "active"},
 	}
 	s.runs = []map[string]any{aRun("r1", "1", "FINISHED", 51*time.Hour, 50*time.Hour)}

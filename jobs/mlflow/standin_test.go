@@ -90,19 +90,19 @@ func (s *standin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.faults[path] = waiting[1:]
 		maps.Copy(w.Header(), waiting[0].header)
 		w.WriteHeader(waiting[0].status)
-		fmt.Fprint(w, waiting[0].body)
+		say(w, waiting[0].body)
 		return
 	}
 	switch {
 	case path == "health":
-		fmt.Fprint(w, "OK")
+		say(w, "OK")
 		return
 	case path == "version" && s.release != "":
-		fmt.Fprint(w, s.release)
+		say(w, s.release)
 		return
 	case s.authorization != "" && r.Header.Get("Authorization") != s.authorization:
 		w.WriteHeader(http.StatusUnauthorized)
-		fmt.Fprint(w, "You are not authenticated. Please see the documentation.")
+		say(w, "You are not authenticated. Please see the documentation.")
 		return
 	case slices.Contains(s.unknown, path):
 		http.Error(w, "<!doctype html><title>404 Not Found</title>", http.StatusNotFound)
@@ -121,6 +121,12 @@ func (s *standin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.bodies = append(s.bodies, path+" "+string(text))
 	}
 	s.answer(w, r, path, body)
+}
+
+func say(w http.ResponseWriter, text string) {
+	if _, err := fmt.Fprint(w, text); err != nil {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func refuse(w http.ResponseWriter, status int, code, message string) {
@@ -188,11 +194,11 @@ func (s *standin) file(w http.ResponseWriter, path string, q url.Values) {
 		return
 	}
 	if name, ok := strings.CutPrefix(path, "api/2.0/mlflow-artifacts/artifacts/"); ok && s.artifacts[name] != "" {
-		fmt.Fprint(w, s.artifacts[name])
+		say(w, s.artifacts[name])
 		return
 	}
 	if page := s.pages[q.Get("name")+"/"+q.Get("version")+"/"+q.Get("path")]; path == "model-versions/get-artifact" && page != "" {
-		fmt.Fprint(w, page)
+		say(w, page)
 		return
 	}
 	refuse(w, http.StatusNotFound, "RESOURCE_DOES_NOT_EXIST", "No such artifact: "+path)

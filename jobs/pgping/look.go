@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -123,13 +124,11 @@ func (s *survey) connections(ctx context.Context) error {
 	}
 	n := found[0]
 	percent := math.Round(float64(n.All)/float64(n.Open)*10000) / 100
-	for name, v := range map[string]float64{
+	maps.Copy(s.report.Values, map[string]float64{
 		"connections": float64(n.All), "max_connections": float64(n.Open), "connections_percent": percent, "connections_active": float64(n.Active),
 		"connections_idle": float64(n.Idle), "connections_idle_in_transaction": float64(n.Stuck),
 		"longest_idle_in_transaction_seconds": millis(n.LongestStuck), "longest_transaction_seconds": millis(n.LongestRun),
-	} {
-		s.report.Values[name] = v
-	}
+	})
 	if !n.Seen {
 		s.report.Unseen("sessions", jobs.Info, fmt.Sprintf("the states of other users' sessions are hidden: GRANT pg_monitor TO %s", pg.Name(s.conn.Server.User)))
 	}

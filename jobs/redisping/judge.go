@@ -146,7 +146,8 @@ func (s *survey) persistence() {
 	}
 	var failed []string
 	for _, f := range []struct{ field, what string }{
-		{"rdb_last_bgsave_status", "the last snapshot (RDB)"}, {"aof_last_write_status", "the last write to the log (AOF)"},
+		{"rdb_last_bgsave_status", "the last snapshot (RDB)"},
+		{"aof_last_write_status", "the last write to the log (AOF)"},
 		{"aof_last_bgrewrite_status", "the last rewrite of the log (AOF)"},
 	} {
 		if status := s.info[f.field]; status != "" && status != "ok" {
