@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ const (
 	// answer: a server does one thing after the other, and some take long.
 	connectTime = 10 * time.Second
 	answerTime  = 30 * time.Second
+	// moment is how much earlier than a context a timer of the same deadline may
+	// go.
+	moment = 50 * time.Millisecond
 )
 
 // Conn is a connection with what is known about its server. Its methods belong
@@ -146,6 +150,9 @@ func (i info) number(field string) int64 {
 func (c *Conn) wrap(doing string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if end, ok := c.ctx.Deadline(); ok && errors.Is(err, os.ErrDeadlineExceeded) && time.Until(end) < moment {
+		<-c.ctx.Done() // the client's timer of the same deadline may go first
 	}
 	if cause := context.Cause(c.ctx); cause != nil {
 		return fmt.Errorf("%s: %w", doing, cause)
