@@ -22,8 +22,8 @@ import (
 
 const doc = `Asks an MLflow server about its models: registry, age, metrics, signature, requirements, and stuck runs.
 
-It speaks the REST API (2.0) of MLflow 1.30 and later, needs no Python, and never
-loads a model, because loading runs the code in it. It was checked against a
+It speaks MLflow's REST API 2.0, needs no Python, and never loads a model, because
+loading runs the code in it. It was checked against a
 stand-in written from the public documentation, never against a real MLflow.
 
 The server itself is asked for its health; its answer is judged against ` + "`latency`" + `.
@@ -54,12 +54,12 @@ As a check, a server that cannot be asked is critical. As a job, give it
 
 Findings: mlflow:KIND (dns, tcp, tls, auth, timeout, status, limited, body),
 mlflow:latency, model:NAME.ALIAS:TROUBLE, runs:failed, runs:stale, runs:deleted,
-unseen:WHAT. Outputs: error_kind when the server could not be asked, version,
+experiment:NAME:missing, unseen:WHAT. Outputs: error_kind when the server could not be asked, version,
 and version.NAME.ALIAS, run.NAME.ALIAS for each model.
 
 Values: total_seconds (of the health page), models, models_sick, and for each model
-age_seconds.NAME.ALIAS, version.NAME.ALIAS, METRIC.NAME.ALIAS (as
-metric_METRIC), requirements.NAME.ALIAS, requirements_missing.NAME.ALIAS,
+age_seconds.NAME.ALIAS, version.NAME.ALIAS, metric_METRIC.NAME.ALIAS,
+requirements.NAME.ALIAS, requirements_missing.NAME.ALIAS,
 requirements_differ.NAME.ALIAS; of the experiments: experiments, failed_runs,
 running_runs, stale_runs, oldest_running_seconds, deleted_runs, deleted_bytes.`
 

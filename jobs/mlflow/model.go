@@ -57,11 +57,11 @@ func (s *survey) model(ctx context.Context, m Model) error {
 		return s.blind(m, "registry", err)
 	}
 	title := m.title()
-	s.report.Outputs["version."+title] = string(v.Version)
+	s.report.Outputs["version."+title] = jobs.OneLine(string(v.Version))
 	if n, err := strconv.ParseFloat(string(v.Version), 64); err == nil && !math.IsNaN(n) && !math.IsInf(n, 0) {
 		s.report.Values["version."+title] = n
 	}
-	s.env.Printf("model %s is version %s", m.text(), v.Version)
+	s.env.Printf("model %s is version %s", m.text(), s.env.OneLine(string(v.Version)))
 	switch v.Status {
 	case ready, "": // the API leaves out what is the default
 	case pending:
@@ -294,7 +294,7 @@ func (s *survey) metrics(m Model, measured []metric) {
 			continue
 		}
 		if key := jobs.NameFrom(name); key != "" {
-			s.report.Values["metric_"+key+"."+m.title()] = v
+			s.report.Values[jobs.NameFrom("metric_"+key+"."+m.title())] = v
 		}
 		if severity, broken := limits.judge(v); broken != "" {
 			s.bad(m, trouble, severity, "its metric %s is %.6g, %s", name, v, broken)

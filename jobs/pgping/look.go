@@ -62,12 +62,12 @@ func (s *survey) look(ctx context.Context) error {
 // lost tells whether no further question makes sense.
 func (s *survey) lost(ctx context.Context) bool { return ctx.Err() != nil || s.conn.IsClosed() }
 
-// read asks in a transaction that only reads and ends before ctx does, so that
-// the server stops when nobody waits.
+// read asks in a transaction that only reads. The server is given a little less
+// time than there is, so that it stops by itself and can say so.
 func (s *survey) read(ctx context.Context, path string, ask func(context.Context) error) error {
 	r := pg.Reading{SearchPath: path}
 	if end, ok := ctx.Deadline(); ok {
-		r.Statement = max(time.Millisecond, time.Until(end))
+		r.Statement = max(time.Millisecond, time.Until(end)*9/10)
 		r.Lock = r.Statement
 	}
 	return s.conn.ReadOnly(ctx, r, ask)
@@ -224,6 +224,10 @@ func (s *survey) own(ctx context.Context) error {
 	if err != nil {
 		if s.lost(ctx) {
 			return fmt.Errorf("ask the query: %w", err)
+		}
+		if pg.Code(err) == pg.CodeCanceled {
+			s.report.Add("pgping:query", jobs.Critical, "the query has no answer: it took longer than the timeout, %s, leaves it", s.options.Timeout)
+			return nil
 		}
 		s.report.Add("pgping:query", jobs.Critical, "the query has no answer: %s", err)
 		return nil

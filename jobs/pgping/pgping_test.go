@@ -319,7 +319,12 @@ func TestStalls(t *testing.T) {
 	slow := pgtest.URL(t, pgtest.Database(t))
 	o.Query = "SELECT pg_sleep(3600) IS NULL"
 	r := ping(t, o, slow)
-	wants(t, r, "pgping:timeout", jobs.Critical, "database main")
+	// A machine that is busy may notice before the server does.
+	if _, late := r.Outputs["error_kind"]; late {
+		wants(t, r, "pgping:timeout", jobs.Critical, "database main")
+	} else {
+		wants(t, r, "pgping:query", jobs.Critical, "it took longer than the timeout, 2s, leaves it")
+	}
 	if r.Values["total_seconds"] <= 0 {
 		t.Errorf("values %v", r.Values)
 	}
