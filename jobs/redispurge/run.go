@@ -108,8 +108,9 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (_ jobs.Result, err error)
 		return r.announce(ctx)
 	}
 	err = r.purge(ctx)
-	if after := r.after(ctx); err == nil {
-		err = after
+	r.values["deleted_keys"] = float64(r.deleted)
+	if err == nil {
+		err = r.after(ctx)
 	}
 	return r.result(), err
 }
@@ -244,7 +245,6 @@ func (r *run) purge(ctx context.Context) error {
 // after looks at the server when the work is done: the memory is freed in the
 // background.
 func (r *run) after(ctx context.Context) error {
-	r.values["deleted_keys"] = float64(r.deleted)
 	for deadline := time.Now().Add(freeWait); ; {
 		if err := r.conn.Look(ctx); err != nil {
 			return err

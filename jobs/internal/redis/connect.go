@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -63,7 +65,44 @@ func (s Server) LFU() bool { return strings.Contains(s.Policy, "lfu") }
 // Connect connects to a and looks at the server. The caller closes the
 // connection. An error carries a hint where there is a known remedy.
 func Connect(ctx context.Context, a Address) (*Conn, error) {
-	return connect(ctx, a, func(*redis.Options) {})
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
+	}
+	config, err := a.tls()
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
+	}
+	// The client would say on the standard error output that it cannot dial.
+	dialed, err := a.dial(ctx, config)
+	if err != nil {
+		return nil, (&Conn{ctx: ctx}).wrap("connect to "+a.Where(), err)
+	}
+	c, err := connect(ctx, a, func(o *redis.Options) { o.TLSConfig, o.Dialer = nil, handOver(dialed) })
+	if err != nil {
+		_ = dialed.Close() // it may have been closed already
+		return nil, err
+	}
+	return c, nil
+}
+
+// dial connects, and agrees on TLS where the address wants it.
+func (a Address) dial(ctx context.Context, config *tls.Config) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: connectTime}
+	if config == nil {
+		return dialer.DialContext(ctx, a.network, a.address)
+	}
+	return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, a.network, a.address)
+}
+
+// handOver gives the client a connection, once: a lost one is an error.
+func handOver(dialed net.Conn) func(context.Context, string, string) (net.Conn, error) {
+	var handed atomic.Bool
+	return func(context.Context, string, string) (net.Conn, error) {
+		if handed.Swap(true) {
+			return nil, net.ErrClosed
+		}
+		return &heard{Conn: dialed}, nil
+	}
 }
 
 // connect is Connect; prepare may change how.

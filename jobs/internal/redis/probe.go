@@ -32,19 +32,12 @@ func ConnectTimed(ctx context.Context, a Address, clock *reach.Clock) (*Conn, er
 		return nil, jobs.WithHint(fmt.Errorf("connect to %s: %w", a.Where(), err), advice(err))
 	}
 	clock.Begin(PhaseAuth)
-	var handed atomic.Bool
 	c, err := connect(ctx, a, func(o *redis.Options) {
 		if end, ok := ctx.Deadline(); ok {
 			left := max(time.Millisecond, time.Until(end))
 			o.DialTimeout, o.ReadTimeout, o.WriteTimeout = left, left, left
 		}
-		o.TLSConfig = nil
-		o.Dialer = func(context.Context, string, string) (net.Conn, error) {
-			if handed.Swap(true) {
-				return nil, net.ErrClosed
-			}
-			return &heard{Conn: dialed}, nil
-		}
+		o.TLSConfig, o.Dialer = nil, handOver(dialed)
 	})
 	if err != nil {
 		_ = dialed.Close() // it may have been closed already
