@@ -117,8 +117,13 @@ func (t Target) Demands() []string {
 		made bool
 		name string
 	}{
-		{t.Replace, DemandReplace}, {t.Create, DemandCreate}, {t.Disconnect, DemandDisconnect}, {t.Jobs > 1, DemandJobs},
-		{t.Globals, DemandGlobals}, {t.NoOwner, DemandNoOwner}, {t.NoPrivileges, DemandNoPrivileges},
+		{t.Replace, DemandReplace},
+		{t.Create, DemandCreate},
+		{t.Disconnect, DemandDisconnect},
+		{t.Jobs > 1, DemandJobs},
+		{t.Globals, DemandGlobals},
+		{t.NoOwner, DemandNoOwner},
+		{t.NoPrivileges, DemandNoPrivileges},
 	} {
 		if d.made {
 			out = append(out, d.name)

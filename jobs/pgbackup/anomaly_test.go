@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // past is a run that counted so many rows, days ago.
@@ -21,7 +22,7 @@ func past(days int, rows float64, findings ...string) jobs.Past {
 
 func TestAnomalies(t *testing.T) {
 	t.Parallel()
-	name := newDatabase(t, "", `CREATE TABLE orders (id int)`, `INSERT INTO orders SELECT generate_series(1, 1000)`, `CREATE TABLE few (id int)`)
+	name := pgtest.Database(t, `CREATE TABLE orders (id int)`, `INSERT INTO orders SELECT generate_series(1, 1000)`, `CREATE TABLE few (id int)`)
 	for label, tt := range map[string]struct {
 		past []jobs.Past
 		want string // text of the suspicion

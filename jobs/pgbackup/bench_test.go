@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/local"
 )
@@ -30,14 +31,14 @@ func benchDatabase(b *testing.B) (string, int64) {
 			b.Fatalf("%s: %v", sizeVariable, err)
 		}
 	}
-	name := newDatabase(b, "",
+	name := pgtest.Database(b,
 		`CREATE TABLE accounts (aid int, bid int, abalance int, filler char(84))`,
 		`CREATE TABLE events (id bigint, at timestamptz, kind text, doc jsonb)`,
 		fmt.Sprintf(`INSERT INTO accounts SELECT i, i / 100000, (random() * 1e6)::int, '' FROM generate_series(1, %d) i`, size*4000),
 		fmt.Sprintf(`INSERT INTO events SELECT i, now() - i * interval '1 s', 'kind ' || i %% 17, jsonb_build_object('user', i %% 9973, 'path', '/api/' || md5((i %% 5000)::text),
 			'took', random(), 'tags', ARRAY['a', 'b', (i %% 13)::text], 'id', md5(i::text)) FROM generate_series(1, %d) i`, size*1700))
-	c := connect(b, serverURL(b, name))
-	exec(b, c, "VACUUM ANALYZE")
+	c := pgtest.Connect(b, pgtest.URL(b, name))
+	pgtest.Exec(b, c, "VACUUM ANALYZE")
 	var bytes int64
 	if err := c.QueryRow(b.Context(), "SELECT pg_database_size(current_database())").Scan(&bytes); err != nil {
 		b.Fatal(err)
@@ -86,7 +87,7 @@ func BenchmarkBackup(b *testing.B) {
 		return func(b *testing.B) {
 			out := filepath.Join(b.TempDir(), "out")
 			cmd := osexec.CommandContext(b.Context(), "bash", "-c", "set -o pipefail; "+script+"; rm -rf $OUT*")
-			cmd.Env = append(os.Environ(), "SOURCE="+serverURL(b, name), "DIR="+dir, "OUT="+out)
+			cmd.Env = append(os.Environ(), "SOURCE="+pgtest.URL(b, name), "DIR="+dir, "OUT="+out)
 			if said, err := cmd.CombinedOutput(); err != nil {
 				b.Fatalf("%v: %s", err, bytes.TrimSpace(said))
 			}

@@ -8,13 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/objecttest"
@@ -35,18 +35,18 @@ func findingsOf(r jobs.Drilled) []string {
 // them up, and tablespaces of its own.
 func TestCluster_Roles(t *testing.T) {
 	t.Parallel()
-	admin := connect(t, serverURL(t, ""))
+	admin := pgtest.Connect(t, pgtest.URL(t, ""))
 	role := "Drill; 'role\\ " + strings.ToLower(rand.Text()[:8])
 	quoted, spaceDir := `"`+role+`"`, tablespaceDir(t)
 	space := "drill_space_" + strings.ToLower(rand.Text()[:8])
 	b := newBench(t, `CREATE TABLE plain (id int)`)
-	exec(t, admin, "CREATE ROLE "+quoted+" LOGIN PASSWORD 'x;y' VALID UNTIL 'infinity'", "COMMENT ON ROLE "+quoted+" IS E'two\\nlines; and '' a quote'",
+	pgtest.Exec(t, admin, "CREATE ROLE "+quoted+" LOGIN PASSWORD 'x;y' VALID UNTIL 'infinity'", "COMMENT ON ROLE "+quoted+" IS E'two\\nlines; and '' a quote'",
 		"ALTER ROLE "+quoted+" SET search_path = 'a;b', public", "CREATE TABLESPACE "+space+" LOCATION '"+spaceDir+"'")
 	t.Cleanup(func() {
-		exec(t, connect(t, serverURL(t, b.name)), "DROP OWNED BY "+quoted+" CASCADE")
-		exec(t, connect(t, serverURL(t, "")), "DROP ROLE "+quoted, "DROP TABLESPACE "+space)
+		pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, b.name)), "DROP OWNED BY "+quoted+" CASCADE")
+		pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "DROP ROLE "+quoted, "DROP TABLESPACE "+space)
 	})
-	exec(t, connect(t, serverURL(t, b.name)), "CREATE TABLE owned (id int) TABLESPACE "+space, "ALTER TABLE owned OWNER TO "+quoted, "INSERT INTO owned VALUES (1)")
+	pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, b.name)), "CREATE TABLE owned (id int) TABLESPACE "+space, "ALTER TABLE owned OWNER TO "+quoted, "INSERT INTO owned VALUES (1)")
 	for _, globals := range []bool{true, false} {
 		b.options.Globals = globals
 		if _, err := b.run(t.Context()); err != nil {
@@ -84,19 +84,11 @@ func tablespaceDir(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	info, err := os.Stat(os.Getenv("UPKEEP_TEST_POSTGRES_SOCKET"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	space := filepath.Join(dir, "space")
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(space, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
-		if err := os.Chown(space, int(stat.Uid), int(stat.Gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	pgtest.GiveToServer(t, space)
 	return space
 }
 
@@ -166,7 +158,7 @@ func TestDrill_InARun(t *testing.T) {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, shop...)
-			b.dbs = map[string]string{"other": serverURL(t, "postgres"), "nowhere": "postgres://127.0.0.1:1/x"}
+			b.dbs = map[string]string{"other": pgtest.URL(t, "postgres"), "nowhere": "postgres://127.0.0.1:1/x"}
 			tt.change(&b.options)
 			if strings.Contains(label, "sealed") {
 				_, public := identity(t)

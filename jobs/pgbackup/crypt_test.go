@@ -15,6 +15,7 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/crypt"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -133,7 +134,7 @@ func offsets(n int) []int {
 // disk below pg_dump, is found out by what is in it when it was cut.
 func TestForgedDamage(t *testing.T) {
 	t.Parallel()
-	name := newDatabase(t, "", awkward...)
+	name := pgtest.Database(t, awkward...)
 	for _, connections := range []int{1, 2} {
 		b := benchOn(t, name)
 		b.options.Compression, b.options.Jobs = "none", connections

@@ -12,6 +12,8 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -209,7 +211,7 @@ const halfWay = 30 << 20
 // that load, or all. It returns when the server has ended one.
 func killSessions(t testing.TB, id, like string) {
 	t.Helper()
-	admin := connect(t, serverURL(t, ""))
+	admin := pgtest.Connect(t, pgtest.URL(t, ""))
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		var ended int
 		err := admin.QueryRow(context.Background(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -289,13 +291,12 @@ func TestDrill_Secrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, _ := b.one()
-	role, password := "drill_"+b.name, "p:w\\d@x'y-7c1"
-	admin := connect(t, serverURL(t, ""))
-	exec(t, admin, "CREATE ROLE "+role+" LOGIN SUPERUSER PASSWORD 'p:w\\d@x''y-7c1'")
-	t.Cleanup(func() { exec(t, connect(t, serverURL(t, "")), "DROP ROLE "+role) })
-	address := "host=127.0.0.1 port=" + b.port() + " user=" + role + ` password='p:w\\d@x\'y-7c1' dbname=postgres sslmode=disable`
+	const password = pgtest.RolePassword
+	role, _ := pgtest.Role(t, pgtest.URL(t, ""))
+	pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "ALTER ROLE "+role+" SUPERUSER")
+	address := "host=127.0.0.1 port=" + b.port() + " user=" + role + " password=" + pg.Quote(password) + " dbname=postgres sslmode=disable"
 	open := func(name string) (jobs.Database, error) {
-		return jobs.Database{Name: name, Kind: "postgres", URL: secret.New(address)}, nil
+		return pgtest.Configured(name, address), nil
 	}
 	var said []string
 	redactor := secret.NewRedactor([]string{password})

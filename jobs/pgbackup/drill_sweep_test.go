@@ -13,12 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/local"
@@ -53,7 +51,7 @@ func (v drillVictim) drill(do func()) (jobs.Drilled, error) {
 	env := jobs.NewEnv(jobs.Env{RunID: v.Run, Workflow: "daily", Job: "backup", Attempt: 1, Node: "n", WorkDir: work}, jobs.Hooks{})
 	return pgbackup.Kind().Artifacts.(jobs.Driller).Drill(context.Background(), env, a, jobs.Drill{
 		Level: v.Level, Open: func(name string) (jobs.Database, error) {
-			return jobs.Database{Name: name, Kind: "postgres", URL: secret.New(v.URL)}, nil
+			return pgtest.Configured(name, v.URL), nil
 		},
 	})
 }
@@ -145,8 +143,8 @@ func TestDrill_Killed(t *testing.T) {
 		if len(left) != 1 {
 			t.Fatalf("the killed drill left %q: %s", left, out)
 		}
-		admin := connect(t, serverURL(t, ""))
-		waitForNobody(t, admin, left[0])
+		admin := pgtest.Connect(t, pgtest.URL(t, ""))
+		pgtest.Gone(t, admin, left[0], "")
 		// Its process is known to be dead, so that it need not get old.
 		r, err := drillAll(t.Context(), b, a, jobs.Drill{}, jobs.Hooks{DryRun: true})
 		if got := scratchOf(t, a.Manifest.ID); err != nil || !slices.Equal(got, left) || !strings.Contains(b.out.String(), "would drop the scratch database "+left[0]) {
@@ -197,23 +195,6 @@ func TestDrill_Killed(t *testing.T) {
 	})
 }
 
-// waitForNobody returns when nobody is connected to a database.
-func waitForNobody(t *testing.T, admin *pgx.Conn, name string) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		var sessions int
-		if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = $1", name).Scan(&sessions); err != nil {
-			t.Fatal(err)
-		}
-		if sessions == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d sessions stay in %s", sessions, name)
-		}
-	}
-}
-
 // TestDrill_SparesOthers: only what carries the mark, is old, not kept and not
 // in use is dropped.
 func TestDrill_SparesOthers(t *testing.T) {
@@ -223,7 +204,7 @@ func TestDrill_SparesOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, _ := b.one()
-	admin := connect(t, serverURL(t, ""))
+	admin := pgtest.Connect(t, pgtest.URL(t, ""))
 	const old = "2020-01-01T00:00:00Z"
 	alive := artifact.Process()
 	stays := map[string]string{
@@ -238,18 +219,18 @@ func TestDrill_SparesOthers(t *testing.T) {
 		"kept":     fmt.Sprintf(`upkeep drill {"artifact": "x", "made": %q, "kept": true}`, old),
 		"used":     fmt.Sprintf(`upkeep drill {"artifact": "x", "made": %q}`, old),
 	}
-	goes := newDatabase(t, "upkeep_drill_goes_"+b.name)
-	exec(t, admin, "COMMENT ON DATABASE "+goes+fmt.Sprintf(` IS 'upkeep drill {"artifact": "x", "made": %q}'`, old))
-	other := newDatabase(t, "other_drill_"+b.name) // our mark, but not our name
-	exec(t, admin, "COMMENT ON DATABASE "+other+fmt.Sprintf(` IS 'upkeep drill {"artifact": "x", "made": %q}'`, old))
+	goes := pgtest.NamedDatabase(t, "upkeep_drill_goes_"+b.name)
+	pgtest.Exec(t, admin, "COMMENT ON DATABASE "+goes+fmt.Sprintf(` IS 'upkeep drill {"artifact": "x", "made": %q}'`, old))
+	other := pgtest.NamedDatabase(t, "other_drill_"+b.name) // our mark, but not our name
+	pgtest.Exec(t, admin, "COMMENT ON DATABASE "+other+fmt.Sprintf(` IS 'upkeep drill {"artifact": "x", "made": %q}'`, old))
 	names := []string{other}
 	for label, comment := range stays {
-		name := newDatabase(t, "upkeep_drill_"+label+"_"+b.name)
+		name := pgtest.NamedDatabase(t, "upkeep_drill_"+label+"_"+b.name)
 		if label == "used" {
-			connect(t, serverURL(t, name))
+			pgtest.Connect(t, pgtest.URL(t, name))
 		}
 		if comment != "" {
-			exec(t, admin, "COMMENT ON DATABASE "+name+" IS '"+comment+"'")
+			pgtest.Exec(t, admin, "COMMENT ON DATABASE "+name+" IS '"+comment+"'")
 		}
 		names = append(names, name)
 	}
@@ -280,7 +261,7 @@ func TestDrill_SparesOthers(t *testing.T) {
 	if told != 6 {
 		t.Errorf("%d of 6 that stay are told: %+v", told, r.Findings)
 	}
-	exec(t, admin, "CREATE DATABASE "+goes) // for whoever cleans up
+	pgtest.Exec(t, admin, "CREATE DATABASE "+goes) // for whoever cleans up
 }
 
 // TestDrill_AsAnotherUser: L4 works for an ordinary user too, in the attempt's

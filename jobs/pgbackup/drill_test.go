@@ -7,10 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -32,7 +30,7 @@ func drillAll(ctx context.Context, b *bench, a *object.Artifact, d jobs.Drill, h
 	}
 	if d.Open == nil {
 		d.Open = func(name string) (jobs.Database, error) {
-			return jobs.Database{Name: name, Kind: "postgres", URL: secret.New(b.url)}, nil
+			return pgtest.Configured(name, b.url), nil
 		}
 	}
 	r, err := driller.Drill(ctx, env, a, d)
@@ -46,17 +44,8 @@ func drillAll(ctx context.Context, b *bench, a *object.Artifact, d jobs.Drill, h
 // test server.
 func scratchOf(t testing.TB, id string) []string {
 	t.Helper()
-	admin := connect(t, serverURL(t, ""))
-	rows, err := admin.Query(context.Background(), `SELECT datname FROM pg_database
+	return pgtest.Look[string](t, pgtest.URL(t, ""), `SELECT datname::text FROM pg_database
 		WHERE datname LIKE 'upkeep\_drill\_%' AND shobj_description(oid, 'pg_database') LIKE '%' || $1 || '%'`, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
 }
 
 // noScratch fails when a drill of the artifact left its database.

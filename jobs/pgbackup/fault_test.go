@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/objecttest"
 )
@@ -139,11 +138,10 @@ func TestFaultsLeaveNothing(t *testing.T) {
 // terminate ends the sessions of a run that meet a condition.
 func terminate(t *testing.T, b *bench, condition string) {
 	t.Helper()
-	var n int
-	err := connect(t, serverURL(t, "")).QueryRow(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-		WHERE datname = $1 AND application_name LIKE 'upkeep %' AND `+condition, b.name).Scan(&n)
-	if err != nil || n != 1 {
-		t.Errorf("%d sessions were ended, %v", n, err)
+	n := pgtest.Ask[int64](t, pgtest.Connect(t, pgtest.URL(t, "")), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE datname = $1 AND application_name LIKE 'upkeep %' AND `+condition, b.name)
+	if n != 1 {
+		t.Errorf("%d sessions were ended", n)
 	}
 }
 
@@ -211,16 +209,9 @@ func TestLockIsNamed(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, `CREATE TABLE t (id int)`)
 			b.options.LockTimeout, b.options.Jobs = unit.Duration(time.Second), connections
-			address, err := url.Parse(b.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			q := address.Query()
-			q.Set("application_name", "culprit")
-			address.RawQuery = q.Encode()
-			holder := connect(t, address.String())
-			exec(t, holder, "BEGIN", "LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
-			_, err = b.run(t.Context())
+			holder := pgtest.Connect(t, pgtest.Called(t, b.url, "culprit"))
+			pgtest.Exec(t, holder, "BEGIN", "LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+			_, err := b.run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), "culprit") || !strings.Contains(err.Error(), "idle in transaction") {
 				t.Errorf("%v", err)
 			}
@@ -228,7 +219,7 @@ func TestLockIsNamed(t *testing.T) {
 				t.Errorf("hint %q, said %s", jobs.HintOf(err), b.out)
 			}
 			b.empty()
-			exec(t, holder, "ROLLBACK")
+			pgtest.Exec(t, holder, "ROLLBACK")
 			if _, err := b.run(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -241,8 +232,8 @@ func TestLockIsNamed(t *testing.T) {
 func TestSnapshotLost(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `CREATE TABLE t (id int)`)
-	holder := connect(t, b.url)
-	exec(t, holder, "BEGIN", "LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+	holder := pgtest.Connect(t, b.url)
+	pgtest.Exec(t, holder, "BEGIN", "LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
 	done := make(chan error)
 	go func() {
 		_, err := b.run(t.Context())
@@ -258,124 +249,25 @@ func TestSnapshotLost(t *testing.T) {
 	b.empty()
 }
 
-// wire is a network between a program and a server that can be cut.
-type wire struct {
-	listener net.Listener
-	target   string
-
-	mu sync.Mutex
-	// opened and closed are called with the number of a connection, from 1,
-	// before its first byte goes on and when its client has ended it.
-	opened, closed func(n int)
-
-	conns []net.Conn
-	stall atomic.Bool
-	wg    sync.WaitGroup
-}
-
-func newWire(t *testing.T, target string) *wire {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{listener: l, target: target}
-	w.wg.Go(w.serve)
-	t.Cleanup(func() {
-		_ = l.Close()
-		w.cut()
-		w.wg.Wait()
-	})
-	return w
-}
-
-// watch sets who is told of connections. Those that are there already count.
-func (w *wire) watch(opened, closed func(n int)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.opened, w.closed = opened, closed
-}
-
-func (w *wire) serve() {
-	for n := 1; ; n++ {
-		a, err := w.listener.Accept()
-		if err != nil {
-			return
-		}
-		b, err := net.Dial("tcp", w.target)
-		if err != nil {
-			_ = a.Close()
-			continue
-		}
-		w.mu.Lock()
-		w.conns = append(w.conns, a, b)
-		opened, closed := w.opened, w.closed
-		w.mu.Unlock()
-		w.wg.Go(func() {
-			if opened != nil {
-				opened(n)
-			}
-			w.pump(a, b)
-			if closed != nil {
-				closed(n)
-			}
-		})
-		w.wg.Go(func() { w.pump(b, a) })
-	}
-}
-
-func (w *wire) pump(from, to net.Conn) {
-	defer to.Close()   //nolint:errcheck // a cut is meant
-	defer from.Close() //nolint:errcheck // a cut is meant
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if w.stall.Load() {
-			continue // it is lost on the way
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// cut resets every connection.
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.conns {
-		_ = c.Close() // it may be closed already
-	}
-	w.conns = nil
-}
-
 func TestNetworkFails(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		strike func(w *wire)
+		strike func(p *pgtest.Proxy)
 		want   string
 	}{
-		"cut":     {func(w *wire) { w.cut() }, "connection"},
-		"silence": {func(w *wire) { w.stall.Store(true) }, "idle_timeout"},
+		"cut":     {(*pgtest.Proxy).Cut, "connection"},
+		"silence": {(*pgtest.Proxy).Stall, "idle_timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, large...)
-			address, err := url.Parse(b.url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := newWire(t, address.Host)
-			direct := b.url
-			address.Host = w.listener.Addr().String()
-			b.url = address.String()
+			p, direct := pgtest.NewProxy(t, b.url), b.url
+			b.url = p.URL
 			b.options.Compression, b.options.IdleTimeout, b.options.LockTimeout = "none", unit.Duration(2*time.Second), unit.Duration(time.Second)
 			memory := b.store
 			var fired atomic.Bool
-			b.store = &during{Store: memory, do: func() { fired.Store(true); tt.strike(w) }}
-			_, err = b.run(t.Context())
+			b.store = &during{Store: memory, do: func() { fired.Store(true); tt.strike(p) }}
+			_, err := b.run(t.Context())
 			if !fired.Load() {
 				t.Fatal("the fault never fired")
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 )
@@ -21,28 +22,28 @@ func TestRestoreGlobals(t *testing.T) {
 	suffix := strings.ToLower(rand.Text()[:8])
 	lost, kept, odd := "lost_"+suffix, "kept_"+suffix, `odd "role's; \ `+suffix
 	q := func(name string) string { return pgx.Identifier{name}.Sanitize() }
-	admin := connect(t, serverURL(t, ""))
+	admin := pgtest.Connect(t, pgtest.URL(t, ""))
 	t.Cleanup(func() {
 		for _, role := range []string{lost, kept, odd} {
-			exec(t, admin, "DROP ROLE IF EXISTS "+q(role))
+			pgtest.Exec(t, admin, "DROP ROLE IF EXISTS "+q(role))
 		}
 	})
-	exec(t, admin, "CREATE ROLE "+lost+" LOGIN PASSWORD 'lost-hunter2'", "CREATE ROLE "+kept+" PASSWORD 'kept-hunter2'", "CREATE ROLE "+q(odd)+" CONNECTION LIMIT 7",
+	pgtest.Exec(t, admin, "CREATE ROLE "+lost+" LOGIN PASSWORD 'lost-hunter2'", "CREATE ROLE "+kept+" PASSWORD 'kept-hunter2'", "CREATE ROLE "+q(odd)+" CONNECTION LIMIT 7",
 		"COMMENT ON ROLE "+q(odd)+" IS E'two\nlines; ''quoted'' \\\\'", "GRANT "+kept+" TO "+lost, "GRANT pg_monitor TO "+kept,
 		"ALTER ROLE "+lost+" SET app.token TO 'token-hunter2'")
 	b := newBench(t, `CREATE TABLE a (id int)`, `INSERT INTO a VALUES (1)`, `ALTER TABLE a OWNER TO `+lost, `CREATE TABLE b ()`, `GRANT SELECT ON b TO `+q(odd))
-	exec(t, admin, "ALTER DATABASE "+b.name+" OWNER TO "+kept)
+	pgtest.Exec(t, admin, "ALTER DATABASE "+b.name+" OWNER TO "+kept)
 	if _, err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a, _ := b.one()
-	exec(t, admin, "ALTER DATABASE "+b.name+" OWNER TO postgres")
-	exec(t, connect(t, serverURL(t, b.name)), "DROP TABLE a, b")
+	pgtest.Exec(t, admin, "ALTER DATABASE "+b.name+" OWNER TO postgres")
+	pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, b.name)), "DROP TABLE a, b")
 	// The rest of the roles on this server belong to other tests, and may go.
-	exec(t, admin, "DROP ROLE "+lost, "DROP ROLE "+q(odd), "ALTER ROLE "+kept+" PASSWORD 'new-hunter2'", "REVOKE pg_monitor FROM "+kept)
+	pgtest.Exec(t, admin, "DROP ROLE "+lost, "DROP ROLE "+q(odd), "ALTER ROLE "+kept+" PASSWORD 'new-hunter2'", "REVOKE pg_monitor FROM "+kept)
 	hash := one(t, "", "SELECT rolpassword FROM pg_authid WHERE rolname = '"+kept+"'")
 
-	target := newDatabase(t, "")
+	target := pgtest.Database(t)
 	_, err := restoreWith(t.Context(), t, a, restoring{database: target})
 	if !refused(err) || !strings.Contains(err.Error(), lost) || !strings.Contains(err.Error(), "odd") || !strings.Contains(jobs.HintOf(err), "--globals") {
 		t.Fatalf("%v, hint %q", err, jobs.HintOf(err))
@@ -53,7 +54,7 @@ func TestRestoreGlobals(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 	// With one of them, what is needed nevertheless fails as a whole.
-	target = newDatabase(t, "")
+	target = pgtest.Database(t)
 	if _, err := restoreWith(t.Context(), t, a, restoring{database: target, target: jobs.Target{NoOwner: true}}); err == nil || relations(t, target) != 0 {
 		t.Errorf("%v, %d relations", err, relations(t, target))
 	}
@@ -85,14 +86,14 @@ func TestRestoreGlobals(t *testing.T) {
 		t.Error("the password of a role that existed was changed")
 	}
 	// Its password works.
-	c, err := pgx.Connect(t.Context(), regexp.MustCompile(`//.*@`).ReplaceAllString(serverURL(t, name), "//"+lost+":lost-hunter2@"))
+	c, err := pgx.Connect(t.Context(), regexp.MustCompile(`//.*@`).ReplaceAllString(pgtest.URL(t, name), "//"+lost+":lost-hunter2@"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	exec(t, connect(t, serverURL(t, "")), "DROP DATABASE "+name+" WITH (FORCE)")
+	pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "DROP DATABASE "+name+" WITH (FORCE)")
 }
 
 func FuzzGlobals(f *testing.F) {

@@ -5,21 +5,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
-	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/local"
@@ -56,7 +53,7 @@ func TestRestoreVictim(t *testing.T) {
 	r, err := pgbackup.Kind().Artifacts.(jobs.Restorer).Restore(context.Background(), env, a, jobs.Target{
 		To: "shop", Replace: v.Replace, Create: v.Create, Jobs: v.Jobs,
 		Database: func(string) (jobs.Database, error) {
-			return jobs.Database{Name: "shop", Kind: jobs.Postgres, URL: secret.New(v.URL)}, nil
+			return pgtest.Configured("shop", v.URL), nil
 		},
 	})
 	t.Fatal("not killed:", r, err)
@@ -74,134 +71,6 @@ func newVictim(t testing.TB, what map[string]any) (cmd *osexec.Cmd, said *bytes.
 	said = &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = said, said
 	return cmd, said
-}
-
-// trap is a network to the test server that does something when a client sends
-// a text for the first time.
-type trap struct {
-	listener net.Listener
-	target   string
-	text     []byte
-	// late hands the text on before, and waits for an answer that never arrives.
-	late  bool
-	mute  atomic.Bool
-	do    func()
-	fired atomic.Bool
-	wg    sync.WaitGroup
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newTrap(t testing.TB, text string, late bool, do func(tr *trap)) *trap {
-	t.Helper()
-	u, err := url.Parse(serverURL(t, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr := &trap{listener: l, target: u.Host, text: []byte(text), late: late}
-	tr.do = func() { do(tr) }
-	tr.wg.Go(tr.serve)
-	t.Cleanup(func() {
-		_ = l.Close()
-		tr.cut()
-		tr.wg.Wait()
-	})
-	return tr
-}
-
-// url is the address of a database through the trap.
-func (tr *trap) url(t testing.TB, name string) string {
-	u, err := url.Parse(serverURL(t, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = tr.listener.Addr().String()
-	return u.String()
-}
-
-func (tr *trap) serve() {
-	for {
-		client, err := tr.listener.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("tcp", tr.target)
-		if err != nil {
-			_ = client.Close()
-			continue
-		}
-		tr.mu.Lock()
-		tr.conns = append(tr.conns, client, server)
-		tr.mu.Unlock()
-		answered := make(chan struct{}, 1)
-		tr.wg.Go(func() { tr.watch(client, server, answered) })
-		tr.wg.Go(func() { tr.answer(client, server, answered) })
-	}
-}
-
-// cut ends all connections.
-func (tr *trap) cut() {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	for _, c := range tr.conns {
-		_ = c.Close()
-	}
-	tr.conns = nil
-}
-
-// answer hands on what the server says.
-func (tr *trap) answer(client, server net.Conn, answered chan<- struct{}) {
-	defer client.Close() //nolint:errcheck // a cut is meant
-	defer server.Close() //nolint:errcheck // a cut is meant
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := server.Read(buf)
-		if n > 0 && tr.mute.Load() {
-			select {
-			case answered <- struct{}{}:
-			default:
-			}
-		} else if n > 0 {
-			_, err = client.Write(buf[:n])
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// watch hands on what a client sends.
-func (tr *trap) watch(client, server net.Conn, answered <-chan struct{}) {
-	defer client.Close() //nolint:errcheck // a cut is meant
-	defer server.Close() //nolint:errcheck // a cut is meant
-	buf := make([]byte, 64<<10)
-	var seen []byte
-	for {
-		n, err := client.Read(buf)
-		if n > 0 {
-			seen = append(seen, buf[:n]...)
-			if bytes.Contains(seen, tr.text) && tr.fired.CompareAndSwap(false, true) {
-				if tr.late {
-					tr.mute.Store(true)
-					_, _ = server.Write(buf[:n])
-					<-answered
-				}
-				tr.do()
-				tr.mute.Store(false)
-				return
-			} else if _, err := server.Write(buf[:n]); err != nil {
-				return
-			}
-			seen = seen[max(0, len(seen)-len(tr.text)):]
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // The moments of a restore with --replace, by what is sent to the server then.
@@ -231,22 +100,23 @@ func TestReplaceKilled(t *testing.T) {
 		t.Run(moment, func(t *testing.T) {
 			t.Parallel()
 			target := oldDatabase(t)
-			exec(t, connect(t, serverURL(t, "")), "ALTER DATABASE "+target+" CONNECTION LIMIT 9")
+			pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "ALTER DATABASE "+target+" CONNECTION LIMIT 9")
 			var victim atomic.Pointer[os.Process]
-			tr := newTrap(t, moments(target)[moment], strings.HasPrefix(moment, "late"), func(*trap) {
+			way := pgtest.NewProxy(t, pgtest.URL(t, target))
+			way.Trap(moments(target)[moment], strings.HasPrefix(moment, "late"), func() {
 				if p := victim.Load(); p != nil {
 					_ = p.Kill()
 				}
 			})
 			cmd, said := newVictim(t, map[string]any{
-				"Store": store, "ID": a.Manifest.ID, "URL": tr.url(t, target), "Work": t.TempDir(), "Replace": true, "Jobs": 2 * strings.Count(moment, "parallel"),
+				"Store": store, "ID": a.Manifest.ID, "URL": way.URL, "Work": t.TempDir(), "Replace": true, "Jobs": 2 * strings.Count(moment, "parallel"),
 			})
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			victim.Store(cmd.Process)
 			_ = cmd.Wait() // how it ended is judged below
-			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL || !tr.fired.Load() {
+			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL || !way.Sprung() {
 				t.Fatalf("it was not killed: %s", said)
 			}
 			swapped := moment == "late: the commit"
@@ -280,20 +150,21 @@ func TestRestoreKilled(t *testing.T) {
 	}{"one transaction": {"COPY public.b", 0}, "parallel": {"COPY public.b", 2}, "parallel, before anything": {"CREATE TABLE", 2}} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
-			target := newDatabase(t, "")
-			exec(t, connect(t, serverURL(t, "")), "COMMENT ON DATABASE "+target+" IS 'theirs'")
+			target := pgtest.Database(t)
+			pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "COMMENT ON DATABASE "+target+" IS 'theirs'")
 			var victim atomic.Pointer[os.Process]
-			tr := newTrap(t, tt.at, false, func(*trap) {
+			way := pgtest.NewProxy(t, pgtest.URL(t, target))
+			way.Trap(tt.at, false, func() {
 				if p := victim.Load(); p != nil {
 					_ = p.Kill()
 				}
 			})
-			cmd, said := newVictim(t, map[string]any{"Store": store, "ID": a.Manifest.ID, "URL": tr.url(t, target), "Work": t.TempDir(), "Jobs": tt.number})
+			cmd, said := newVictim(t, map[string]any{"Store": store, "ID": a.Manifest.ID, "URL": way.URL, "Work": t.TempDir(), "Jobs": tt.number})
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			victim.Store(cmd.Process)
-			if err := cmd.Wait(); err == nil || !tr.fired.Load() {
+			if err := cmd.Wait(); err == nil || !way.Sprung() {
 				t.Fatalf("it was not killed: %s", said)
 			}
 			_, err := restoreWith(t.Context(), t, a, restoring{database: target, target: jobs.Target{Jobs: tt.number}})
@@ -347,11 +218,12 @@ func TestReplaceCut(t *testing.T) {
 			t.Run(how+" "+moment, func(t *testing.T) {
 				t.Parallel()
 				target := oldDatabase(t)
-				exec(t, connect(t, serverURL(t, "")), "ALTER DATABASE "+target+" CONNECTION LIMIT 9")
-				admin := connect(t, serverURL(t, ""))
-				tr := newTrap(t, moments(target)[moment], strings.HasPrefix(moment, "late"), func(tr *trap) {
+				pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "ALTER DATABASE "+target+" CONNECTION LIMIT 9")
+				admin := pgtest.Connect(t, pgtest.URL(t, ""))
+				way := pgtest.NewProxy(t, pgtest.URL(t, target))
+				way.Trap(moments(target)[moment], strings.HasPrefix(moment, "late"), func() {
 					if how == "cut" {
-						tr.cut()
+						way.Cut()
 						return
 					}
 					_, err := admin.Exec(context.Background(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE $1 OR query LIKE $2 AND pid <> pg_backend_pid()",
@@ -361,9 +233,9 @@ func TestReplaceCut(t *testing.T) {
 					}
 				})
 				r, err := restoreWith(t.Context(), t, a, restoring{
-					url: tr.url(t, target), target: jobs.Target{Replace: true, Jobs: 2 * strings.Count(moment, "parallel")},
+					url: way.URL, target: jobs.Target{Replace: true, Jobs: 2 * strings.Count(moment, "parallel")},
 				})
-				if !tr.fired.Load() {
+				if !way.Sprung() {
 					t.Fatalf("the network was not cut: %+v, %v", r, err)
 				}
 				swapped := err == nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -26,7 +27,7 @@ func TestCreate(t *testing.T) {
 	for label, name := range map[string]string{"plain": freeName(t), "odd": freeName(t) + ` "x' \ %s`, "long": long} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
-			address := serverURL(t, strings.ReplaceAll(name, "%", "%"))
+			address := pgtest.URL(t, strings.ReplaceAll(name, "%", "%"))
 			out := &jobstest.Buffer{}
 			r, err := restoreWith(t.Context(), t, a, restoring{url: address, target: jobs.Target{Create: true}, hooks: jobs.Hooks{DryRun: true}, out: out})
 			if err != nil || !strings.Contains(out.String(), "would run CREATE DATABASE") || slices.Contains(named(t, name[:17]), name) {
@@ -69,7 +70,7 @@ func TestUndoInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	aside := named(t, target)[1]
-	other, err := pgx.Connect(t.Context(), serverURL(t, aside)+"&application_name=onlooker")
+	other, err := pgx.Connect(t.Context(), pgtest.URL(t, aside)+"&application_name=onlooker")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func TestReplaceCanceled(t *testing.T) {
 			t.Run(fmt.Sprint(at, after), func(t *testing.T) {
 				t.Parallel()
 				target := oldDatabase(t)
-				exec(t, connect(t, serverURL(t, "")), "ALTER DATABASE "+target+" CONNECTION LIMIT 9")
+				pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "ALTER DATABASE "+target+" CONNECTION LIMIT 9")
 				stop := errors.New("stop")
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
@@ -166,7 +167,7 @@ func TestReplaceDamagedOrClosed(t *testing.T) {
 			t.Parallel()
 			target := oldDatabase(t)
 			if !demand.Replace {
-				exec(t, connect(t, serverURL(t, target)), "DROP TABLE precious")
+				pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, target)), "DROP TABLE precious")
 			}
 			for _, keys := range [][]string{nil, {wrong}} {
 				demand.Identities = keys

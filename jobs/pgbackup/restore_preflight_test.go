@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -36,7 +36,7 @@ func otherwise(t testing.TB, a *object.Artifact, change func(d *pgbackup.Details
 func TestRestorePreflight(t *testing.T) {
 	t.Parallel()
 	_, a := sold(t)
-	target, gone := newDatabase(t, ""), freeName(t)
+	target, gone := pgtest.Database(t), freeName(t)
 	for label, tt := range map[string]struct {
 		change func(d *pgbackup.Database)
 		want   string
@@ -103,7 +103,7 @@ func TestRestoreFullDisk(t *testing.T) {
 	restore := func(a *object.Artifact) error {
 		env := jobs.NewEnv(jobs.Env{RunID: "r", Workflow: "w", Job: "j", Attempt: 1, WorkDir: disk, KillGrace: time.Second, Out: &jobstest.Buffer{}}, jobs.Hooks{})
 		_, err := pgbackup.Kind().Artifacts.(jobs.Restorer).Restore(t.Context(), env, a, jobs.Target{To: "shop", Replace: true, Jobs: 2, Database: func(string) (jobs.Database, error) {
-			return jobs.Database{Name: "shop", Kind: jobs.Postgres, URL: secret.New(serverURL(t, target))}, nil
+			return pgtest.Configured("shop", pgtest.URL(t, target)), nil
 		}})
 		return err
 	}

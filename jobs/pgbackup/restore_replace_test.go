@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -35,7 +35,7 @@ type restoring struct {
 func restoreWith(ctx context.Context, t testing.TB, a *object.Artifact, r restoring) (jobs.Restored, error) {
 	t.Helper()
 	if r.url == "" {
-		r.url = serverURL(t, r.database)
+		r.url = pgtest.URL(t, r.database)
 	}
 	if r.out == nil {
 		r.out = &jobstest.Buffer{}
@@ -46,7 +46,7 @@ func restoreWith(ctx context.Context, t testing.TB, a *object.Artifact, r restor
 	}, r.hooks)
 	r.target.To = "shop"
 	r.target.Database = func(configured string) (jobs.Database, error) {
-		return jobs.Database{Name: configured, Kind: jobs.Postgres, URL: secret.New(r.url)}, nil
+		return pgtest.Configured(configured, r.url), nil
 	}
 	kind := pgbackup.Kind().Artifacts
 	var out jobs.Restored
@@ -65,24 +65,16 @@ func restoreWith(ctx context.Context, t testing.TB, a *object.Artifact, r restor
 // named lists the databases of which the names begin so.
 func named(t testing.TB, prefix string) []string {
 	t.Helper()
-	rows, err := connect(t, serverURL(t, "")).Query(context.Background(), "SELECT datname::text FROM pg_database WHERE left(datname::text, length($1)) = $1 ORDER BY 1", prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return pgtest.Look[string](t, pgtest.URL(t, ""), "SELECT datname::text FROM pg_database WHERE left(datname::text, length($1)) = $1 ORDER BY 1", prefix)
 }
 
 // dropsAll drops, when the test ends, every database of which the name begins
 // so.
 func dropsAll(t testing.TB, prefix string) {
 	t.Cleanup(func() {
-		c := connect(t, serverURL(t, ""))
+		c := pgtest.Connect(t, pgtest.URL(t, ""))
 		for _, name := range named(t, prefix) {
-			exec(t, c, "ALTER DATABASE "+pgx.Identifier{name}.Sanitize()+" IS_TEMPLATE false", "DROP DATABASE "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
+			pgtest.Exec(t, c, "ALTER DATABASE "+pgx.Identifier{name}.Sanitize()+" IS_TEMPLATE false", "DROP DATABASE "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 		}
 	})
 }
@@ -98,9 +90,9 @@ func freeName(t testing.TB) string {
 // oldDatabase makes a target that holds something else.
 func oldDatabase(t testing.TB, statements ...string) string {
 	name := freeName(t)
-	exec(t, connect(t, serverURL(t, "")), "CREATE DATABASE "+name+" TEMPLATE template0")
-	c := connect(t, serverURL(t, name))
-	exec(t, c, append([]string{`CREATE TABLE precious (id int)`, `INSERT INTO precious VALUES (7)`}, statements...)...)
+	pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "CREATE DATABASE "+name+" TEMPLATE template0")
+	c := pgtest.Connect(t, pgtest.URL(t, name))
+	pgtest.Exec(t, c, append([]string{`CREATE TABLE precious (id int)`, `INSERT INTO precious VALUES (7)`}, statements...)...)
 	if err := c.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -108,17 +100,9 @@ func oldDatabase(t testing.TB, statements ...string) string {
 }
 
 // one returns what a query says in a database.
-func one(t testing.TB, name, query string) (text string) {
+func one(t testing.TB, name, query string) string {
 	t.Helper()
-	c, err := pgx.Connect(context.Background(), serverURL(t, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = c.QueryRow(context.Background(), "SELECT coalesce(("+query+")::text, 'NULL')").Scan(&text)
-	if err = errors.Join(err, c.Close(context.Background())); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return text
+	return pgtest.Look[string](t, pgtest.URL(t, name), "SELECT coalesce(("+query+")::text, 'NULL')")[0]
 }
 
 // describe is what a database is, beside what it holds.
@@ -146,12 +130,12 @@ func TestReplace(t *testing.T) {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
 			role := "owner_" + strings.ToLower(rand.Text()[:10])
-			admin := connect(t, serverURL(t, ""))
-			exec(t, admin, "CREATE ROLE "+role)
-			t.Cleanup(func() { exec(t, admin, "DROP ROLE "+role) })
+			admin := pgtest.Connect(t, pgtest.URL(t, ""))
+			pgtest.Exec(t, admin, "CREATE ROLE "+role)
+			t.Cleanup(func() { pgtest.Exec(t, admin, "DROP ROLE "+role) })
 			target := oldDatabase(t)
 			dropsAll(t, target) // before the role
-			exec(t, admin, `ALTER DATABASE `+target+` OWNER TO `+role, `COMMENT ON DATABASE `+target+` IS 'it''s \ theirs'`,
+			pgtest.Exec(t, admin, `ALTER DATABASE `+target+` OWNER TO `+role, `COMMENT ON DATABASE `+target+` IS 'it''s \ theirs'`,
 				`ALTER DATABASE `+target+` SET search_path TO "$user", public, "odd, ""schema"`, `ALTER DATABASE `+target+` SET app.secret TO 'hunter2\'`,
 				`ALTER DATABASE `+target+` SET work_mem TO '5MB'`, `ALTER ROLE `+role+` IN DATABASE `+target+` SET statement_timeout TO '7s'`,
 				`REVOKE TEMPORARY ON DATABASE `+target+` FROM PUBLIC`, `GRANT CREATE ON DATABASE `+target+` TO pg_monitor WITH GRANT OPTION`,
@@ -224,7 +208,7 @@ func TestReplaceRefuses(t *testing.T) {
 	t.Run("sessions of others", func(t *testing.T) {
 		t.Parallel()
 		target := oldDatabase(t)
-		other, err := pgx.Connect(t.Context(), serverURL(t, target)+"&application_name=the-shop")
+		other, err := pgx.Connect(t.Context(), pgtest.URL(t, target)+"&application_name=the-shop")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +231,7 @@ func TestReplaceRefuses(t *testing.T) {
 					return
 				default:
 				}
-				c, err := pgx.Connect(context.Background(), serverURL(t, target)+"&application_name=the-shop")
+				c, err := pgx.Connect(context.Background(), pgtest.URL(t, target)+"&application_name=the-shop")
 				if err == nil {
 					_, err = c.Exec(context.Background(), "SELECT pg_sleep(10)")
 					_ = c.Close(context.Background())
@@ -262,7 +246,7 @@ func TestReplaceRefuses(t *testing.T) {
 			t.Errorf("%v, %v", err, named(t, target))
 		}
 		close(stop)
-		exec(t, connect(t, serverURL(t, "")), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'the-shop' AND datname LIKE '"+target+"%'")
+		pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'the-shop' AND datname LIKE '"+target+"%'")
 		<-done
 		if ended == 0 {
 			t.Error("no session was ended")
@@ -304,18 +288,18 @@ func TestReplaceRefuses(t *testing.T) {
 		t.Parallel()
 		target := oldDatabase(t)
 		role := "weak_" + strings.ToLower(rand.Text()[:10])
-		admin := connect(t, serverURL(t, ""))
-		exec(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'weak'")
-		t.Cleanup(func() { exec(t, admin, "DROP ROLE "+role) })
-		weak := regexp.MustCompile(`//.*@`).ReplaceAllString(serverURL(t, target), "//"+role+":weak@")
+		admin := pgtest.Connect(t, pgtest.URL(t, ""))
+		pgtest.Exec(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'weak'")
+		t.Cleanup(func() { pgtest.Exec(t, admin, "DROP ROLE "+role) })
+		weak := pgtest.As(t, pgtest.URL(t, target), role, "weak")
 		for _, want := range []string{"may not make databases", "no member of postgres"} {
 			_, err := restoreWith(t.Context(), t, a, restoring{url: weak, target: jobs.Target{Replace: true}})
 			if !refused(err) || !strings.Contains(err.Error(), want) || jobs.HintOf(err) == "" {
 				t.Errorf("%v, want %s", err, want)
 			}
-			exec(t, admin, "ALTER ROLE "+role+" CREATEDB")
+			pgtest.Exec(t, admin, "ALTER ROLE "+role+" CREATEDB")
 		}
-		exec(t, admin, "ALTER ROLE "+role+" SET default_transaction_read_only TO on")
+		pgtest.Exec(t, admin, "ALTER ROLE "+role+" SET default_transaction_read_only TO on")
 		if _, err := restoreWith(t.Context(), t, a, restoring{url: weak, target: jobs.Target{Replace: true}}); !refused(err) || !strings.Contains(err.Error(), "may only read") {
 			t.Errorf("%v", err)
 		}
@@ -326,7 +310,7 @@ func TestReplaceRefuses(t *testing.T) {
 	t.Run("a prepared transaction, another encoding", func(t *testing.T) {
 		t.Parallel()
 		target := freeName(t)
-		exec(t, connect(t, serverURL(t, "")), "CREATE DATABASE "+target+" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+		pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "CREATE DATABASE "+target+" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
 		if _, err := restoreWith(t.Context(), t, a, restoring{database: target, target: jobs.Target{Replace: true}}); !refused(err) || !strings.Contains(err.Error(), "LATIN1") {
 			t.Errorf("%v", err)
 		}
@@ -338,16 +322,16 @@ func TestLeftoversOfOthers(t *testing.T) {
 	t.Parallel()
 	_, a := sold(t)
 	target := oldDatabase(t)
-	admin := connect(t, serverURL(t, ""))
+	admin := pgtest.Connect(t, pgtest.URL(t, ""))
 	for i, comment := range []string{"", "'theirs'", fmt.Sprintf(`'upkeep restore {"target":"%s","id":"another","since":"2026-01-01T00:00:00Z"}'`, target)} {
 		name := fmt.Sprintf("%s_upkeep_new_aaaaaaaaa%c", target, 'a'+i)
-		exec(t, admin, "CREATE DATABASE "+name)
-		exec(t, connect(t, serverURL(t, name)), "CREATE TABLE precious ()")
+		pgtest.Exec(t, admin, "CREATE DATABASE "+name)
+		pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, name)), "CREATE TABLE precious ()")
 		if comment != "" {
-			exec(t, admin, "COMMENT ON DATABASE "+name+" IS "+comment)
+			pgtest.Exec(t, admin, "COMMENT ON DATABASE "+name+" IS "+comment)
 		}
 	}
-	exec(t, admin, "CREATE DATABASE "+target+"_upkeep_new_empty00000", "CREATE DATABASE "+target+"_upkeep_new_emptyempty")
+	pgtest.Exec(t, admin, "CREATE DATABASE "+target+"_upkeep_new_empty00000", "CREATE DATABASE "+target+"_upkeep_new_emptyempty")
 	before := len(named(t, target))
 	r, err := restoreWith(t.Context(), t, a, restoring{database: target, target: jobs.Target{Replace: true}})
 	if err != nil || len(r.Findings) != 3 {

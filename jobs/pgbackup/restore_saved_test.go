@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 )
 
@@ -30,14 +31,14 @@ func TestCreateAsSaved(t *testing.T) {
 	odd := pgx.Identifier{role + ` ": work_mem=1`}.Sanitize()
 	drop := "DROP ROLE IF EXISTS " + role + ", " + odd
 	t.Cleanup(func() { // after the databases
-		if _, err := connect(t, serverURL(t, "")).Exec(context.Background(), drop); err != nil {
+		if _, err := pgtest.Connect(t, pgtest.URL(t, "")).Exec(context.Background(), drop); err != nil {
 			t.Error(err)
 		}
 	})
 	b := newBench(t, `CREATE TABLE t (id int)`)
-	admin := connect(t, serverURL(t, ""))
+	admin := pgtest.Connect(t, pgtest.URL(t, ""))
 	source, target := b.name, freeName(t)
-	exec(t, admin, "CREATE ROLE "+role, "CREATE ROLE "+odd,
+	pgtest.Exec(t, admin, "CREATE ROLE "+role, "CREATE ROLE "+odd,
 		"ALTER DATABASE "+source+" SET work_mem = '5MB'", "ALTER DATABASE "+source+` SET search_path = public, "a, ""b"`,
 		"ALTER DATABASE "+source+" SET app.secret = 'hunter2'", "ALTER ROLE "+odd+" IN DATABASE "+source+" SET DateStyle = 'SQL, DMY'",
 		"REVOKE ALL ON DATABASE "+source+" FROM PUBLIC", "GRANT CONNECT ON DATABASE "+source+" TO "+odd, "GRANT TEMPORARY ON DATABASE "+source+" TO "+role+" WITH GRANT OPTION")
@@ -64,11 +65,11 @@ func TestCreateAsSaved(t *testing.T) {
 	if diff := cmp.Diff(one(t, source, dressed), one(t, target, dressed)); diff != "" {
 		t.Error(diff)
 	}
-	exec(t, admin, "DROP DATABASE "+target, "ALTER ROLE "+odd+" IN DATABASE "+source+" RESET ALL",
+	pgtest.Exec(t, admin, "DROP DATABASE "+target, "ALTER ROLE "+odd+" IN DATABASE "+source+" RESET ALL",
 		"REVOKE ALL ON DATABASE "+source+" FROM "+odd, "DROP ROLE "+odd)
 	restored(byHand+odd+": DateStyle=SQL, DMY; app.secret=…", "privileges on the database were not granted, because the server lacks the roles: "+odd+": CONNECT")
 	// What the server refuses to set is told, and no reason to give nothing back.
-	exec(t, admin, "DROP DATABASE "+target)
+	pgtest.Exec(t, admin, "DROP DATABASE "+target)
 	a = otherwise(t, a, func(d *pgbackup.Details) {
 		d.Databases[0].Settings = []string{"search_path=public", "work_mem=lots", "no_such_setting=1"}
 	})
@@ -81,7 +82,7 @@ func TestCreateAsSaved(t *testing.T) {
 	}
 	// An existing database keeps what it has, and is not asked for more than it
 	// was given.
-	r, err = restoreWith(t.Context(), t, a, restoring{database: newDatabase(t, "")})
+	r, err = restoreWith(t.Context(), t, a, restoring{database: pgtest.Database(t)})
 	if err != nil || len(r.Findings) != 2 || r.Findings[1].Severity != jobs.Info || !strings.Contains(r.Findings[1].Text, role+`": TEMPORARY`) {
 		t.Errorf("%+v, %v", r, err)
 	}

@@ -9,12 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // texts returns the rows of a query as texts.
 func texts(t testing.TB, name, query string) []string {
 	t.Helper()
-	c := connect(t, serverURL(t, name))
+	c := pgtest.Connect(t, pgtest.URL(t, name))
 	rows, err := c.Query(context.Background(), query)
 	if err != nil {
 		t.Fatalf("%s: %v", query, err)
@@ -50,7 +51,7 @@ func TestRestoreTables(t *testing.T) {
 				t.Fatal(err)
 			}
 			a, _ := b.one()
-			target := newDatabase(t, "")
+			target := pgtest.Database(t)
 			r, err := restoreWith(t.Context(), t, a, restoring{database: target, target: jobs.Target{Only: []string{b.name + ":My app.t.1"}}})
 			if err != nil {
 				t.Fatal(err)
@@ -80,9 +81,9 @@ func TestRestoreTables(t *testing.T) {
 				t.Errorf("restored as well: %q", left)
 			}
 			// The owned sequence goes on, and belongs to the table.
-			exec(t, connect(t, serverURL(t, target)), `INSERT INTO "My app"."t.1" (m) VALUES ('good')`, `DROP TABLE "My app"."t.1"`)
+			pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, target)), `INSERT INTO "My app"."t.1" (m) VALUES ('good')`, `DROP TABLE "My app"."t.1"`)
 
-			target = newDatabase(t, "")
+			target = pgtest.Database(t)
 			r, err = restoreWith(t.Context(), t, a, restoring{database: target, target: jobs.Target{Only: []string{"main:public.parted_1", "main:other"}}})
 			if err == nil || !strings.Contains(err.Error(), `no rows of a table "other"`) {
 				t.Errorf("%+v, %v", r, err)
@@ -101,7 +102,7 @@ func TestRestoreTables(t *testing.T) {
 func TestRestoreOnlyRefuses(t *testing.T) {
 	t.Parallel()
 	b, a := sold(t)
-	target := newDatabase(t, "")
+	target := pgtest.Database(t)
 	for _, tt := range []struct {
 		only []string
 		want string

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -78,13 +79,13 @@ func logical(t *testing.T, name string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	var schema []string
-	for line := range strings.Lines(tool(t, "pg_dump", "--schema-only", "-d", serverURL(t, name))) {
+	for line := range strings.Lines(tool(t, "pg_dump", "--schema-only", "-d", pgtest.URL(t, name))) {
 		if !strings.HasPrefix(line, `\restrict`) && !strings.HasPrefix(line, `\unrestrict`) {
 			schema = append(schema, line)
 		}
 	}
 	out["schema"] = strings.Join(schema, "")
-	c := connect(t, serverURL(t, name))
+	c := pgtest.Connect(t, pgtest.URL(t, name))
 	rows, err := c.Query(context.Background(), `SELECT format('%I.%I', nspname, relname), relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE relkind IN ('r', 'm', 'S') AND nspname !~ '^pg_' AND nspname <> 'information_schema'`)
 	if err != nil {
@@ -125,8 +126,8 @@ func TestRoundTrip(t *testing.T) {
 			if _, err := b.run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			target := newDatabase(t, "")
-			tool(t, "pg_restore", "--exit-on-error", "-d", serverURL(t, target), fetch(t, b, connections > 1))
+			target := pgtest.Database(t)
+			tool(t, "pg_restore", "--exit-on-error", "-d", pgtest.URL(t, target), fetch(t, b, connections > 1))
 			if diff := cmp.Diff(before, logical(t, target)); diff != "" {
 				t.Errorf("the restored database differs (-saved +restored):\n%s", diff)
 			}
@@ -144,9 +145,9 @@ func TestSnapshotHolds(t *testing.T) {
 	b := newBench(t, large...)
 	b.options.Compression = "none"
 	memory := b.store
-	writer := connect(t, b.url)
+	writer := pgtest.Connect(t, b.url)
 	b.store = &during{Store: memory, do: func() {
-		exec(t, writer, `DELETE FROM large WHERE id % 2 = 0`, `INSERT INTO large SELECT -i, 'later' FROM generate_series(1, 50000) i`, `CREATE TABLE later (id int)`)
+		pgtest.Exec(t, writer, `DELETE FROM large WHERE id % 2 = 0`, `INSERT INTO large SELECT -i, 'later' FROM generate_series(1, 50000) i`, `CREATE TABLE later (id int)`)
 	}}
 	if _, err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -156,10 +157,10 @@ func TestSnapshotHolds(t *testing.T) {
 	if tables := d.Databases[0].Tables; len(tables) != 1 || tables[0].Rows != 30_000 || !tables[0].Exact {
 		t.Errorf("tables %+v", tables)
 	}
-	target := newDatabase(t, "")
-	tool(t, "pg_restore", "--exit-on-error", "-d", serverURL(t, target), fetch(t, b, false))
+	target := pgtest.Database(t)
+	tool(t, "pg_restore", "--exit-on-error", "-d", pgtest.URL(t, target), fetch(t, b, false))
 	var rows int
-	if err := connect(t, serverURL(t, target)).QueryRow(t.Context(), "SELECT count(*) FROM large WHERE id > 0").Scan(&rows); err != nil || rows != 30_000 {
+	if err := pgtest.Connect(t, pgtest.URL(t, target)).QueryRow(t.Context(), "SELECT count(*) FROM large WHERE id > 0").Scan(&rows); err != nil || rows != 30_000 {
 		t.Errorf("%d rows were restored, %v; artifact %s", rows, err, a.Manifest.ID)
 	}
 }

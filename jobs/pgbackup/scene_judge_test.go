@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -51,12 +52,9 @@ func (s *scene) judge() {
 // quiet wants no process and no session of the run.
 func (s *scene) quiet() {
 	s.t.Helper()
-	admin := connect(s.t, serverURL(s.t, ""))
+	admin := pgtest.Connect(s.t, pgtest.URL(s.t, ""))
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		var sessions int
-		if err := admin.QueryRow(s.t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", "upkeep "+s.run.Run).Scan(&sessions); err != nil {
-			s.t.Fatal(err)
-		}
+		sessions := pgtest.Ask[int64](s.t, admin, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", "upkeep "+s.run.Run)
 		left := append(ours(s.t, s.run.Run, "pg_dump"), ours(s.t, s.run.Run, "pg_restore")...)
 		if sessions == 0 && len(left) == 0 {
 			return

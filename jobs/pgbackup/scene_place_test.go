@@ -12,6 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/jobstest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -80,11 +81,10 @@ func (v victim) work(ctx context.Context, t testing.TB, dir string, wrap func(*l
 		}
 		store = wrap(disk)
 	}
-	deps := jobstest.NewDeps(t)
+	deps := pgtest.Deps(t, v.URL, nil)
 	deps.AddStore("s", store)
-	deps.AddDatabase(jobs.Database{Name: "main", Kind: "postgres", URL: secret.New(v.URL)})
 	o := pgbackup.Kind().Options().(*pgbackup.Options)
-	o.Database, o.Store, o.Jobs, o.Compression = unit.Names{"main"}, unit.Names{"s"}, v.Jobs, "none"
+	o.Database, o.Store, o.Jobs, o.Compression = unit.Names{pgtest.Main}, unit.Names{"s"}, v.Jobs, "none"
 	o.Keep.Last = 2
 	job, err := pgbackup.Kind().Build(o, deps)
 	if err != nil {

@@ -3,13 +3,11 @@ package pgbackup_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	osexec "os/exec"
 	"path"
@@ -22,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/local"
 	"github.com/ghosteam/upkeep/storage/object/objecttest"
@@ -36,7 +35,7 @@ type scene struct {
 	// dir is where the store's bytes lie on this machine, and tmp the temporary
 	// directory of the run.
 	dir, tmp string
-	wire     *wire
+	wire     *pgtest.Proxy
 	gate     *objecttest.S3Gate
 	bucket   *s3.Options // nil for a directory
 	// direct is the store as seen past everything that fails.
@@ -55,25 +54,20 @@ type scene struct {
 // 5 MiB, and a small one.
 func sources(t testing.TB) (large, small string) {
 	t.Helper()
-	return steady(t, "upkeep_arrows", `CREATE TABLE t (id int, v text)`, `INSERT INTO t SELECT i, repeat(md5(i::text), 64) FROM generate_series(1, 6000) i`),
-		steady(t, "upkeep_arrows_small", `CREATE TABLE t (id int)`, `INSERT INTO t VALUES (1), (2)`)
+	return pgtest.SharedDatabase(t, "upkeep_arrows", `CREATE TABLE t (id int, v text)`, `INSERT INTO t SELECT i, repeat(md5(i::text), 64) FROM generate_series(1, 6000) i`),
+		pgtest.SharedDatabase(t, "upkeep_arrows_small", `CREATE TABLE t (id int)`, `INSERT INTO t VALUES (1), (2)`)
 }
 
 func newScene(t *testing.T, a arrow, b blow) *scene {
 	t.Helper()
 	name, _ := sources(t)
-	address, err := url.Parse(serverURL(t, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &scene{t: t, at: a, blow: b, tmp: t.TempDir(), wire: newWire(t, address.Host), heard: make(chan struct{})}
-	address.Host = s.wire.listener.Addr().String()
-	s.run = victim{Dir: t.TempDir(), URL: address.String(), Run: "run-" + rand.Text(), At: a, Jobs: max(1, a.Jobs)}
+	s := &scene{t: t, at: a, blow: b, tmp: t.TempDir(), wire: pgtest.NewProxy(t, pgtest.URL(t, name)), heard: make(chan struct{})}
+	s.run = victim{Dir: t.TempDir(), URL: s.wire.URL, Run: "run-" + rand.Text(), At: a, Jobs: max(1, a.Jobs)}
 	switch a.Database {
 	case "opened":
-		s.wire.watch(s.watch, nil)
+		s.wire.Watch(s.watch, nil)
 	case "closed":
-		s.wire.watch(nil, s.watch)
+		s.wire.Watch(nil, s.watch)
 	}
 	return s
 }
@@ -187,11 +181,7 @@ func (s *scene) strike() {
 
 // terminate ends the sessions of the run on the server.
 func (s *scene) terminate() {
-	var n int
-	c := connect(s.t, serverURL(s.t, ""))
-	if err := c.QueryRow(context.Background(), "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1", "upkeep "+s.run.Run).Scan(&n); err != nil {
-		s.t.Error(err)
-	}
+	n := pgtest.Ask[int64](s.t, pgtest.Connect(s.t, pgtest.URL(s.t, "")), "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1", "upkeep "+s.run.Run)
 	if s.at.reads && n == 0 {
 		s.t.Error("the run had no session")
 	}

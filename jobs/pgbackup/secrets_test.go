@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // needles are the forms in which a secret could show.
@@ -122,20 +124,13 @@ workflows:
 // and in vain.
 func TestSecretsStayInside(t *testing.T) {
 	t.Parallel()
-	name := newDatabase(t, "", `CREATE TABLE t (v text)`, `INSERT INTO t SELECT i FROM generate_series(1, 50000) i`)
+	name := pgtest.Database(t, `CREATE TABLE t (v text)`, `INSERT INTO t SELECT i FROM generate_series(1, 50000) i`)
 	const password, wrong, wrongKey = `p:w/d@x#%?&=+ '\s3cr3t`, `wr0ng:p/w@#%&=+ '\s3cr3t`, "wr0ngS3cr3tKeyOfTheBucket"
 	role := "secretive_" + name
-	admin := connect(t, serverURL(t, name))
-	exec(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD E'"+strings.ReplaceAll(strings.ReplaceAll(password, `\`, `\\`), `'`, `''`)+"'", "GRANT pg_read_all_data TO "+role)
-	t.Cleanup(func() { exec(t, connect(t, serverURL(t, "")), "DROP ROLE "+role) })
-	address := func(password string) string {
-		u, err := url.Parse(serverURL(t, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		u.User = url.UserPassword(role, password)
-		return u.String()
-	}
+	admin := pgtest.Connect(t, pgtest.URL(t, name))
+	pgtest.Exec(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD E'"+strings.ReplaceAll(strings.ReplaceAll(password, `\`, `\\`), `'`, `''`)+"'", "GRANT pg_read_all_data TO "+role)
+	t.Cleanup(func() { pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "DROP ROLE "+role) })
+	address := func(password string) string { return pgtest.As(t, pgtest.URL(t, name), role, password) }
 	bucket := newBucket(t)
 	file, public := identity(t)
 	key, err := os.ReadFile(file)

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs/internal/pg"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -27,7 +29,7 @@ func held(d pgbackup.Database) []string {
 
 func TestFilters(t *testing.T) {
 	t.Parallel()
-	name := newDatabase(t, "", `CREATE SCHEMA app`, `CREATE SCHEMA tmp_1`, `CREATE TABLE app.a (id int)`, `CREATE TABLE app.log (id int)`,
+	name := pgtest.Database(t, `CREATE SCHEMA app`, `CREATE SCHEMA tmp_1`, `CREATE TABLE app.a (id int)`, `CREATE TABLE app.log (id int)`,
 		`CREATE TABLE tmp_1.t (id int)`, `CREATE TABLE public.p (id int)`, `INSERT INTO app.log SELECT generate_series(1, 50)`,
 		`SELECT lo_from_bytea(0, 'x'::bytea)`)
 	for label, tt := range map[string]struct {
@@ -69,22 +71,13 @@ func TestAllDatabases(t *testing.T) {
 	t.Parallel()
 	odd := `all "odd" = 'x' ü/ö`
 	names := []string{
-		newDatabase(t, "all_one", `CREATE TABLE t (id int)`), newDatabase(t, odd, `CREATE TABLE t (id int)`, `INSERT INTO t VALUES (1), (2)`),
-		newDatabase(t, "all_left_out"),
+		pgtest.NamedDatabase(t, "all_one", `CREATE TABLE t (id int)`), pgtest.NamedDatabase(t, odd, `CREATE TABLE t (id int)`, `INSERT INTO t VALUES (1), (2)`),
+		pgtest.NamedDatabase(t, "all_left_out"),
 	}
 	b := benchOn(t, names[0])
 	b.options.AllDatabases = true
 	// Other tests make databases on the same server, which may go while they are dumped.
-	admin := connect(t, serverURL(t, ""))
-	rows, err := admin.Query(t.Context(), "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> ALL ($1)", []string{"all_one", odd})
-	if err != nil {
-		t.Fatal(err)
-	}
-	others, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.options.ExcludeDatabases = others
+	b.options.ExcludeDatabases = pgtest.Look[string](t, pgtest.URL(t, ""), "SELECT datname::text FROM pg_database WHERE NOT datistemplate AND datname <> ALL ($1)", []string{"all_one", odd})
 	r, err := b.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -105,8 +98,8 @@ func TestAllDatabases(t *testing.T) {
 func TestListOfDatabasesAndGlobals(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `CREATE TABLE t (id int)`, `INSERT INTO t VALUES (1)`)
-	other := newDatabase(t, "", `CREATE TABLE u (id int)`)
-	b.dbs = map[string]string{"other": serverURL(t, other), "same": b.url}
+	other := pgtest.Database(t, `CREATE TABLE u (id int)`)
+	b.dbs = map[string]string{"other": pgtest.URL(t, other), "same": b.url}
 	b.options.Database = unit.Names{"main", "other", "same"}
 	if _, err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -126,18 +119,14 @@ func TestListOfDatabasesAndGlobals(t *testing.T) {
 func TestOrdinaryRole(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `CREATE TABLE t (id int)`, `INSERT INTO t VALUES (1)`, `CREATE TABLE hidden (id int)`)
-	role := "reader_" + b.name
-	admin := connect(t, b.url)
-	exec(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'p:w\\d@x'", "GRANT pg_read_all_data TO "+role)
-	direct := b.url
-	t.Cleanup(func() {
-		exec(t, connect(t, direct), "DROP OWNED BY "+role, "DROP ROLE "+role)
-	})
+	admin := pgtest.Connect(t, b.url)
+	role, _ := pgtest.Role(t, b.url)
+	pgtest.Exec(t, admin, "GRANT pg_read_all_data TO "+role)
 	address, err := pgx.ParseConfig(b.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.url = "host=" + address.Host + " port=" + b.port() + " user=" + role + ` password='p:w\\d@x' dbname=` + b.name + " sslmode=disable"
+	b.url = "host=" + address.Host + " port=" + b.port() + " user=" + role + " password=" + pg.Quote(pgtest.RolePassword) + " dbname=" + b.name + " sslmode=disable"
 	if _, err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -145,13 +134,13 @@ func TestOrdinaryRole(t *testing.T) {
 	if !d.Globals[0].Passwords || d.Databases[0].Server.User != role || a.Level() != object.L2 {
 		t.Errorf("globals %+v by %s", d.Globals, d.Databases[0].Server.User)
 	}
-	exec(t, admin, "REVOKE pg_read_all_data FROM "+role)
+	pgtest.Exec(t, admin, "REVOKE pg_read_all_data FROM "+role)
 	_, err = b.run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("%v", err)
 	}
 	b.one()
-	exec(t, admin, "GRANT SELECT ON t, hidden TO "+role)
+	pgtest.Exec(t, admin, "GRANT SELECT ON t, hidden TO "+role)
 	if _, err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +150,7 @@ func TestOrdinaryRole(t *testing.T) {
 	if err != nil || d.Globals[0].Passwords {
 		t.Errorf("globals %+v, %v", d.Globals, err)
 	}
-	exec(t, admin, "ALTER TABLE t ENABLE ROW LEVEL SECURITY")
+	pgtest.Exec(t, admin, "ALTER TABLE t ENABLE ROW LEVEL SECURITY")
 	_, err = b.run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "row-level security") {
 		t.Errorf("%v", err)
@@ -176,7 +165,7 @@ func TestOrdinaryRole(t *testing.T) {
 func TestSettingsOfApplications(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, `CREATE TABLE t (id int)`)
-	exec(t, connect(t, b.url), "ALTER DATABASE "+b.name+" SET app.jwt_secret = 'hunter2hunter2'", "ALTER DATABASE "+b.name+" SET work_mem = '5MB'")
+	pgtest.Exec(t, pgtest.Connect(t, b.url), "ALTER DATABASE "+b.name+" SET app.jwt_secret = 'hunter2hunter2'", "ALTER DATABASE "+b.name+" SET work_mem = '5MB'")
 	if _, err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,24 +1,16 @@
 package pgbackup_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	osexec "os/exec"
-	"os/user"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
 )
 
@@ -62,8 +54,8 @@ func TestManySmallTables(t *testing.T) {
 			if os.Getenv("UPKEEP_SOAK") == "" {
 				return // TestRoundTrip restores fewer, but odder ones
 			}
-			target := newDatabase(t, "")
-			tool(t, "pg_restore", "--exit-on-error", "-d", serverURL(t, target), fetch(t, b, connections > 1))
+			target := pgtest.Database(t)
+			tool(t, "pg_restore", "--exit-on-error", "-d", pgtest.URL(t, target), fetch(t, b, connections > 1))
 			if diff := cmp.Diff(logical(t, b.name), logical(t, target)); diff != "" {
 				t.Errorf("the restored database differs (-saved +restored):\n%s", diff)
 			}
@@ -105,86 +97,13 @@ func TestCountBatches(t *testing.T) {
 	}
 }
 
-// newServer starts a server of its own with settings, and returns its address.
-func newServer(t *testing.T, settings ...string) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "server-") // the path of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	var as []string
-	if os.Geteuid() == 0 { // which PostgreSQL refuses
-		as = []string{"setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups", "--"}
-		if err := chownTo(dir, "postgres"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	line := append(slices.Clip(as), filepath.Join(realClient(t), "initdb"), "-D", dir+"/data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
-	create := osexec.CommandContext(t.Context(), line[0], line[1:]...)
-	create.Dir = dir
-	if out, err := create.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v: %s", err, out)
-	}
-	line = append(slices.Clip(as), filepath.Join(realClient(t), "postgres"), "-D", dir+"/data", "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off")
-	for _, setting := range settings {
-		line = append(line, "-c", setting)
-	}
-	server := osexec.CommandContext(t.Context(), line[0], line[1:]...)
-	server.Dir = dir
-	var said strings.Builder
-	server.Stderr = &said
-	server.Cancel = func() error { return server.Process.Signal(syscall.SIGQUIT) }
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGQUIT) // it may have ended
-		_ = server.Wait()
-	})
-	address := "postgres:///postgres?user=postgres&host=" + dir
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		c, err := pgx.Connect(t.Context(), address)
-		if err == nil {
-			if err := c.Close(t.Context()); err != nil {
-				t.Error(err)
-			}
-			return address
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the server does not answer: %v\n%s", err, said.String())
-		}
-	}
-}
-
-func chownTo(path, name string) error {
-	who, err := user.Lookup(name)
-	if err != nil {
-		return err
-	}
-	uid, err := strconv.Atoi(who.Uid)
-	gid, gidErr := strconv.Atoi(who.Gid)
-	if err := errors.Join(err, gidErr); err != nil {
-		return err
-	}
-	return os.Chown(path, uid, gid)
-}
-
 // TestNoRoomForLocks: a server with more tables than locks gets no backup, and
 // its administrator the value that would do.
 func TestNoRoomForLocks(t *testing.T) {
 	t.Parallel()
 	const tables = 2000
-	address := newServer(t, "max_connections=10", "max_locks_per_transaction=10", "max_wal_senders=0", "max_worker_processes=1", "autovacuum=off")
-	c := connect(t, address)
-	exec(t, c, manyTables(tables)...)
-	if err := c.Close(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	address := pgtest.NewCluster(t, "max_connections=10", "max_locks_per_transaction=10", "max_wal_senders=0", "max_worker_processes=1", "autovacuum=off").URL
+	pgtest.Exec(t, pgtest.Connect(t, address), manyTables(tables)...)
 	for _, connections := range []int{1, 2} {
 		b := benchOn(t, "postgres")
 		b.url, b.options.Jobs = address, connections
@@ -205,12 +124,8 @@ func TestNoRoomForLocks(t *testing.T) {
 	}
 	// The value that it names is enough.
 	t.Run("enough", func(t *testing.T) {
-		address := newServer(t, "max_connections=10", "max_locks_per_transaction=448", "max_wal_senders=0", "max_worker_processes=1", "autovacuum=off")
-		c := connect(t, address)
-		exec(t, c, manyTables(tables)...)
-		if err := c.Close(context.Background()); err != nil {
-			t.Fatal(err)
-		}
+		address := pgtest.NewCluster(t, "max_connections=10", "max_locks_per_transaction=448", "max_wal_senders=0", "max_worker_processes=1", "autovacuum=off").URL
+		pgtest.Exec(t, pgtest.Connect(t, address), manyTables(tables)...)
 		b := benchOn(t, "postgres")
 		b.url = address
 		r, err := b.run(t.Context())

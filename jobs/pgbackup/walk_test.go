@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 )
 
 // readme returns the fenced blocks of the README's section about backups, by
@@ -68,10 +70,10 @@ var built atomic.Pointer[string]
 func TestReadmeWalk(t *testing.T) {
 	t.Parallel()
 	blocks := readme(t)
-	name := newDatabase(t, "", awkward...)
+	name := pgtest.Database(t, awkward...)
 	restored := "restored_" + strings.ToLower(rand.Text()[:10])
 	t.Cleanup(func() {
-		exec(t, connect(t, serverURL(t, "")), "DROP DATABASE IF EXISTS "+pgx.Identifier{restored}.Sanitize()+" WITH (FORCE)")
+		pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "DROP DATABASE IF EXISTS "+pgx.Identifier{restored}.Sanitize()+" WITH (FORCE)")
 	})
 	bucket := newBucket(t)
 	dir, bin := t.TempDir(), program(t)
@@ -79,7 +81,7 @@ func TestReadmeWalk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "upkeep.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	environ := append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DATABASE_URL="+serverURL(t, name), "SCRATCH_URL="+serverURL(t, restored),
+	environ := append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DATABASE_URL="+pgtest.URL(t, name), "SCRATCH_URL="+pgtest.URL(t, restored),
 		"S3_ENDPOINT="+bucket.Endpoint, "S3_ACCESS_KEY="+bucket.AccessKey.Reveal(), "S3_SECRET_KEY="+bucket.SecretKey.Reveal())
 	want := map[string]string{
 		"run":     "verified L2",
@@ -118,7 +120,7 @@ func TestReadmeWalk(t *testing.T) {
 // counts lists the tables of a database with their rows.
 func counts(t *testing.T, name string) (out string) {
 	t.Helper()
-	c := connect(t, serverURL(t, name))
+	c := pgtest.Connect(t, pgtest.URL(t, name))
 	rows, err := c.Query(context.Background(), `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1`)
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ type Options struct {
 	Model    string                   `yaml:"model" required:"true" doc:"The name of the model, and of its folder." example:"churn"`
 	Root     unit.Path                `yaml:"root" required:"true" doc:"The folder of all models." example:"models"`
 	Mode     string                   `yaml:"mode" enum:"promote,candidate" doc:"Whether a better candidate is promoted, or only trained and measured."`
-	Data     Data                     `yaml:"data" doc:"What the model is trained and measured on."`
+	Data     Dataset                  `yaml:"data" doc:"What the model is trained and measured on."`
 	Train    unit.Command             `yaml:"train" required:"true" doc:"The program that trains, as a list, or a shell script as text." example:"[python3, scripts/train_model.py]"`
 	Evaluate unit.Command             `yaml:"evaluate" required:"true" doc:"The program that measures one version." example:"[python3, scripts/evaluate_model.py]"`
 	Promote  Promote                  `yaml:"promote" required:"true" doc:"When a candidate takes the place of the model in use."`
@@ -74,8 +74,8 @@ type Options struct {
 	Limits   answer.Limits            `yaml:"limits" doc:"Resource limits of each process that trains or measures."`
 }
 
-// Data says what the model is made of.
-type Data struct {
+// Dataset says what the model is made of.
+type Dataset struct {
 	Files []unit.Path  `yaml:"files" doc:"Files whose hash belongs into the manifest; they must not change during the run." example:"[data/labels.csv]"`
 	Run   unit.Command `yaml:"run" doc:"A program that looks at the data first: exit code 0, and no critical finding in its result file, if it writes one."`
 }

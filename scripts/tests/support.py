@@ -31,7 +31,9 @@ DRIFT = "check_model_drift.py"
 RETRAINING = "evaluate_retraining_needs.py"
 REPORT = "generate_performance_report.py"
 OPTIMIZATION = "performance_optimization_review.py"
-ALL = (PERFORMANCE, DRIFT, RETRAINING, REPORT, OPTIMIZATION)
+TRAINING = "train_model.py"
+EVALUATION = "evaluate_model.py"
+ALL = (PERFORMANCE, DRIFT, RETRAINING, REPORT, OPTIMIZATION, TRAINING, EVALUATION)
 
 HEADER = ("timestamp", "model", "version", "endpoint", "predicted", "actual", "score", "latency_ms", "response_ms", "status")
 NOON = "2026-03-10T12:00:00Z"

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import unittest
 
-from support import ALL, DATA, HEADER, PERFORMANCE, REPORT, SCRIPTS, Case, requests
+from support import ALL, DATA, EVALUATION, HEADER, PERFORMANCE, REPORT, SCRIPTS, TRAINING, Case, requests
 from upkeep_model import files
 from upkeep_model.result import Result
 from upkeep_model.wording import Slugs, shown, suggestion
@@ -168,8 +168,9 @@ class Command(Case):
         for script in ALL:
             ran = self.run_script(script, "--help")
             self.assertEqual((ran.code, ran.err), (0, ""), script)
-            for word in ("examples:", "exit codes:", "--now", "--json", "values:", script):
+            for word in ("examples:", "exit codes:", "--json", "values:", script):
                 self.assertIn(word, ran.out, script)
+            self.assertEqual("--now" in ran.out, script not in (TRAINING, EVALUATION), script)
             with open(os.path.join(SCRIPTS, script), encoding="utf-8") as file:
                 self.assertEqual(file.readline(), "#!/usr/bin/env python3\n")
             self.assertTrue(os.access(os.path.join(SCRIPTS, script), os.X_OK), script)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5" //nolint:depguard // what is to be saved is made by plain SQL
+	"github.com/jackc/pgx/v5"
 )
 
 // database is a database made for the benchmark.

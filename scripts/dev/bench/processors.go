@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5" //nolint:depguard // asks the server for its process
+	"github.com/jackc/pgx/v5"
 )
 
 // servers are the processes that serve the benchmark, whose processor time is

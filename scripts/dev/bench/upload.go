@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"                        //nolint:depguard // ours is compared with the SDK's own uploader
-	"github.com/aws/aws-sdk-go-v2/credentials"                //nolint:depguard // ours is compared with the SDK's own uploader
-	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager" //nolint:depguard // ours is compared with the SDK's own uploader
-	"github.com/aws/aws-sdk-go-v2/service/s3"                 //nolint:depguard // ours is compared with the SDK's own uploader
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"           //nolint:depguard // ours is compared with the SDK's own uploader
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // bucket is where the benchmark puts what it uploads.

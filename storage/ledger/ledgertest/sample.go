@@ -114,7 +114,7 @@ func testSamplesGrowOld(t *testing.T, dsn secret.String) {
 	}
 	s.observe(all...)
 	s.observe(runner.Sample{Series: "cpu_percent", At: start.Add(200 * time.Hour), Value: 5})
-	prune := func(after time.Duration, rest time.Duration, dry bool) runner.Pruned {
+	prune := func(after, rest time.Duration, dry bool) runner.Pruned {
 		p, err := s.PruneRuns(s.ctx, runner.Retention{Now: start.Add(after), Rest: rest, Grains: grains, DryRun: dry})
 		if err != nil {
 			t.Fatalf("PruneRuns after %s: %v", after, err)

@@ -13,15 +13,14 @@ import (
 // test ends, and returns its name.
 func Database(t testing.TB, statements ...string) string {
 	t.Helper()
-	name := Unique("test")
-	NamedDatabase(t, name, statements...)
-	return name
+	return NamedDatabase(t, Unique("test"), statements...)
 }
 
 // NamedDatabase is Database under a name that a test wants.
-func NamedDatabase(t testing.TB, name string, statements ...string) {
+func NamedDatabase(t testing.TB, name string, statements ...string) string {
 	t.Helper()
 	DatabaseAt(t, URL(t, ""), name, statements...)
+	return name
 }
 
 // DatabaseAt makes a database on the server of an address, which is dropped

@@ -14,9 +14,14 @@ import (
 // Main is the name under which jobs in tests know their database.
 const Main = "main"
 
+// Configured is the database of an address, as a configuration names it.
+func Configured(name, address string) jobs.Database {
+	return jobs.Database{Name: name, Kind: jobs.Postgres, URL: secret.New(address)}
+}
+
 // AddDatabase makes a database known under a name by its address.
 func AddDatabase(deps *jobstest.Deps, name, address string) {
-	deps.AddDatabase(jobs.Database{Name: name, Kind: jobs.Postgres, URL: secret.New(address)})
+	deps.AddDatabase(Configured(name, address))
 }
 
 // Deps returns surroundings with one database, Main, at an address, and with
