@@ -254,7 +254,7 @@ func (d *dumping) custom(ctx context.Context) (_ contents, err error) {
 	defer idle.end()
 	out, err := child.Output(alive, child.Command{
 		Argv: d.arguments(formatCustom), Env: d.environ, Dir: d.env.WorkDir, Stderr: d.said,
-		Marks: d.env.Marks(), Grace: d.env.KillGrace, PipeBytes: pipeBytes,
+		Marks: d.env.Marks(), Grace: d.env.KillGrace, PipeBytes: pipeBytes, WriteBytes: pipeBytes,
 	})
 	if err != nil {
 		return contents{}, err

@@ -55,6 +55,12 @@ type Command struct {
 	// Reader lets the output of a command that writes small pieces gather for
 	// about a millisecond, and Stdin is filled up at such intervals.
 	PipeBytes int
+	// WriteBytes lets the C library of the program gather so much of its
+	// standard output before it writes, in place of the 4 KiB that are usual for
+	// a pipe: the program is started through stdbuf of the GNU coreutils, where
+	// the PATH has it. Programs that buffer by themselves, or are linked
+	// statically, are not affected. 0 means nothing of the kind.
+	WriteBytes int
 	// User runs the command as "user" or "user:group", by name or number, with
 	// the supplementary groups of that user. Only root may name another user.
 	User string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -76,6 +77,32 @@ func TestBurst(t *testing.T) {
 			}
 			if got := sha256.Sum256(out.Bytes()); tt.whole && got != want || out.Len() == 0 {
 				t.Errorf("%d bytes of %d, or others", out.Len(), in.Len())
+			}
+		})
+	}
+}
+
+// TestWriteBytes: a program is started through stdbuf where there is one, and
+// is what it was in all other respects.
+func TestWriteBytes(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ path, want string }{
+		"with stdbuf":    {os.Getenv("PATH"), "65536 /bin/sh a b"},
+		"without stdbuf": {t.TempDir(), " /bin/sh a b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			_, err := child.Run(t.Context(), child.Command{
+				Argv: []string{"/bin/sh", "-c", `echo "$_STDBUF_O $0 $1 $2"; exit 3`, "/bin/sh", "a", "b"},
+				Env:  []string{"PATH=" + tt.path}, Stdout: &out, WriteBytes: 64 << 10,
+			})
+			failed, ok := errors.AsType[*child.ExitError](err)
+			if !ok || failed.Code != 3 || failed.Name != "/bin/sh" {
+				t.Errorf("ended with %v", err)
+			}
+			if got := strings.TrimSuffix(out.String(), "\n"); got != tt.want {
+				t.Errorf("wrote %q instead of %q", got, tt.want)
 			}
 		})
 	}

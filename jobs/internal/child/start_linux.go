@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,7 +40,8 @@ type running struct {
 	streams *streams
 	main    *member
 	tree    tree
-	path    string
+	path    string   // the program to execute, and
+	argv    []string // its arguments
 	limits  []rlimit
 
 	began  time.Time
@@ -123,9 +125,25 @@ func (r *running) plan() (*syscall.ProcAttr, error) {
 	if r.path, err = filepath.Abs(r.path); err != nil {
 		return nil, err
 	}
+	r.argv = c.Argv
+	r.buffer(attr.Env)
 	r.limits = c.Limits.list()
 	attr.Sys.Ptrace = len(r.limits) > 0 && traceable(r.path)
 	return attr, nil
+}
+
+// buffer puts stdbuf in front of the program, if that is wanted and there. It
+// becomes the program itself (exec), so the tree stays as it is.
+func (r *running) buffer(env []string) {
+	if r.cmd.WriteBytes <= 0 {
+		return
+	}
+	stdbuf, err := LookPath("stdbuf", env, "")
+	if err != nil {
+		return // slower, and nothing else
+	}
+	r.argv = append([]string{"stdbuf", "-o" + strconv.Itoa(r.cmd.WriteBytes), r.path}, r.cmd.Argv[1:]...)
+	r.path = stdbuf
 }
 
 // credential is nil when the command runs as the user this process has anyway.
@@ -248,10 +266,10 @@ func (r *running) lead(attr *syscall.ProcAttr, up chan<- error) {
 // fork starts the child and sets its limits before its first instruction. Where
 // tracing is forbidden (Yama, seccomp) they are set right after its start.
 func (r *running) fork(attr *syscall.ProcAttr) (pid int, spoiled bool, err error) {
-	pid, err = syscall.ForkExec(r.path, r.cmd.Argv, attr)
+	pid, err = syscall.ForkExec(r.path, r.argv, attr)
 	if attr.Sys.Ptrace && errors.Is(err, syscall.EPERM) {
 		attr.Sys.Ptrace = false
-		pid, err = syscall.ForkExec(r.path, r.cmd.Argv, attr)
+		pid, err = syscall.ForkExec(r.path, r.argv, attr)
 	}
 	if err != nil || len(r.limits) == 0 {
 		return pid, false, err
