@@ -28,6 +28,25 @@ type Fault struct {
 	At time.Time
 	// Channels are the names of the channels that are told.
 	Channels []string
+	// Check is the check at fault; empty for faults of workflows and of upkeep
+	// itself.
+	Check string
+	// LastGood and FirstBad bound when the fault of a check began: the last good
+	// answer and the first bad one after it. Zero when nobody knows.
+	LastGood, FirstBad time.Time
+	// Parent is the fingerprint of the fault that causes this one: while it is
+	// open, nobody is told of this one.
+	Parent string
+	// Evidence is what was found when the fault was first seen, before anything
+	// could change it. That of later occurrences is not kept.
+	Evidence []Evidence
+}
+
+// Evidence is one thing that was found.
+type Evidence struct {
+	// Name is one word, such as memory; Text holds lines without secrets, at
+	// most 64 KiB.
+	Name, Text string
 }
 
 // Verdict is what a run's end means for incidents: at most one of both is set.
@@ -70,6 +89,16 @@ type Incident struct {
 	// open. Resolver is the run that resolved it, or empty.
 	OpenedAt, LastAt, ResolvedAt time.Time
 	Resolver                     RunID
+	// AckedAt is when somebody, AckedBy, took it over, until AckedUntil; zero
+	// when nobody has.
+	AckedAt, AckedUntil time.Time
+	AckedBy             string
+	// Suppressed says why nobody is told at present: silence ID, parent
+	// FINGERPRINT or window WORKFLOW; empty when people are told.
+	Suppressed string
+	// Flapping tells that it comes and goes, so that it stays open until it has
+	// been well for a while.
+	Flapping bool
 }
 
 // NoticeAction is what a notice tells.
@@ -81,7 +110,15 @@ const (
 	NoticeResolve NoticeAction = "resolve" // it ended
 	NoticeRemind  NoticeAction = "remind"  // something that somebody should not forget, such as a pause
 	NoticeTest    NoticeAction = "test"    // somebody tries a channel
+	NoticeWorse   NoticeAction = "worse"   // the severity of an open incident rose
+	NoticeRepeat  NoticeAction = "repeat"  // an open incident that nobody has acknowledged
+	NoticeAck     NoticeAction = "ack"     // somebody works on it
+	NoticeDigest  NoticeAction = "digest"  // several things in one message
 )
+
+// ErrIncidentState reports that an incident stands where it does not allow what
+// was asked for.
+var ErrIncidentState = errors.New("the state of the incident does not allow this")
 
 // ErrNoticeState reports that a notice stands where it does not allow what was
 // asked for, such as giving back a notice that somebody else is sending.
@@ -115,6 +152,9 @@ type Notice struct {
 	// incident says it.
 	Subject, Text string
 	State         NoticeState
+	// Seq tells apart several notices of the same action about one incident to
+	// one channel, from 0.
+	Seq int
 	// Attempts counts the attempts to send it.
 	Attempts int
 	// CreatedAt and EndedAt are UTC; the latter is zero while it is owed.

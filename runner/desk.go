@@ -1,0 +1,81 @@
+package runner
+
+import (
+	"context"
+	"time"
+)
+
+// Entry is one line of an incident's timeline.
+type Entry struct {
+	// At is when it happened, UTC; Kind one of the kinds below.
+	At   time.Time
+	Kind EntryKind
+	// Text says it, By who did it; empty for upkeep itself. The Text of evidence
+	// has several lines and Name says what it is.
+	Name, Text, By string
+}
+
+// EntryKind is what an entry of a timeline tells.
+type EntryKind string
+
+// The kinds of entries.
+const (
+	EntryOpened     EntryKind = "opened"
+	EntryEvidence   EntryKind = "evidence"
+	EntryWorse      EntryKind = "worse"      // the severity rose
+	EntryBetter     EntryKind = "better"     // the severity fell
+	EntryAcked      EntryKind = "acked"      // somebody works on it
+	EntryUnacked    EntryKind = "unacked"    // nobody does any more
+	EntryNote       EntryKind = "note"       // somebody wrote something down
+	EntrySuppressed EntryKind = "suppressed" // nobody is told for now; the text says why
+	EntryReleased   EntryKind = "released"   // people are told again
+	EntryFlapping   EntryKind = "flapping"   // it comes and goes
+	EntryRunbook    EntryKind = "runbook"    // a runbook was started, or ended
+	EntryResolved   EntryKind = "resolved"
+)
+
+// Silence keeps incidents from being told for a while. They stay on record, and
+// the end of what was told before is told all the same.
+type Silence struct {
+	// ID is a UUID of version 7 in its canonical text form.
+	ID string
+	// Workflow, Check, Reason and Severity select incidents: each that is not
+	// empty must fit. Workflow and Check are patterns of doublestar; a pattern
+	// of * selects all that have one. All four empty select every incident.
+	Workflow, Check, Reason, Severity string
+	// Why says what for, By who did it.
+	Why, By string
+	// Since and Until bound it: Since <= t < Until.
+	Since, Until time.Time
+	// EndedAt is when somebody ended it early; zero otherwise.
+	EndedAt time.Time
+}
+
+// Desk is where people work on incidents. Its methods follow the obligations of
+// Ledger. An incident is named by its ID or an unambiguous beginning of it:
+// ErrNotFound or *AmbiguousError otherwise.
+type Desk interface {
+	// Ack records that somebody works on an open incident: repetitions and
+	// escalations stop until the given time, or until it gets worse. Repeating it
+	// changes the time. ErrIncidentState when it is resolved.
+	Ack(ctx context.Context, incident, by, note string, until time.Time) error
+	// Note adds a line to the timeline of any incident.
+	Note(ctx context.Context, incident, by, text string) error
+	// Resolve ends an open incident by hand. The channels that were told of it are
+	// told of its end. ErrIncidentState when it is resolved.
+	Resolve(ctx context.Context, incident, by, note string) error
+	// Silence records a silence, which must end after it begins, and returns its ID.
+	Silence(ctx context.Context, s Silence) (id string, err error)
+	// EndSilence ends a silence now; ErrNotFound when there is none.
+	EndSilence(ctx context.Context, id, by string) error
+}
+
+// DeskReader reads what people and upkeep did about incidents. Its methods
+// follow the obligations of Reader.
+type DeskReader interface {
+	// Timeline returns the entries of an incident, the earliest first.
+	Timeline(ctx context.Context, incident string) ([]Entry, error)
+	// Silences returns the silences that have not ended at now, or all, the
+	// newest first.
+	Silences(ctx context.Context, now time.Time, all bool) ([]Silence, error)
+}
