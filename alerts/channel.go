@@ -24,6 +24,38 @@ type Channel interface {
 	Send(ctx context.Context, m Message) (receipt string, err error)
 }
 
+// Style is how a channel wants to be told of several things.
+type Style int
+
+// The styles.
+const (
+	// OneByOne gets a message for each notice.
+	OneByOne Style = iota
+	// Gathering may also get a message that stands for several notices, with the
+	// action digest; Title, Text and Items say what it stands for.
+	Gathering
+	// Recording keeps a record of each incident at its own side, as a pager does:
+	// it gets a message for each notice, and none at all about an incident that
+	// was over before its opening was tried.
+	Recording
+)
+
+// Styled is a Channel that says how it wants to be told; the others are told
+// OneByOne.
+type Styled interface {
+	Channel
+	// Style returns the same at every call.
+	Style() Style
+}
+
+// styleOf returns how a channel wants to be told.
+func styleOf(c Channel) Style {
+	if s, ok := c.(Styled); ok {
+		return s.Style()
+	}
+	return OneByOne
+}
+
 // TemporaryError says that a message may be accepted later.
 type TemporaryError struct {
 	// After is how long to wait at least; 0 leaves that to the dispatcher.

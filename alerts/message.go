@@ -25,8 +25,11 @@ type Message struct {
 	// shown.
 	At time.Time
 	// Title says in one line, without control characters, what happened. Text
-	// is the body of reminders and tests, empty otherwise.
+	// is the body of reminders, tests and digests; of others it is a note, such
+	// as why this channel is told, and mostly empty.
 	Title, Text string
+	// Items are what a digest stands for; empty otherwise. Text lists them too.
+	Items []Item
 	// Incident is what the notice belongs to; nil for reminders and tests.
 	Incident *runner.Incident
 	// Run is the run that showed the fault, or, of a resolve, the run that
@@ -37,6 +40,17 @@ type Message struct {
 	Failures []Failure
 	// Commands are what to type next.
 	Commands []Command
+}
+
+// Item is one thing that a digest stands for.
+type Item struct {
+	// Notice is the ID of the notice, Action what it tells.
+	Notice string
+	Action runner.NoticeAction
+	// Title says it in one line, without control characters.
+	Title string
+	// Incident is what it belongs to; nil for reminders.
+	Incident *runner.Incident
 }
 
 // Failure is an attempt that failed.

@@ -50,6 +50,9 @@ type Route struct {
 	To unit.Names `yaml:"to" required:"true" doc:"The channels that are told." example:"[ops]"`
 	// Continue lets later routes add their channels.
 	Continue bool `yaml:"continue" doc:"Go on with the next route that matches, too."`
+	// Repeat and Escalate end when somebody acknowledges the incident.
+	Repeat   unit.Duration `yaml:"repeat" doc:"Tell the same channels again of a fault that lasts and that nobody has acknowledged, so often, from 1m; by default they are told once." example:"4h"`
+	Escalate []Escalation  `yaml:"escalate" doc:"Tell further channels of a fault that lasts and that nobody has acknowledged." example:"[{after: 15m, to: [pager]}]"`
 }
 
 // Match selects faults. Every field that is not empty must hold one that fits.
@@ -76,7 +79,7 @@ func (r Route) Validate() error {
 			}
 		}
 	}
-	return nil
+	return r.lasting()
 }
 
 // Fits tells whether a fault is one of those that m selects. workflow is empty
