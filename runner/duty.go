@@ -3,9 +3,8 @@ package runner
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Duties owes what follows from the passing of time and from channels that
@@ -41,12 +40,12 @@ func DerivedID(at time.Time, parts ...string) string {
 		_, _ = h.Write([]byte(part))
 		_, _ = h.Write([]byte{0})
 	}
-	id := uuid.UUID(h.Sum(nil)[:16])
+	id := h.Sum(nil)[:16]
 	ms := uint64(max(at.UnixMilli(), 0))
 	for i := range 6 {
 		id[i] = byte(ms >> (40 - 8*i))
 	}
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
-	return id.String()
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
