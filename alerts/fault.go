@@ -74,6 +74,44 @@ func (p *Policy) Drained(since, at time.Time) runner.Fault {
 	})
 }
 
+// CheckFingerprint identifies the fault of a check.
+func CheckFingerprint(check string) string { return "check/" + check }
+
+// Unhealthy is the fault of a check whose Health is not Healthy, with what was
+// found when it began. A critical one is critical, unless it has no impact on
+// users; a warning, and a check that could not be made, is a warning. A failure
+// that is blamed on another check has that one's fault as its parent. Raise it
+// with every answer that changes the health, and clear the fingerprint when the
+// check is healthy again.
+func (p *Policy) Unhealthy(r runner.CheckReport, evidence ...runner.Evidence) runner.Fault {
+	f := runner.Fault{
+		Fingerprint: CheckFingerprint(r.Name), Check: r.Name, Severity: jobs.Warning, Reason: ReasonCheck, At: r.At,
+		LastGood: r.LastGood, FirstBad: r.FirstBad, Evidence: evidence, Title: checkTitle(r),
+	}
+	if r.Health == runner.HealthCritical && r.Impact != runner.ImpactNone {
+		f.Severity = jobs.Critical
+	}
+	if most := p.checks[r.Name].Severity; most != "" && f.Severity.Rank() > most.Rank() {
+		f.Severity = most
+	}
+	if r.Cause != "" {
+		f.Parent = CheckFingerprint(r.Cause)
+	}
+	return p.address(f)
+}
+
+// checkTitle says in one line how a check is.
+func checkTitle(r runner.CheckReport) string {
+	title := r.Name + " is " + string(r.Health)
+	if r.Health == runner.HealthUnknown {
+		title = r.Name + " could not be checked"
+	}
+	if r.Message != "" {
+		title += ": " + r.Message
+	}
+	return jobs.OneLine(title)
+}
+
 // runTitle says in one line what became of a run.
 func runTitle(run runner.Run, reason string) string {
 	what := run.Spec.Workflow

@@ -9,9 +9,10 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 )
 
-// WorkflowAlert is what a workflow says about its own alerts.
+// WorkflowAlert is what a workflow or a check says about its own alerts.
 type WorkflowAlert struct {
-	// Severity is that of its faults; empty means critical.
+	// Severity is that of the faults of a workflow; empty means critical. For
+	// those of a check it is the most that they can be; empty means any.
 	Severity jobs.Severity
 	// To are the channels that are told, instead of those of the routes.
 	To []string
@@ -23,6 +24,8 @@ type WorkflowAlert struct {
 type PolicyOptions struct {
 	Routes    []Route
 	Workflows map[string]WorkflowAlert
+	// Checks are those checks by name that say something about their alerts.
+	Checks map[string]WorkflowAlert
 }
 
 // Policy decides which ends of runs are faults and who is told. It implements
@@ -30,6 +33,7 @@ type PolicyOptions struct {
 type Policy struct {
 	routes    []Route
 	workflows map[string]WorkflowAlert
+	checks    map[string]WorkflowAlert
 }
 
 var _ runner.Alarm = (*Policy)(nil)
@@ -41,7 +45,7 @@ func NewPolicy(o PolicyOptions) (*Policy, error) {
 			return nil, fmt.Errorf("routes[%d]: %w", i, err)
 		}
 	}
-	return &Policy{routes: slices.Clone(o.Routes), workflows: maps.Clone(o.Workflows)}, nil
+	return &Policy{routes: slices.Clone(o.Routes), workflows: maps.Clone(o.Workflows), checks: maps.Clone(o.Checks)}, nil
 }
 
 // Judge implements runner.Alarm.
@@ -126,14 +130,25 @@ func onPurpose(reason runner.Reason) bool {
 // Channels returns the names of the channels that are told of something about
 // workflow, which is empty for upkeep itself.
 func (p *Policy) Channels(severity jobs.Severity, workflow, reason string) []string {
-	own := p.workflows[workflow]
+	return p.told(runner.Fault{Severity: severity, Workflow: workflow, Reason: reason})
+}
+
+// told returns the names of the channels that are told of a fault.
+func (p *Policy) told(f runner.Fault) []string {
+	var own WorkflowAlert
 	switch {
-	case workflow != "" && own.Off:
+	case f.Workflow != "":
+		own = p.workflows[f.Workflow]
+	case f.Check != "":
+		own = p.checks[f.Check]
+	}
+	switch {
+	case own.Off:
 		return nil
-	case workflow != "" && len(own.To) > 0:
+	case len(own.To) > 0:
 		return appendNew(nil, own.To)
 	}
-	return channels(p.routes, severity, workflow, reason)
+	return channels(p.routes, f)
 }
 
 // address completes a fault with its severity and its channels.
@@ -144,6 +159,6 @@ func (p *Policy) address(f runner.Fault) runner.Fault {
 			f.Severity = own
 		}
 	}
-	f.Channels = p.Channels(f.Severity, f.Workflow, f.Reason)
+	f.Channels = p.told(f)
 	return f
 }

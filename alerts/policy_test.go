@@ -199,6 +199,8 @@ func TestRoute_Validate(t *testing.T) {
 	t.Parallel()
 	tests := map[string]alerts.Match{
 		"match.workflow[1]": {Workflow: unit.Names{"ok", "[a"}},
+		"match.check[0]":    {Check: unit.Names{"[a"}},
+		"match.check":       {Check: unit.Names{"a"}, Workflow: unit.Names{"b"}},
 		"match.reason[0]":   {Reason: unit.Names{"broken"}},
 	}
 	for field, match := range tests {
@@ -213,5 +215,56 @@ func TestRoute_Validate(t *testing.T) {
 	}
 	if err := s.UnmarshalText([]byte("bad")); err == nil {
 		t.Error("bad is a severity")
+	}
+}
+
+func TestPolicy_Unhealthy(t *testing.T) {
+	t.Parallel()
+	p := policy(t, alerts.PolicyOptions{
+		Routes: []alerts.Route{
+			{Match: alerts.Match{Severity: alerts.Severities{jobs.Critical}}, To: unit.Names{"pager"}, Continue: true},
+			{Match: alerts.Match{Check: unit.Names{"data*"}}, To: unit.Names{"dba"}},
+			{Match: alerts.Match{Workflow: unit.Names{"*"}}, To: unit.Names{"nobody"}},
+			{Match: alerts.Match{Reason: unit.Names{"check"}}, To: unit.Names{"ops"}},
+		},
+		Checks: map[string]alerts.WorkflowAlert{
+			"mute": {Off: true}, "own": {To: []string{"boss"}}, "mild": {Severity: jobs.Warning},
+			// A workflow may have the same name.
+			"daily": {Off: true},
+		},
+		Workflows: map[string]alerts.WorkflowAlert{"database": {Off: true}},
+	})
+	tests := map[string]struct {
+		report runner.CheckReport
+		want   runner.Fault
+	}{
+		"critical": {
+			runner.CheckReport{Name: "database", Impact: runner.ImpactOutage, Health: runner.HealthCritical, Message: "connect: refused", LastGood: at(), FirstBad: at().Add(time.Second)},
+			runner.Fault{Severity: jobs.Critical, Title: "database is critical: connect: refused", LastGood: at(), FirstBad: at().Add(time.Second), Channels: []string{"pager", "dba"}},
+		},
+		"warning":     {runner.CheckReport{Name: "api", Impact: runner.ImpactOutage, Health: runner.HealthWarning}, runner.Fault{Severity: jobs.Warning, Title: "api is warning", Channels: []string{"ops"}}},
+		"unknown":     {runner.CheckReport{Name: "api", Health: runner.HealthUnknown, Message: "a\nb"}, runner.Fault{Severity: jobs.Warning, Title: "api could not be checked: a b", Channels: []string{"ops"}}},
+		"no impact":   {runner.CheckReport{Name: "mlflow", Impact: runner.ImpactNone, Health: runner.HealthCritical}, runner.Fault{Severity: jobs.Warning, Title: "mlflow is critical", Channels: []string{"ops"}}},
+		"at most":     {runner.CheckReport{Name: "mild", Impact: runner.ImpactOutage, Health: runner.HealthCritical}, runner.Fault{Severity: jobs.Warning, Title: "mild is critical", Channels: []string{"ops"}}},
+		"told nobody": {runner.CheckReport{Name: "mute", Health: runner.HealthCritical}, runner.Fault{Severity: jobs.Critical, Title: "mute is critical"}},
+		"told others": {runner.CheckReport{Name: "own", Health: runner.HealthCritical}, runner.Fault{Severity: jobs.Critical, Title: "own is critical", Channels: []string{"boss"}}},
+		"blamed": {
+			runner.CheckReport{Name: "api", Health: runner.HealthCritical, Cause: "database"},
+			runner.Fault{Severity: jobs.Critical, Title: "api is critical", Parent: "check/database", Channels: []string{"pager", "ops"}},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.report.At = at().Add(time.Minute)
+			test.want.Fingerprint, test.want.Check, test.want.Reason, test.want.At = "check/"+test.report.Name, test.report.Name, "check", test.report.At
+			test.want.Evidence = []runner.Evidence{{Name: "log", Text: "lines"}}
+			if diff := cmp.Diff(test.want, p.Unhealthy(test.report, test.want.Evidence...)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	if got := p.Channels(jobs.Critical, "daily", "failed"); !cmp.Equal(got, []string{"pager", "nobody"}) {
+		t.Errorf("a workflow with the name of a silent check tells %v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
 )
 
 // The reasons of faults.
@@ -21,11 +23,12 @@ const (
 	ReasonDiskFull = "disk_full" // no room is left
 	ReasonReload   = "reload"    // a changed configuration was refused
 	ReasonDrained  = "drained"   // somebody drained the service and forgot to end that
+	ReasonCheck    = "check"     // a check says that something is not well
 )
 
 // Reasons lists the reasons of faults, the words that a route may match.
 func Reasons() []string {
-	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonStuck, ReasonDiskFull, ReasonReload, ReasonDrained}
+	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonStuck, ReasonDiskFull, ReasonReload, ReasonDrained, ReasonCheck}
 }
 
 // Severities is one severity or a list of them: `severity: critical` and
@@ -58,23 +61,27 @@ type Route struct {
 // Match selects faults. Every field that is not empty must hold one that fits.
 type Match struct {
 	Severity Severities `yaml:"severity" enum:"warning,critical" doc:"How grave it is: warning, critical."`
-	// Workflow are patterns of doublestar. Faults of upkeep itself fit none.
+	// Workflow and Check are patterns of doublestar. Faults of checks fit none of
+	// the former, those of workflows none of the latter, and those of upkeep
+	// itself none of both.
 	Workflow unit.Names `yaml:"workflow" doc:"Names of workflows; * ? [a-z] and {a,b} are understood." example:"daily*"`
-	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,stuck,disk_full,reload,drained" doc:"What happened: failed, lost, missed, stale, stuck, disk_full, reload, drained."`
+	Check    unit.Names `yaml:"check" doc:"Names of checks; * ? [a-z] and {a,b} are understood." example:"db*"`
+	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,stuck,disk_full,reload,drained,check" doc:"What happened: failed, lost, missed, stale, stuck, disk_full, reload, drained, check."`
 }
 
 // Validate returns a *jobs.FieldError when the route could never match.
 func (r Route) Validate() error {
-	for i, pattern := range r.Match.Workflow {
-		if !doublestar.ValidatePattern(pattern) {
-			return jobs.Fieldf(fmt.Sprintf("match.workflow[%d]", i), "%q is not a pattern", pattern)
-		}
+	if err := errors.Join(checkPatterns("workflow", r.Match.Workflow), checkPatterns("check", r.Match.Check)); err != nil {
+		return err
+	}
+	if len(r.Match.Workflow) > 0 && len(r.Match.Check) > 0 {
+		return &jobs.FieldError{Field: "match.check", Why: "no fault is one of a workflow and of a check", Hint: "make a route for each"}
 	}
 	for i, reason := range r.Match.Reason {
 		if !slices.Contains(Reasons(), reason) {
 			return &jobs.FieldError{
 				Field: fmt.Sprintf("match.reason[%d]", i),
-				Why:   fmt.Sprintf("%q is not what can happen to a workflow", reason),
+				Why:   fmt.Sprintf("%q is not what can happen", reason),
 				Hint:  "use " + strings.Join(Reasons(), ", "),
 			}
 		}
@@ -82,25 +89,45 @@ func (r Route) Validate() error {
 	return r.lasting()
 }
 
-// Fits tells whether a fault is one of those that m selects. workflow is empty
-// for faults of upkeep itself.
+func checkPatterns(field string, patterns unit.Names) error {
+	for i, pattern := range patterns {
+		if !doublestar.ValidatePattern(pattern) {
+			return jobs.Fieldf(fmt.Sprintf("match.%s[%d]", field, i), "%q is not a pattern", pattern)
+		}
+	}
+	return nil
+}
+
+// Fits is FitsFault for a fault of a workflow, which is empty for faults of
+// upkeep itself.
 func (m Match) Fits(severity jobs.Severity, workflow, reason string) bool {
-	if len(m.Severity) > 0 && !slices.Contains(m.Severity, severity) {
+	return m.FitsFault(runner.Fault{Severity: severity, Workflow: workflow, Reason: reason})
+}
+
+// FitsFault tells whether a fault is one of those that m selects, by its
+// Severity, Workflow, Check and Reason.
+func (m Match) FitsFault(f runner.Fault) bool {
+	if len(m.Severity) > 0 && !slices.Contains(m.Severity, f.Severity) {
 		return false
 	}
-	if len(m.Reason) > 0 && !slices.Contains(m.Reason, reason) {
+	if len(m.Reason) > 0 && !slices.Contains(m.Reason, f.Reason) {
 		return false
 	}
-	return len(m.Workflow) == 0 || workflow != "" && slices.ContainsFunc(m.Workflow, func(pattern string) bool {
-		return doublestar.MatchUnvalidated(pattern, workflow)
+	return fitsOne(m.Workflow, f.Workflow) && fitsOne(m.Check, f.Check)
+}
+
+// fitsOne tells whether a name fits one of the patterns, or there are none.
+func fitsOne(patterns []string, name string) bool {
+	return len(patterns) == 0 || name != "" && slices.ContainsFunc(patterns, func(pattern string) bool {
+		return doublestar.MatchUnvalidated(pattern, name)
 	})
 }
 
-// channels walks the routes and returns whom they tell, each once.
-func channels(routes []Route, severity jobs.Severity, workflow, reason string) []string {
+// channels walks the routes and returns whom they tell of a fault, each once.
+func channels(routes []Route, f runner.Fault) []string {
 	var to []string
 	for _, r := range routes {
-		if !r.Match.Fits(severity, workflow, reason) {
+		if !r.Match.FitsFault(f) {
 			continue
 		}
 		to = appendNew(to, r.To)

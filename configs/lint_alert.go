@@ -103,7 +103,7 @@ func (l *loader) routed() []fault {
 			continue
 		}
 		for _, reason := range alerts.Reasons() {
-			if reason != alerts.ReasonDiskFull && reason != alerts.ReasonReload && reason != alerts.ReasonDrained && (reason != alerts.ReasonStale || w.FreshWithin > 0) {
+			if reason != alerts.ReasonDiskFull && reason != alerts.ReasonReload && reason != alerts.ReasonDrained && reason != alerts.ReasonCheck && (reason != alerts.ReasonStale || w.FreshWithin > 0) {
 				out = append(out, fault{w.Alert.Severity, w.Name, reason})
 			}
 		}
@@ -123,7 +123,7 @@ func (l *loader) lintRoutes() {
 	for i, route := range l.config.Routes {
 		node := e.Value.Items[i]
 		path := fmt.Sprintf("routes[%d]", i)
-		if l.lintPatterns(route, node, path) {
+		if l.lintPatterns(route, node, path) || forChecks(route.Match) {
 			continue
 		}
 		fits := func(f fault) bool { return route.Match.Fits(f.severity, f.workflow, f.reason) }
@@ -140,6 +140,12 @@ func (l *loader) lintRoutes() {
 	if len(open) > 0 {
 		l.warn(e.At, "unrouted", "routes", "no route is for "+open[0].String()+andMore(len(open)-1)+": nobody would be told", "end with {to: [CHANNEL]}, or with {to: []} to say that it is meant so")
 	}
+}
+
+// forChecks tells whether only faults of checks fit, which are not among those
+// of routed.
+func forChecks(m alerts.Match) bool {
+	return len(m.Check) > 0 || len(m.Reason) == 1 && m.Reason[0] == alerts.ReasonCheck
 }
 
 // lintPatterns looks for patterns that fit no workflow. It tells whether that

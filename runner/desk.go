@@ -31,6 +31,7 @@ const (
 	EntryReleased   EntryKind = "released"   // people are told again
 	EntryFlapping   EntryKind = "flapping"   // it comes and goes
 	EntryRunbook    EntryKind = "runbook"    // a runbook was started, or ended
+	EntrySteady     EntryKind = "steady"     // it no longer comes and goes, and lasts
 	EntryResolved   EntryKind = "resolved"
 )
 
@@ -40,8 +41,8 @@ type Silence struct {
 	// ID is a UUID of version 7 in its canonical text form.
 	ID string
 	// Workflow, Check, Reason and Severity select incidents: each that is not
-	// empty must fit. Workflow and Check are patterns of doublestar; a pattern
-	// of * selects all that have one. All four empty select every incident.
+	// empty must fit. The first three are patterns of doublestar; a pattern of *
+	// selects all that have one. All four empty select every incident.
 	Workflow, Check, Reason, Severity string
 	// Why says what for, By who did it.
 	Why, By string
@@ -56,8 +57,10 @@ type Silence struct {
 // ErrNotFound or *AmbiguousError otherwise.
 type Desk interface {
 	// Ack records that somebody works on an open incident: repetitions and
-	// escalations stop until the given time, or until it gets worse. Repeating it
-	// changes the time. ErrIncidentState when it is resolved.
+	// escalations stop until the given time, the zero time for no end, or until
+	// it gets worse. The channels that were told of it are told that, once for
+	// each person; repeating it changes the time. ErrIncidentState when it is
+	// resolved.
 	Ack(ctx context.Context, incident, by, note string, until time.Time) error
 	// Note adds a line to the timeline of any incident.
 	Note(ctx context.Context, incident, by, text string) error
@@ -78,4 +81,34 @@ type DeskReader interface {
 	// Silences returns the silences that have not ended at now, or all, the
 	// newest first.
 	Silences(ctx context.Context, now time.Time, all bool) ([]Silence, error)
+}
+
+// Insister tells more about open incidents than what happens to them. Its
+// methods follow the obligations of Ledger. ErrNotFound when there is no such
+// incident or notice.
+type Insister interface {
+	// Tell owes channels a notice about an open incident, whose whole ID is
+	// given: a repetition to those that were told of it, and its opening to the
+	// others, who from then on count as told. A channel that is still owed
+	// something about it is owed nothing more. Nothing follows when somebody
+	// works on it, when it is suppressed or comes and goes, or when it has ended.
+	// owed is how many notices came of it.
+	Tell(ctx context.Context, incident string, channels ...string) (owed int, err error)
+	// Divert gives up a notice about an incident, as Outbox.Bury does, and owes
+	// another channel the same, unless it was told of the incident by a notice
+	// of its own. ErrNoticeState when it was sent or superseded.
+	Divert(ctx context.Context, notice, why, channel string) error
+	// Supersede settles a notice that nobody needs any more, such as that of an
+	// end whose beginning nobody heard of; ErrNoticeState when it was sent.
+	Supersede(ctx context.Context, notice, why string) error
+}
+
+// Settler does what time does to incidents: suppressions, acknowledgements and
+// silences end, and what comes and goes becomes steady. Its method follows the
+// obligations of Ledger; several instances may call it beside each other.
+type Settler interface {
+	// Settle looks at all open incidents as of now. next is when something will
+	// end by itself; zero for never. The ledger says, as it does of notices that
+	// are owed, when something happened that may bring it forward.
+	Settle(ctx context.Context, now time.Time) (next time.Time, err error)
 }

@@ -152,8 +152,8 @@ type Notice struct {
 	// incident says it.
 	Subject, Text string
 	State         NoticeState
-	// Seq tells apart several notices of the same action about one incident to
-	// one channel, from 0.
+	// Seq is the place of the notice among those about one incident to one
+	// channel: one with a greater Seq waits until those before it are settled.
 	Seq int
 	// Attempts counts the attempts to send it.
 	Attempts int
@@ -170,11 +170,17 @@ type Incidents interface {
 	// Raise opens an incident or adds an occurrence to the open one; opened
 	// tells which. Each channel of the fault that was not told of the incident
 	// yet is owed a notice: all of them when it opens, later only those that
-	// were added since.
+	// were added since. When its severity rises, the channels that were told
+	// before are owed that, and nobody counts as working on it any more; when it
+	// falls, only the timeline says so. An incident that is suppressed owes
+	// nothing until that ends.
 	Raise(ctx context.Context, f Fault) (opened bool, err error)
 	// Clear resolves the open incident with that fingerprint, if there is one,
-	// and owes its channels a notice. A notice of the opening that was not sent,
-	// and is not being sent, is superseded and the new one is Combined.
+	// and owes the channels that were told of it a notice, also while it is
+	// suppressed. What was not sent before, and is not being sent, is superseded,
+	// and for a channel that heard nothing of it the new one is Combined. An
+	// incident that comes and goes stays open until it has been well for a
+	// while; cleared is false then.
 	Clear(ctx context.Context, fingerprint string, at time.Time) (cleared bool, err error)
 	// Owe records notices that belong to no incident: reminders and tests, with
 	// a Channel, a Subject and a Text. It may be repeated safely when they have
@@ -189,21 +195,21 @@ type Outbox interface {
 	// Take marks the notices of a channel that are due at now as being sent by
 	// this instance until now+lease and returns them, those first that are due
 	// longest, at most limit. Due is also what was taken by an instance that
-	// died, or whose lease passed. The notice of an incident's end waits while
-	// that of its opening is owed to the same channel. next is when the channel
-	// has something due that Take did not return; zero when it has nothing.
+	// died, or whose lease passed. A notice about an incident waits while an
+	// earlier one is owed to the same channel. next is when the channel has
+	// something due that Take did not return; zero when it has nothing.
 	// Only a registered instance may take.
 	Take(ctx context.Context, channel string, now time.Time, lease time.Duration, limit int) (taken []Notice, next time.Time, err error)
 	// Sent records that a notice was accepted, also when another instance has it
 	// meanwhile: what was accepted need not be sent again.
 	Sent(ctx context.Context, id, receipt string) error
 	// Retry gives a notice that this instance took back, to be tried again at
-	// next; ErrNoticeState when another one has it or it is settled. The notice
-	// of an opening whose end waits behind it becomes superseded instead, and
-	// that of the end Combined.
+	// next; ErrNoticeState when another one has it or it is settled. A notice of
+	// an incident whose end waits behind it becomes superseded instead, and that
+	// of the end Combined when the channel heard nothing before.
 	Retry(ctx context.Context, id, why string, next time.Time) error
 	// Bury gives a notice up, also one that was not taken; ErrNoticeState when
-	// it was sent or superseded. With the notice of an opening whose end waits
+	// it was sent or superseded. With a notice of an incident whose end waits
 	// behind it, it does what Retry does.
 	Bury(ctx context.Context, id, why string) error
 	// Revive makes a dead or waiting notice due now; ErrNoticeState for others.
