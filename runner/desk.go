@@ -83,26 +83,6 @@ type DeskReader interface {
 	Silences(ctx context.Context, now time.Time, all bool) ([]Silence, error)
 }
 
-// Insister tells more about open incidents than what happens to them. Its
-// methods follow the obligations of Ledger. ErrNotFound when there is no such
-// incident or notice.
-type Insister interface {
-	// Tell owes channels a notice about an open incident, whose whole ID is
-	// given: a repetition to those that were told of it, and its opening to the
-	// others, who from then on count as told. A channel that is still owed
-	// something about it is owed nothing more. Nothing follows when somebody
-	// works on it, when it is suppressed or comes and goes, or when it has ended.
-	// owed is how many notices came of it.
-	Tell(ctx context.Context, incident string, channels ...string) (owed int, err error)
-	// Divert gives up a notice about an incident, as Outbox.Bury does, and owes
-	// another channel the same, unless it was told of the incident by a notice
-	// of its own. ErrNoticeState when it was sent or superseded.
-	Divert(ctx context.Context, notice, why, channel string) error
-	// Supersede settles a notice that nobody needs any more, such as that of an
-	// end whose beginning nobody heard of; ErrNoticeState when it was sent.
-	Supersede(ctx context.Context, notice, why string) error
-}
-
 // Settler does what time does to incidents: suppressions, acknowledgements and
 // silences end, and what comes and goes becomes steady. Its method follows the
 // obligations of Ledger; several instances may call it beside each other.

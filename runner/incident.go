@@ -152,8 +152,8 @@ type Notice struct {
 	// incident says it.
 	Subject, Text string
 	State         NoticeState
-	// Seq is the place of the notice among those about one incident to one
-	// channel: one with a greater Seq waits until those before it are settled.
+	// Seq tells apart several notices of the same action about one incident to
+	// one channel, from 0.
 	Seq int
 	// Attempts counts the attempts to send it.
 	Attempts int
