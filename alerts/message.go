@@ -13,7 +13,8 @@ type Message struct {
 	ID string
 	// Thread is the ID of the message that opened the conversation, which the
 	// same channel accepted earlier; empty when this message begins one.
-	Thread string
+	// ThreadReceipt is what the channel answered to it.
+	Thread, ThreadReceipt string
 	// Action is what the message tells.
 	Action runner.NoticeAction
 	// Combined tells that a resolve also stands for an open that was never
@@ -36,8 +37,9 @@ type Message struct {
 	// ended it; nil when there is none or it is no longer on record.
 	Run *runner.Run
 	// Failures are the attempts that made the run fail, in the order in which
-	// they ended; empty for a resolve.
-	Failures []Failure
+	// they ended; empty for a resolve. Was are, of a message with a Thread, those
+	// of the run that showed the fault, for channels that show the beginning anew.
+	Failures, Was []Failure
 	// Commands are what to type next.
 	Commands []Command
 }
