@@ -37,7 +37,7 @@ workflows:
 func main() {
 	upkeep := flag.String("upkeep", "bin/upkeep", "the binary to measure")
 	rounds := flag.Int("rounds", 40, "how often each contestant runs")
-	only := flag.String("only", "", "only this part: processes, service or backup")
+	only := flag.String("only", "", "only this part: processes, service, archive, backup or prune")
 	b := backups{}
 	flag.IntVar(&b.rounds, "backup-rounds", 3, "how often each way of a backup runs")
 	flag.IntVar(&b.megabytes, "database-mb", 1600, "size of the database that is saved")
