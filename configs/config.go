@@ -63,6 +63,8 @@ type Config struct {
 	Routes   []alerts.Route
 	// Workflows are in the order of the file.
 	Workflows []*Workflow
+	// Metrics says which metrics there are.
+	Metrics Metrics
 	// Warnings is what is legal and looks like a mistake.
 	Warnings Problems
 

@@ -42,6 +42,7 @@ func defaults() frame {
 		MaxRunning: defaultMaxRunning, KillGrace: unit.Duration(defaultKillGrace), DrainTimeout: unit.Duration(defaultDrainTimeout),
 		Ballast: ballastField(defaultBallast),
 		History: historyFile{Keep: unit.Duration(defaultHistoryKeep), Runs: defaultHistoryRuns, Bytes: defaultHistoryBytes},
+		Metrics: metricsFile{SeedNames: true, Every: unit.Duration(defaultTextfileEvery)},
 	}
 }
 
@@ -63,6 +64,8 @@ type frame struct {
 	Workflows    decode.Named[workflowField] `yaml:"workflows" doc:"The plans of maintenance, by name."`
 	Channels     decode.Named[channelField]  `yaml:"channels" doc:"Ways to tell people that something is wrong, by name. Without any, faults are on record and in the log only."`
 	Routes       []alerts.Route              `yaml:"routes" doc:"Which faults are told to which channels. The first route that matches decides; without routes every channel is told of everything."`
+
+	Metrics metricsFile `yaml:"metrics" doc:"What upkeep tells Prometheus about itself, besides at /metrics of its API."`
 
 	KPIs *source.Node `yaml:"kpis" later:"the report of operational figures"`
 }
