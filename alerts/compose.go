@@ -43,11 +43,18 @@ func (d *Dispatcher) message(ctx context.Context, n runner.Notice) (Message, err
 		return Message{}, fmt.Errorf("read the incident: %w", err)
 	}
 	m.Incident = &incident
-	m.Title = incident.Title
+	m.Title = titleOf(n.Action, incident, m.At)
 	id := incident.Run
 	if n.Action == runner.NoticeResolve {
-		m.Title, id = recovery(incident), incident.Resolver
-		if m.Thread, err = d.thread(ctx, n); err != nil {
+		id = incident.Resolver
+	}
+	if n.Action != runner.NoticeOpen {
+		if m.Thread, m.ThreadReceipt, err = d.thread(ctx, n); err != nil {
+			return Message{}, err
+		}
+	}
+	if m.Thread != "" && incident.Run != "" {
+		if m.Was, err = d.failed(ctx, incident.Run); err != nil {
 			return Message{}, err
 		}
 	}
@@ -61,7 +68,7 @@ func (d *Dispatcher) message(ctx context.Context, n runner.Notice) (Message, err
 }
 
 // NewMessage makes the message of a notice that belongs to no incident: a
-// reminder or a test.
+// reminder, a test or a digest.
 func NewMessage(o Origin, n runner.Notice) Message {
 	zone := o.Zone
 	if zone == nil {
@@ -70,6 +77,22 @@ func NewMessage(o Origin, n runner.Notice) Message {
 	return Message{
 		ID: n.ID, Action: n.Action, Combined: n.Combined, Project: o.Project, Node: o.Node,
 		At: n.CreatedAt.In(zone), Title: jobs.OneLine(n.Subject), Text: n.Text,
+	}
+}
+
+// titleOf says in one line what a notice tells of an incident.
+func titleOf(action runner.NoticeAction, i runner.Incident, at time.Time) string {
+	switch action {
+	case runner.NoticeResolve:
+		return recovery(i)
+	case runner.NoticeWorse:
+		return jobs.OneLine("now " + string(i.Severity) + ": " + i.Title)
+	case runner.NoticeRepeat:
+		return jobs.OneLine("still, after " + rough(at.Sub(i.OpenedAt)) + ": " + i.Title)
+	case runner.NoticeAck:
+		return jobs.OneLine(cmp.Or(i.AckedBy, "somebody") + " works on it: " + i.Title)
+	default:
+		return i.Title
 	}
 }
 
@@ -86,21 +109,21 @@ func recovery(i runner.Incident) string {
 	return jobs.OneLine(what + " works again after " + down)
 }
 
-// thread returns the ID of the notice of the incident's beginning, when the
-// same channel accepted it.
-func (d *Dispatcher) thread(ctx context.Context, n runner.Notice) (string, error) {
+// thread returns the ID of the notice of the incident's beginning and its
+// receipt, when the same channel accepted it.
+func (d *Dispatcher) thread(ctx context.Context, n runner.Notice) (id, receipt string, err error) {
 	sent, err := d.o.Records.Notices(ctx, runner.NoticeFilter{
 		Incident: n.Incident, Channel: n.Channel, States: []runner.NoticeState{runner.NoticeSent},
 	})
 	if err != nil {
-		return "", fmt.Errorf("read the notices of the incident: %w", err)
+		return "", "", fmt.Errorf("read the notices of the incident: %w", err)
 	}
 	for _, earlier := range sent {
 		if earlier.Action == runner.NoticeOpen {
-			return earlier.ID, nil
+			return earlier.ID, earlier.Receipt, nil
 		}
 	}
-	return "", nil
+	return "", "", nil
 }
 
 // addRun adds the run and, of a fault, what failed in it. A run that is no
@@ -114,23 +137,30 @@ func (d *Dispatcher) addRun(ctx context.Context, m *Message, id runner.RunID) er
 		return fmt.Errorf("read run %s: %w", id, err)
 	}
 	m.Run = &run
-	if m.Action == runner.NoticeResolve {
+	if m.Action == runner.NoticeResolve || m.Action == runner.NoticeAck {
 		return nil
 	}
-	attempts, err := d.o.Records.Attempts(ctx, run.ID)
-	if err != nil {
-		return fmt.Errorf("read the attempts of run %s: %w", id, err)
+	m.Failures, err = d.failed(ctx, run.ID)
+	return err
+}
+
+// failed returns what failed in a run; nothing when it is no longer on record.
+func (d *Dispatcher) failed(ctx context.Context, id runner.RunID) ([]Failure, error) {
+	attempts, err := d.o.Records.Attempts(ctx, id)
+	if err != nil && !errors.Is(err, runner.ErrNotFound) {
+		return nil, fmt.Errorf("read the attempts of run %s: %w", id, err)
 	}
+	var out []Failure
 	for _, a := range failures(attempts) {
 		output, err := d.o.Records.Output(ctx, a.Key())
 		if err != nil && !errors.Is(err, runner.ErrNotFound) {
-			return fmt.Errorf("read the output of job %s: %w", a.Job, err)
+			return nil, fmt.Errorf("read the output of job %s: %w", a.Job, err)
 		}
 		f := Failure{Attempt: a}
 		f.Output, f.Cut = lastLines(output, mostLines)
-		m.Failures = append(m.Failures, f)
+		out = append(out, f)
 	}
-	return nil
+	return out, nil
 }
 
 // failures returns the last attempt of each job that failed for good, in the
@@ -160,6 +190,10 @@ func commands(m Message, o Origin) []Command {
 	var out []Command
 	add := func(does, format string, args ...any) {
 		out = append(out, Command{Does: does, Line: program + " " + fmt.Sprintf(format, args...)})
+	}
+	if m.Action == runner.NoticeAck {
+		add("what is known", "incident show %s", m.Incident.ID)
+		return out
 	}
 	if m.Action == runner.NoticeResolve {
 		if m.Run != nil {
@@ -195,5 +229,6 @@ func commands(m Message, o Origin) []Command {
 		}
 		add("the runs before it", "history --workflow %s", workflow)
 	}
+	add("say that you work on it", "incident ack %s", m.Incident.ID)
 	return out
 }

@@ -41,6 +41,7 @@ var ErrNoChannel = errors.New("the configuration has no such channel")
 // of runner.Reader and runner.AlertReader.
 type Records interface {
 	Incident(ctx context.Context, idOrPrefix string) (runner.Incident, error)
+	Incidents(ctx context.Context, f runner.IncidentFilter) ([]runner.Incident, error)
 	Notices(ctx context.Context, f runner.NoticeFilter) ([]runner.Notice, error)
 	Run(ctx context.Context, idOrPrefix string) (runner.Run, error)
 	Attempts(ctx context.Context, runs ...runner.RunID) ([]runner.Attempt, error)
@@ -51,6 +52,21 @@ type Records interface {
 type Options struct {
 	Outbox  runner.Outbox
 	Records Records
+	// Duties owes what follows from channels that fail and from the passing of
+	// time, Incidents the digest of the week. Settler does what time does to
+	// incidents; nil when somebody else sees to it.
+	Duties    runner.Duties
+	Incidents runner.Incidents
+	Settler   runner.Settler
+	// Policy returns the policy of the configuration in force, whose routes say
+	// when faults that last are told again; nil, or a nil policy, for never.
+	Policy func() *Policy
+	// Settings returns how a channel wants to be told under the configuration in
+	// force; nil means the zero Settings for all.
+	Settings func(name string) Settings
+	// Weekly returns the digest of the week that the configuration in force
+	// asks for; nil, or a zero Weekly, for none.
+	Weekly func() Weekly
 	// Channels opens the channel of that name under the configuration in
 	// force, with the secrets that must not be told, for each message anew: a
 	// changed secret or option counts from then on. ErrNoChannel when there is
@@ -80,6 +96,10 @@ type Dispatcher struct {
 	mu      sync.Mutex
 	workers map[string]chan struct{} // each holds at most one wake
 	wake    chan struct{}
+	// changed wakes the duty, which alone uses week: the slot of the latest
+	// digest of the week that is owed.
+	changed chan struct{}
+	week    time.Time
 }
 
 // New returns a dispatcher of o.
@@ -93,11 +113,20 @@ func New(o Options) *Dispatcher {
 	if o.Grace <= 0 {
 		o.Grace = defaultGrace
 	}
-	return &Dispatcher{o: o, workers: map[string]chan struct{}{}, wake: make(chan struct{}, 1)}
+	if o.Settings == nil {
+		o.Settings = func(string) Settings { return Settings{} }
+	}
+	if o.Policy == nil {
+		o.Policy = func() *Policy { return nil }
+	}
+	if o.Weekly == nil {
+		o.Weekly = func() Weekly { return Weekly{} }
+	}
+	return &Dispatcher{o: o, workers: map[string]chan struct{}{}, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
 }
 
-// Wake makes the dispatcher look at once, because notices are owed, or the
-// channels of the configuration changed. It never blocks.
+// Wake makes the dispatcher look at once, because notices are owed, incidents
+// changed, or the configuration did. It never blocks.
 func (d *Dispatcher) Wake() { signal(d.wake) }
 
 func signal(c chan struct{}) {
@@ -113,6 +142,7 @@ func signal(c chan struct{}) {
 func (d *Dispatcher) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
+	running.Go(func() { d.duty(ctx) })
 	idle := time.NewTimer(longestIdle)
 	defer idle.Stop()
 	for ctx.Err() == nil {
@@ -127,6 +157,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-d.wake:
+			signal(d.changed)
 		case <-idle.C:
 		}
 	}

@@ -364,7 +364,7 @@ func TestDispatcher_Message(t *testing.T) {
 		if diff := cmp.Diff([]string{"first", "one", "two"}, m.Failures[0].Output); diff != "" {
 			t.Errorf("output (-want +got):\n%s", diff)
 		}
-		if m.ID != "n1" || m.Thread != "" || m.Title != "daily failed" || m.Run.ID != "r1" || m.Project != "ghosteam-v5" || len(m.Commands) != 4 || m.Commands[2].Line != "upkeep retry r1" {
+		if m.ID != "n1" || m.Thread != "" || m.Title != "daily failed" || m.Run.ID != "r1" || m.Project != "ghosteam-v5" || len(m.Commands) != 5 || m.Commands[2].Line != "upkeep retry r1" {
 			t.Errorf("message %+v", m)
 		}
 

@@ -47,12 +47,11 @@ type duties struct {
 // duties walks the routes as Channels does.
 func (p *Policy) duties(i runner.Incident) duties {
 	out := duties{repeat: map[string]time.Duration{}}
-	own := p.workflows[i.Workflow]
-	if i.Workflow != "" && (own.Off || len(own.To) > 0) {
+	if own := p.own(i.Fault); own.Off || len(own.To) > 0 {
 		return out
 	}
 	for _, r := range p.routes {
-		if !r.Match.Fits(i.Severity, i.Workflow, i.Reason) {
+		if !r.Match.FitsFault(i.Fault) {
 			continue
 		}
 		for _, name := range r.told() {
@@ -66,6 +65,14 @@ func (p *Policy) duties(i runner.Incident) duties {
 		}
 	}
 	return out
+}
+
+// own returns what the workflow or the check of a fault says itself.
+func (p *Policy) own(f runner.Fault) WorkflowAlert {
+	if f.Workflow != "" {
+		return p.workflows[f.Workflow]
+	}
+	return p.checks[f.Check]
 }
 
 // told returns all channels that a route may tell.

@@ -21,10 +21,13 @@ type outbox struct {
 	faults  map[string][]error // of the next calls, by method
 	takes   int
 
-	incident runner.Incident
-	run      runner.Run
-	attempts []runner.Attempt
-	output   runner.Output
+	// incident is what every notice is about; incidents are the others that are
+	// on record.
+	incident  runner.Incident
+	incidents []*runner.Incident
+	run       runner.Run
+	attempts  []runner.Attempt
+	output    runner.Output
 }
 
 func (o *outbox) fault(method string) error {
@@ -40,6 +43,119 @@ func (o *outbox) owe(n runner.Notice) {
 	defer o.mu.Unlock()
 	n.State, n.NextAt = runner.NoticePending, n.CreatedAt
 	o.notices = append(o.notices, &n)
+}
+
+// Owe records notices once.
+func (o *outbox) Owe(_ context.Context, notices ...runner.Notice) error {
+	for _, n := range notices {
+		o.mu.Lock()
+		known := slices.ContainsFunc(o.notices, func(m *runner.Notice) bool { return m.ID == n.ID })
+		o.mu.Unlock()
+		if !known {
+			n.CreatedAt = time.Now()
+			o.owe(n)
+		}
+	}
+	return nil
+}
+
+func (o *outbox) Raise(context.Context, runner.Fault) (bool, error) { return false, nil }
+
+func (o *outbox) Clear(context.Context, string, time.Time) (bool, error) { return false, nil }
+
+// find returns the incident of that ID; nil for none. o.mu is held.
+func (o *outbox) find(id string) *runner.Incident {
+	for _, i := range o.incidents {
+		if i.ID == id {
+			return i
+		}
+	}
+	if id == o.incident.ID {
+		return &o.incident
+	}
+	return nil
+}
+
+// tell owes a channel a notice of an incident. o.mu is held.
+func (o *outbox) tell(i *runner.Incident, channel string, n runner.Notice) {
+	n.ID, n.Incident, n.Channel, n.CreatedAt = fmt.Sprintf("%s-%s-%s-%d", i.ID, channel, n.Action, n.Seq), i.ID, channel, time.Now()
+	n.State, n.NextAt = runner.NoticePending, n.CreatedAt
+	o.notices = append(o.notices, &n)
+	if !slices.Contains(i.Channels, channel) {
+		i.Channels = append(i.Channels, channel)
+	}
+}
+
+// Repeat follows the obligations of runner.Duties.
+func (o *outbox) Repeat(_ context.Context, incident, channel string, seq int, _ time.Time) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := o.find(incident)
+	for _, n := range o.notices {
+		if n.Incident == incident && n.Channel == channel && (n.EndedAt.IsZero() || n.Action == runner.NoticeRepeat && n.Seq >= seq) {
+			return false, nil
+		}
+	}
+	if i.State != runner.IncidentOpen {
+		return false, nil
+	}
+	o.tell(i, channel, runner.Notice{Action: runner.NoticeRepeat, Seq: seq})
+	return true, nil
+}
+
+// Widen follows the obligations of runner.Duties.
+func (o *outbox) Widen(_ context.Context, incident, text string, _ time.Time, channels ...string) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	count := 0
+	for i := o.find(incident); count < len(channels) && !slices.Contains(i.Channels, channels[count]); count++ {
+		o.tell(i, channels[count], runner.Notice{Action: runner.NoticeOpen, Text: text})
+	}
+	return count, nil
+}
+
+// Divert follows the obligations of runner.Duties.
+func (o *outbox) Divert(_ context.Context, notice, to, text string) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.fault("Divert"); err != nil {
+		return false, err
+	}
+	k := slices.IndexFunc(o.notices, func(n *runner.Notice) bool { return n.ID == notice })
+	n := *o.notices[k]
+	if n.Incident == "" {
+		id := n.ID + "-" + to
+		if slices.ContainsFunc(o.notices, func(n *runner.Notice) bool { return n.ID == id }) {
+			return false, nil
+		}
+		n.ID, n.Channel, n.Text, n.State, n.Attempts, n.NextAt = id, to, text+"\n\n"+n.Text, runner.NoticePending, 0, time.Now()
+		o.notices = append(o.notices, &n)
+		return true, nil
+	}
+	i := o.find(n.Incident)
+	if slices.Contains(i.Channels, to) {
+		return false, nil
+	}
+	o.tell(i, to, runner.Notice{Action: n.Action, Text: text})
+	return true, nil
+}
+
+func (o *outbox) Supersede(_ context.Context, id, why string) error {
+	return o.settle("Supersede", id, func(n *runner.Notice) { n.State, n.Error, n.EndedAt = runner.NoticeSuperseded, why, time.Now() })
+}
+
+func (o *outbox) Incidents(_ context.Context, f runner.IncidentFilter) ([]runner.Incident, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []runner.Incident
+	for _, i := range slices.Backward(o.incidents) {
+		if (len(f.States) == 0 || slices.Contains(f.States, i.State)) && (f.Before == "" || i.ID < f.Before) && len(out) < f.Limit {
+			c := *i
+			c.Channels = slices.Clone(i.Channels)
+			out = append(out, c)
+		}
+	}
+	return out, nil
 }
 
 func (o *outbox) Take(_ context.Context, channel string, now time.Time, lease time.Duration, limit int) ([]runner.Notice, time.Time, error) {
@@ -82,7 +198,7 @@ func (o *outbox) settle(method, id string, do func(*runner.Notice)) error {
 }
 
 func (o *outbox) Sent(_ context.Context, id, receipt string) error {
-	return o.settle("Sent", id, func(n *runner.Notice) { n.State, n.Receipt = runner.NoticeSent, receipt })
+	return o.settle("Sent", id, func(n *runner.Notice) { n.State, n.Receipt, n.EndedAt = runner.NoticeSent, receipt, time.Now() })
 }
 
 func (o *outbox) Retry(_ context.Context, id, why string, next time.Time) error {
@@ -90,7 +206,7 @@ func (o *outbox) Retry(_ context.Context, id, why string, next time.Time) error 
 }
 
 func (o *outbox) Bury(_ context.Context, id, why string) error {
-	return o.settle("Bury", id, func(n *runner.Notice) { n.State, n.Error = runner.NoticeDead, why })
+	return o.settle("Bury", id, func(n *runner.Notice) { n.State, n.Error, n.EndedAt = runner.NoticeDead, why, time.Now() })
 }
 
 func (o *outbox) Revive(_ context.Context, id string) error {
@@ -110,13 +226,16 @@ func (o *outbox) get(t *testing.T, id string) runner.Notice {
 	return runner.Notice{}
 }
 
-func (o *outbox) Incident(context.Context, string) (runner.Incident, error) {
+func (o *outbox) Incident(_ context.Context, id string) (runner.Incident, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.fault("Incident"); err != nil {
 		return runner.Incident{}, err
 	}
-	return o.incident, nil
+	if i := o.find(id); i != nil {
+		return *i, nil
+	}
+	return runner.Incident{}, runner.ErrNotFound
 }
 
 func (o *outbox) Notices(_ context.Context, f runner.NoticeFilter) ([]runner.Notice, error) {
@@ -179,6 +298,9 @@ type bench struct {
 	channels map[string]*channel
 	names    []string
 	secrets  []string
+	settings map[string]alerts.Settings
+	policy   *alerts.Policy
+	weekly   alerts.Weekly
 	log      *logged
 	end      func() // ends Run and waits for it
 }
@@ -211,7 +333,10 @@ func newBench(t *testing.T, channels map[string]*channel, prepare func(*bench)) 
 		prepare(b)
 	}
 	b.d = alerts.New(alerts.Options{
-		Outbox: b.outbox, Records: b.outbox,
+		Outbox: b.outbox, Records: b.outbox, Duties: b.outbox, Incidents: b.outbox,
+		Policy:   func() *alerts.Policy { return b.policy },
+		Settings: func(name string) alerts.Settings { return b.settings[name] },
+		Weekly:   func() alerts.Weekly { return b.weekly },
 		Channels: func(name string) (alerts.Channel, []string, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

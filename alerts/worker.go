@@ -22,6 +22,12 @@ type worker struct {
 	// complaints are what was last logged of each sort, so that it is logged
 	// once while it lasts.
 	complaints map[string]string
+	// pace is when messages were accepted, opened when the latest one that told
+	// of an opening was. Until alone, nothing is gathered.
+	pace          pace
+	opened, alone time.Time
+	// diverted are the notices of which the fallback was told meanwhile.
+	diverted map[string]bool
 }
 
 // What a worker complains of.
@@ -33,11 +39,24 @@ const (
 )
 
 func (d *Dispatcher) work(ctx context.Context, name string, wake <-chan struct{}) {
-	w := &worker{Dispatcher: d, name: name, wake: wake, log: d.o.Log.With("channel", name), complaints: map[string]string{}}
+	w := &worker{
+		Dispatcher: d, name: name, wake: wake, log: d.o.Log.With("channel", name), complaints: map[string]string{}, diverted: map[string]bool{},
+	}
 	failed := 0
 	for ctx.Err() == nil {
 		now := d.o.Now()
-		taken, next, err := d.o.Outbox.Take(ctx, name, now, lease, 1)
+		s := d.o.Settings(name)
+		turn, err := w.next(ctx, s, now)
+		if err == nil && turn.wait > 0 {
+			failed = 0
+			w.sleep(ctx, min(turn.wait, longestIdle))
+			continue
+		}
+		var taken []runner.Notice
+		var due time.Time
+		if err == nil {
+			taken, due, err = d.o.Outbox.Take(ctx, name, now, lease, turn.most)
+		}
 		switch {
 		case ctx.Err() != nil && len(taken) == 0:
 			return
@@ -46,22 +65,21 @@ func (d *Dispatcher) work(ctx context.Context, name string, wake <-chan struct{}
 			w.complain(ctx, noLedger, err)
 			w.sleep(ctx, d.wait(failed, 0))
 			continue
-		case len(taken) == 0 && next.IsZero() && !slices.Contains(d.o.Names(), name) && d.retire(name):
+		case len(taken) == 0 && due.IsZero() && !slices.Contains(d.o.Names(), name) && d.retire(name):
 			return
 		}
 		failed = 0
 		delete(w.complaints, noLedger)
-		for _, n := range taken {
-			w.deliver(ctx, n)
+		switch {
+		case len(taken) == 1:
+			w.deliver(ctx, s, taken[0])
+		case len(taken) > 1:
+			w.digest(ctx, s, taken)
+		case due.IsZero():
+			w.sleep(ctx, longestIdle)
+		default:
+			w.sleep(ctx, min(longestIdle, max(0, due.Sub(now))))
 		}
-		if len(taken) > 0 {
-			continue
-		}
-		idle := longestIdle
-		if !next.IsZero() {
-			idle = min(idle, max(0, next.Sub(now)))
-		}
-		w.sleep(ctx, idle)
 	}
 }
 
@@ -92,41 +110,86 @@ type unusableError struct{ err error }
 func (e *unusableError) Error() string { return e.err.Error() }
 func (e *unusableError) Unwrap() error { return e.err }
 
-// deliver tries one notice and records what became of it.
-func (w *worker) deliver(ctx context.Context, n runner.Notice) {
-	// What was taken is settled also when ctx ends meanwhile.
-	settled := context.WithoutCancel(ctx)
-	sending, cancel := context.WithCancelCause(settled)
-	defer cancel(nil)
+// sending is the context of a message under way. What was taken is settled also
+// when ctx ends meanwhile; the message itself may take Options.Grace more.
+func (w *worker) sending(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(w.o.Grace, func() { cancel(errEnding) })
 	})
-	defer stop()
-
-	receipt, redactor, err := w.attempt(sending, n)
-	if err != nil && errors.Is(context.Cause(sending), errEnding) {
-		// Whatever the channel calls it, it was cut short.
-		err = fmt.Errorf("%w: %w", errEnding, err)
+	return sending, func(cause error) {
+		stop()
+		cancel(cause)
 	}
-	if partial, ok := errors.AsType[*PartialError](err); ok {
-		w.log.WarnContext(settled, "a message was accepted for some only", "notice", n.ID, "error", redactor.Scrub(partial.Err.Error()))
-		receipt, err = partial.Receipt+"; not told: "+partial.Err.Error(), nil
-	}
-	if err == nil {
-		delete(w.complaints, longOwed)
-		receipt = jobs.OneLine(redactor.Scrub(receipt))
-		w.log.InfoContext(settled, "message sent", "notice", n.ID, "action", n.Action, "attempt", n.Attempts, "receipt", receipt)
-		w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Sent(ctx, n.ID, receipt) })
-		return
-	}
-	w.refused(ctx, n, redactor, err)
 }
 
 // errEnding is the cause of a message that the end of Run cut short.
 var errEnding = errors.New("upkeep ends")
 
-// attempt makes the message and hands it to the channel.
-func (w *worker) attempt(ctx context.Context, n runner.Notice) (string, *secret.Redactor, error) {
+// ending marks what was cut short, whatever the channel calls it.
+func (w *worker) ending(sending context.Context, err error) error {
+	if errors.Is(context.Cause(sending), errEnding) {
+		return fmt.Errorf("%w: %w", errEnding, err)
+	}
+	return err
+}
+
+// deliver tries one notice and records what became of it.
+func (w *worker) deliver(ctx context.Context, s Settings, n runner.Notice) {
+	settled := context.WithoutCancel(ctx)
+	sending, cancel := w.sending(ctx)
+	defer cancel(nil)
+	receipt, redactor, err := w.attempt(sending, s, n)
+	if errors.Is(err, errLeftOut) {
+		w.leaveOut(ctx, n)
+		return
+	}
+	if partial, ok := errors.AsType[*PartialError](err); ok {
+		w.log.WarnContext(settled, "a message was accepted for some only", "notice", n.ID, "error", redactor.Scrub(partial.Err.Error()))
+		receipt, err = partial.Receipt+"; not told: "+partial.Err.Error(), nil
+	}
+	if err != nil {
+		w.refused(ctx, s, n, redactor, w.ending(sending, err))
+		return
+	}
+	delete(w.complaints, longOwed)
+	w.sent(n)
+	receipt = jobs.OneLine(redactor.Scrub(receipt))
+	w.log.InfoContext(settled, "message sent", "notice", n.ID, "action", n.Action, "attempt", n.Attempts, "receipt", receipt)
+	w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Sent(ctx, n.ID, receipt) })
+}
+
+// errLeftOut says that the channel is not to be told of a notice.
+var errLeftOut = errors.New("the channel is not to be told of this")
+
+// leaveOut settles a notice that the channel is not to be told of.
+func (w *worker) leaveOut(ctx context.Context, n runner.Notice) {
+	w.record(ctx, n, func(ctx context.Context) error { return w.o.Duties.Supersede(ctx, n.ID, errLeftOut.Error()) })
+}
+
+// attempt makes the message of a notice and hands it to the channel.
+func (w *worker) attempt(ctx context.Context, s Settings, n runner.Notice) (string, *secret.Redactor, error) {
+	if !s.sends(n.Action) {
+		return "", secret.NewRedactor(nil), errLeftOut
+	}
+	if s.Style == Recording && n.Action == runner.NoticeResolve && n.Combined {
+		tried, err := w.tried(ctx, n)
+		if err == nil && !tried {
+			err = errLeftOut // nobody is called for what is over
+		}
+		if err != nil {
+			return "", secret.NewRedactor(nil), err
+		}
+	}
+	m, err := w.message(ctx, n)
+	if err != nil {
+		return "", secret.NewRedactor(nil), err
+	}
+	return w.hand(ctx, s, m)
+}
+
+// hand gives a message to the channel.
+func (w *worker) hand(ctx context.Context, s Settings, m Message) (string, *secret.Redactor, error) {
 	channel, secrets, err := w.o.Channels(w.name)
 	redactor := secret.NewRedactor(secrets)
 	if err != nil {
@@ -134,16 +197,20 @@ func (w *worker) attempt(ctx context.Context, n runner.Notice) (string, *secret.
 		return "", redactor, &unusableError{fmt.Errorf("open channel %s: %w", w.name, err)}
 	}
 	delete(w.complaints, noChannel)
-	m, err := w.message(ctx, n)
-	if err != nil {
-		return "", redactor, err
+	if s.Template != nil {
+		if written, err := s.Template.Apply(m); err == nil {
+			m = written
+		} else {
+			// The message matters more than its form.
+			w.log.WarnContext(ctx, "the template of the channel failed; the message goes out without it", "notice", m.ID, "error", err)
+		}
 	}
 	receipt, err := Deliver(ctx, channel, m)
 	return receipt, redactor, err
 }
 
 // refused decides what becomes of a notice that was not accepted.
-func (w *worker) refused(ctx context.Context, n runner.Notice, redactor *secret.Redactor, err error) {
+func (w *worker) refused(ctx context.Context, s Settings, n runner.Notice, redactor *secret.Redactor, err error) {
 	settled := context.WithoutCancel(ctx)
 	now := w.o.Now()
 	why := jobs.OneLine(redactor.Scrub(err.Error()))
@@ -158,8 +225,8 @@ func (w *worker) refused(ctx context.Context, n runner.Notice, redactor *secret.
 	_, permanent := errors.AsType[*PermanentError](err)
 	old := now.Sub(n.CreatedAt) >= maxAge
 	if permanent || old && !w.lasts(settled, n) {
-		log.ErrorContext(settled, "a message is given up")
-		w.record(ctx, n, func(ctx context.Context) error { return w.o.Outbox.Bury(ctx, n.ID, why) })
+		log.ErrorContext(settled, "a message is given up", "fallback", s.Fallback)
+		w.giveUp(ctx, s, n, why)
 		return
 	}
 	var after time.Duration
@@ -171,6 +238,9 @@ func (w *worker) refused(ctx context.Context, n runner.Notice, redactor *secret.
 		w.complain(settled, longOwed, errors.New(why))
 	} else if next.After(end) {
 		next = end // the last attempt, unless the fault lasts
+	}
+	if due := w.insist(ctx, s, n, why, now); !due.IsZero() && next.After(due) {
+		next = due // the fallback is told then, unless this succeeds
 	}
 	// The first failure is news, the others are in the outbox.
 	level := slog.LevelDebug

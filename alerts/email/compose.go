@@ -126,6 +126,10 @@ func verdictOf(m alerts.Message) (word, color string) {
 		return "REMINDER", "#0969da"
 	case runner.NoticeTest:
 		return "TEST", "#0969da"
+	case runner.NoticeDigest:
+		return "ALERTS", "#cf222e"
+	case runner.NoticeAck:
+		return "ACKNOWLEDGED", "#0969da"
 	default:
 	}
 	if m.Incident != nil && m.Incident.Severity.Rank() >= 0 && m.Incident.Severity != jobs.Critical {

@@ -45,7 +45,7 @@ type Channel struct {
 	redactor *secret.Redactor
 }
 
-var _ alerts.Channel = (*Channel)(nil)
+var _ alerts.Styled = (*Channel)(nil)
 
 // Open returns the channel of that configured name. It reaches out to nobody.
 func Open(name string, o Options) (*Channel, error) {
@@ -66,6 +66,9 @@ func Open(name string, o Options) (*Channel, error) {
 	}
 	return c, nil
 }
+
+// Style implements alerts.Styled: one mail may tell of several faults.
+func (c *Channel) Style() alerts.Style { return alerts.Gathering }
 
 // Send implements alerts.Channel. The receipt is what the server answered to
 // the mail, which with most servers names the mail's place in its queue.

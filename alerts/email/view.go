@@ -80,6 +80,8 @@ func lead(m alerts.Message) string {
 		return fmt.Sprintf("It was down for %s. The mail about its beginning could not be sent in time; this one stands for both.", long(m.Down()))
 	case m.Action == runner.NoticeResolve:
 		return fmt.Sprintf("It was down for %s.", long(m.Down()))
+	case m.Action == runner.NoticeRepeat && m.Incident != nil:
+		return fmt.Sprintf("Nobody has acknowledged it, and it lasts: %s by now.", long(m.At.Sub(m.Incident.OpenedAt)))
 	case m.Action == runner.NoticeTest && m.Text == "":
 		return "Somebody tries whether this channel works. Nothing is wrong."
 	case m.Action == runner.NoticeOpen && m.Incident != nil && m.Incident.Count > 1:
@@ -103,6 +105,7 @@ func facts(m alerts.Message) []fact {
 	}
 	if i := m.Incident; i != nil {
 		add("Workflow", i.Workflow)
+		add("Check", i.Check)
 		if m.Action == runner.NoticeResolve {
 			if i.Title != m.Title {
 				add("What was wrong", i.Title)
@@ -115,6 +118,10 @@ func facts(m alerts.Message) []fact {
 		} else {
 			add("Severity", string(i.Severity))
 			add("Wrong since", when(i.OpenedAt))
+			if i.Count > 1 && m.Action != runner.NoticeOpen {
+				add("Happened", fmt.Sprintf("%d times, last %s", i.Count, when(i.LastAt)))
+			}
+			add("Acknowledged by", i.AckedBy)
 		}
 	} else {
 		add("Sent", when(m.At))
