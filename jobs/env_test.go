@@ -114,4 +114,7 @@ func TestEnv_Environ(t *testing.T) {
 	if diff := cmp.Diff([]string{"UPKEEP_RUN_ID=r1", "UPKEEP_JOB=model", "UPKEEP_ATTEMPT=3"}, env.Marks()); diff != "" {
 		t.Errorf("marks (-want +got):\n%s", diff)
 	}
+	if marks := jobs.NewEnv(jobs.Env{}, jobs.Hooks{}).Marks(); marks != nil {
+		t.Errorf("marks without a run: %q", marks)
+	}
 }

@@ -17,8 +17,12 @@ var inherited = []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "T
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Marks are the variables, KEY=VALUE, by which the processes of this attempt
-// are recognized even when upkeep has died: run, then job, then attempt.
+// are recognized even when upkeep has died: run, then job, then attempt. Outside
+// a run, as for a check, there are none: nobody goes on with that after a crash.
 func (e *Env) Marks() []string {
+	if e.RunID == "" {
+		return nil
+	}
 	return []string{
 		"UPKEEP_RUN_ID=" + e.RunID,
 		"UPKEEP_JOB=" + e.Job,

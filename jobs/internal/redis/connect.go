@@ -10,10 +10,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -28,6 +30,10 @@ const (
 	// go.
 	moment = 50 * time.Millisecond
 )
+
+// quiet keeps the client from writing to the standard error output of whoever
+// uses it: what it would say there is in the errors that it returns.
+var quiet = sync.OnceFunc(logging.Disable) //nolint:gochecknoglobals // the client's logger is one for the process
 
 // Conn is a connection with what is known about its server. Its methods belong
 // to one goroutine. When the context that it was made with ends, so does it.
@@ -124,6 +130,7 @@ func connect(ctx context.Context, a Address, prepare func(*redis.Options)) (*Con
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	prepare(options)
+	quiet()
 	client := redis.NewClient(options)
 	c := &Conn{client: client, ctx: ctx, where: a.Where()}
 	// The client heeds deadlines only, so the end of the context closes it.
