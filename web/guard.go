@@ -86,12 +86,14 @@ func (s *Server) guard(next *http.ServeMux) http.Handler {
 			id = uuid.NewString()
 		}
 		began := time.Now()
+		s.o.Meter.RequestBegan()
 		ctx := context.WithValue(r.Context(), requestIDKey{}, id)
 		rec := &recorder{ResponseWriter: w, control: http.NewResponseController(w)}
 		header := rec.Header()
 		header.Set(RequestIDHeader, id)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Cache-Control", "no-store")
+		defer func() { s.measured(rec, r, began) }()
 		defer func() {
 			s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("request", id), slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
@@ -114,8 +116,10 @@ func (s *Server) caught(ctx context.Context, rec *recorder, r *http.Request, thr
 		return
 	}
 	if err, ok := thrown.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		rec.broken = true
 		panic(thrown)
 	}
+	rec.broken = true
 	s.log.LogAttrs(ctx, slog.LevelError, "a request panicked", slog.String("request", requestID(ctx)),
 		slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.String("panic", fmt.Sprint(thrown)), slog.String("stack", string(debug.Stack())))
@@ -199,9 +203,10 @@ func is[E error](err error) bool {
 }
 
 // route hands a request over, and answers in our form when no handler does.
-func route(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+func route(mux *http.ServeMux, w *recorder, r *http.Request) {
 	handler, pattern := mux.Handler(r)
 	if pattern != "" {
+		_, w.route, _ = strings.Cut(pattern, " ")
 		mux.ServeHTTP(w, r)
 		return
 	}

@@ -15,12 +15,17 @@ type recorder struct {
 	control *http.ResponseController
 	status  int
 	bytes   int64
+	// route is the pattern that the address fits, empty for none; began is when
+	// the answer did; broken tells that its handler panicked.
+	route  string
+	began  time.Time
+	broken bool
 }
 
 // WriteHeader sends the status.
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
-		r.status = status
+		r.status, r.began = status, time.Now()
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -28,7 +33,7 @@ func (r *recorder) WriteHeader(status int) {
 // Write sends a part of the body.
 func (r *recorder) Write(p []byte) (int, error) {
 	if r.status == 0 {
-		r.status = http.StatusOK
+		r.status, r.began = http.StatusOK, time.Now()
 	}
 	r.deadline(r.control.SetWriteDeadline, writeWithin)
 	n, err := r.ResponseWriter.Write(p)

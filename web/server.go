@@ -35,6 +35,10 @@ type Options struct {
 	// Hub has the events of the runs that this process executes.
 	Hub *Hub
 	Log *slog.Logger
+	// Metrics answers with the metrics of the process; nil when it has none.
+	Metrics http.Handler
+	// Meter counts requests; nil for nobody.
+	Meter Meter
 	// Poll is how often a run that another process executes is looked at for
 	// those who follow it; the default is 2 seconds.
 	Poll time.Duration
@@ -69,6 +73,9 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Meter == nil {
+		o.Meter = noMeter{}
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "localhost"
@@ -98,6 +105,7 @@ func (s *Server) register() {
 	s.registerService()
 	amend(s.api)
 	s.registerPlain()
+	s.registerMetrics()
 }
 
 // configuration is that of huma. Its own pages and error type are left out:
