@@ -198,6 +198,9 @@ func (s *Set) attempted(workflow string, a runner.Attempt) {
 	if !a.StartedAt.IsZero() && !a.FinishedAt.IsZero() && a.State != runner.Skipped {
 		observe(s.runs.took, max(0, a.FinishedAt.Sub(a.StartedAt).Seconds()), a.Kind)
 	}
+	for _, e := range a.Result.Events {
+		s.Happened(runner.Happening{Kind: e.Kind, Text: e.Text})
+	}
 	s.FillAttempt(workflow, a)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/metrics"
 	"github.com/ghosteam/upkeep/runner/ticker"
 	"github.com/ghosteam/upkeep/storage/ledger"
 )
@@ -50,7 +51,10 @@ type Daemon struct {
 // RunDaemon is `upkeep serve`: it returns nil after a drain, and otherwise why
 // it could not start or go on. ctx ends it at once.
 func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
-	o.Pending, o.Observer = true, observers{ends{o.Log}, o.Observer}
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(metrics.Options{Version: o.Version, SeedNames: o.Config.Metrics.SeedNames})
+	}
+	o.Pending, o.Observer = true, observers{ends{o.Log}, o.Metrics, o.Observer}
 	d := &Daemon{
 		o: o, staleSince: map[string]time.Time{}, supervisor: &supervisor{log: o.Log}, reloads: &reloads{at: time.Now().UTC()},
 	}
@@ -79,9 +83,10 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		return fmt.Errorf("make the ballast beside the ledger: %w", err)
 	}
 	d.space = &space{d: d, ballast: ballast}
+	d.measured(cfg)
 	d.dispatcher = d.messenger()
 	d.ticker, err = ticker.New(ticker.Options{
-		Ledger: d.ledger, Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
+		Ledger: d.meter(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
 		Stale: d.stale, Paused: d.remind, Failed: d.tickFailed, Log: d.o.Log,
 		Chores: []ticker.Chore{
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
@@ -90,6 +95,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 			{Name: "socket", Every: socketEvery, First: socketEvery, Do: func(ctx context.Context) error { return d.server.restore(ctx) }},
 			{Name: "stuck runs", Every: stuckEvery, First: stuckEvery, Do: (&stuck{d: d}).look},
 			{Name: "memory", Every: time.Hour, First: settleFor, Do: giveBack},
+			{Name: "metrics", Every: measureEvery, Do: (&measuring{d: d, filled: map[string]bool{}}).look},
 			{Name: "status", Every: statusEvery, First: statusFirst, Do: d.tellStatus},
 		},
 	})
@@ -141,6 +147,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	mails.run(func() error { d.dispatcher.Run(mail); return nil })
 	mails.run(func() error { return d.listenToBells(mail) })
 	mails.run(func() error { return d.server.serve(mail) })
+	mails.run(func() error { d.writeTextfile(mail); return nil })
 	mails.run(func() error { d.supervisor.watch(mail, d.ticker.Alive); return nil })
 	d.happened(ctx, "restart", "upkeep", "upkeep "+d.o.Version+" started")
 	d.supervisor.ready()
@@ -293,7 +300,7 @@ func (d *Daemon) listenToBells(ctx context.Context) error {
 
 // happened records an event; that it could not is only logged.
 func (d *Daemon) happened(ctx context.Context, kind, subject, text string) {
-	err := d.ledger.Record(ctx, runner.Happening{Kind: kind, Subject: subject, Text: text, By: d.Config().Node, At: time.Now().UTC()})
+	err := d.recorded().Record(ctx, runner.Happening{Kind: kind, Subject: subject, Text: text, By: d.Config().Node, At: time.Now().UTC()})
 	if err != nil {
 		d.o.Log.WarnContext(ctx, "record an event", "event", text, "error", err)
 	}

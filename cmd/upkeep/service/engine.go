@@ -14,6 +14,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/executor"
+	"github.com/ghosteam/upkeep/runner/metrics"
 	"github.com/ghosteam/upkeep/runner/queue/local"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web"
@@ -33,6 +34,9 @@ type Options struct {
 	Pending bool
 	// Log is told how it goes; nil for nobody.
 	Log *slog.Logger
+	// Metrics are fed by what happens; nil for none, and then a Daemon makes
+	// some.
+	Metrics *metrics.Set
 }
 
 // Engine executes runs in this process, which holds the ledger alone. It is

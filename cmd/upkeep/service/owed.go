@@ -24,7 +24,7 @@ func originOf(cfg *configs.Config) alerts.Origin {
 // messenger makes the dispatcher of what is owed.
 func (e *Engine) messenger() *alerts.Dispatcher {
 	return alerts.New(alerts.Options{
-		Outbox: e.ledger, Records: e.ledger, Channels: e.channel, Names: e.channelNames,
+		Outbox: e.outbox(), Records: e.ledger, Channels: e.channel, Names: e.channelNames,
 		Origin: originOf(e.Config()), Log: e.o.Log,
 	})
 }

@@ -71,6 +71,7 @@ func (d *Daemon) Reload(ctx context.Context, by string) error {
 		return d.tellStatus(ctx)
 	}
 	d.reloads.fail(err)
+	d.o.Metrics.Loaded(time.Now(), false)
 	err = errors.Join(err, d.tellStatus(ctx))
 	d.o.Log.ErrorContext(ctx, "the configuration could not be reloaded; the old one stays in force", "by", by, "error", strings.Join(problemLines(err), "; "))
 	_, unrecorded := d.ledger.Raise(ctx, d.Config().Alarm().ReloadFailed(firstLine(err), time.Now().UTC()))
@@ -96,10 +97,11 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 		return fmt.Errorf("take over the schedules: %w", err)
 	}
 	d.reloads.succeed()
+	d.measured(cfg)
 	d.dispatcher.Wake()
 	changes := cfg.Changes(old)
 	d.o.Log.InfoContext(ctx, "the configuration is reloaded", "by", by, "changes", strings.Join(changes, "; "))
-	if err := d.ledger.Record(ctx, runner.Happening{Kind: "reload", Subject: cfg.Path, Text: strings.Join(changes, "; "), By: by, At: time.Now().UTC()}); err != nil {
+	if err := d.recorded().Record(ctx, runner.Happening{Kind: "reload", Subject: cfg.Path, Text: strings.Join(changes, "; "), By: by, At: time.Now().UTC()}); err != nil {
 		d.o.Log.WarnContext(ctx, "record the reload", "error", err)
 	}
 	if _, err := d.ledger.Clear(ctx, alerts.FingerprintReload, time.Now().UTC()); err != nil {
@@ -160,6 +162,7 @@ func fixedChanges(old, cfg *configs.Config) []string {
 		"timezone":    old.Timezone.String() != cfg.Timezone.String(),
 		"max_running": old.MaxRunning != cfg.MaxRunning,
 		"ballast":     old.Ballast != cfg.Ballast,
+		"seed_names":  old.Metrics.SeedNames != cfg.Metrics.SeedNames,
 	} {
 		if differs {
 			keys = append(keys, key)

@@ -1,0 +1,267 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/metrics"
+	"github.com/ghosteam/upkeep/runner/ticker"
+	"github.com/ghosteam/upkeep/storage/ledger"
+	"github.com/ghosteam/upkeep/web"
+)
+
+// measureEvery is how often the service looks at what nobody tells it of: the
+// incidents, the outbox and the coming slots.
+const measureEvery = 15 * time.Second
+
+// inventory is what a configuration names, for metrics.
+func inventory(cfg *configs.Config) metrics.Inventory {
+	var i metrics.Inventory
+	for _, w := range cfg.Workflows {
+		names := make([]string, len(w.Jobs))
+		for n, job := range w.Jobs {
+			names[n] = job.Name
+		}
+		i.Workflows = append(i.Workflows, metrics.Workflow{Name: w.Name, Jobs: names, Scheduled: !w.Schedule.IsZero()})
+	}
+	for _, c := range cfg.Checks {
+		i.Checks = append(i.Checks, c.Name)
+	}
+	for _, c := range cfg.Channels {
+		i.Channels = append(i.Channels, c.Name)
+	}
+	return i
+}
+
+// metered is the ledger as those parts of the engine see it whose doings are
+// counted.
+type metered struct {
+	*ledger.Ledger
+
+	set *metrics.Set
+}
+
+var (
+	_ ticker.Ledger = metered{}
+	_ web.Facts     = metered{}
+)
+
+// Decide counts the slots at which nothing runs.
+func (m metered) Decide(ctx context.Context, decided ...runner.Decided) ([]runner.Submission, error) {
+	made, err := m.Ledger.Decide(ctx, decided...)
+	if err != nil {
+		return made, err
+	}
+	n := 0
+	for _, d := range decided {
+		for _, r := range d.Requests {
+			if n < len(made) && made[n].State == runner.Skipped && !made[n].Duplicate {
+				m.set.Skipped(r.Spec.Workflow, made[n].Reason, r.Slots)
+			}
+			n++
+		}
+	}
+	return made, nil
+}
+
+// Observe shows what was measured elsewhere.
+func (m metered) Observe(ctx context.Context, samples ...runner.Sample) error {
+	err := m.Ledger.Observe(ctx, samples...)
+	if err == nil {
+		m.set.Sampled(samples...)
+	}
+	return err
+}
+
+// Record counts what happened to the system.
+func (m metered) Record(ctx context.Context, happenings ...runner.Happening) error {
+	err := m.Ledger.Record(ctx, happenings...)
+	if err == nil {
+		for _, h := range happenings {
+			m.set.Happened(h)
+		}
+	}
+	return err
+}
+
+// meter returns the ledger of a service for the parts whose doings are counted.
+func (d *Daemon) meter() metered { return metered{Ledger: d.ledger, set: d.o.Metrics} }
+
+// recorded is where facts go; a process that is no service counts none.
+func (e *Engine) recorded() web.Facts {
+	if e.o.Metrics == nil {
+		return e.ledger
+	}
+	return metered{Ledger: e.ledger, set: e.o.Metrics}
+}
+
+// outbox is the outbox of the ledger, with what becomes of notices counted.
+func (e *Engine) outbox() runner.Outbox {
+	if e.o.Metrics == nil {
+		return e.ledger
+	}
+	return e.o.Metrics.Outbox(e.ledger)
+}
+
+// measured takes over the configuration in force.
+func (d *Daemon) measured(cfg *configs.Config) {
+	d.o.Metrics.Configure(inventory(cfg))
+	d.o.Metrics.Loaded(time.Now(), true)
+}
+
+// exposed answers with the metrics; nil when this process is no service.
+func (e *Engine) exposed() (http.Handler, web.Meter) {
+	if e.o.Metrics == nil {
+		return nil, nil
+	}
+	return e.o.Metrics.Handler(), e.o.Metrics
+}
+
+// measuring keeps the metrics that follow from the ledger and the calendar.
+type measuring struct {
+	d *Daemon
+	// filled are the workflows whose past was looked at.
+	filled map[string]bool
+	// due is when each workflow is due next, as it was shown.
+	due map[string]time.Time
+	// cfg is the configuration that due follows from.
+	cfg *configs.Config
+}
+
+// look shows how things are. What the ledger knows of the past of a workflow is
+// read once, when the workflow is first seen.
+func (m *measuring) look(ctx context.Context) error {
+	cfg := m.d.Config()
+	if m.cfg != cfg {
+		m.cfg, m.due = cfg, map[string]time.Time{}
+	}
+	set := m.d.o.Metrics
+	now := time.Now()
+	for _, w := range cfg.Workflows {
+		if was, shown := m.due[w.Name]; shown && (was.IsZero() || was.After(now)) {
+			continue
+		}
+		next, _ := w.Schedule.Next(now)
+		m.due[w.Name] = next
+		set.Due(w.Name, next)
+	}
+	return errors.Join(m.fill(ctx, cfg), set.Refresh(ctx, m.d.ledger), m.remedies(ctx))
+}
+
+// fill reads the past of workflows that were not looked at yet.
+func (m *measuring) fill(ctx context.Context, cfg *configs.Config) error {
+	var names []string
+	for _, w := range cfg.Workflows {
+		if !m.filled[w.Name] {
+			names = append(names, w.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	set := m.d.o.Metrics
+	latest, err := m.d.ledger.Latest(ctx, names)
+	if err != nil {
+		return fmt.Errorf("read the latest runs for the metrics: %w", err)
+	}
+	for _, run := range latest {
+		set.FillRun(run)
+	}
+	succeeded, err := m.d.ledger.Successes(ctx, names)
+	if err != nil {
+		return fmt.Errorf("read the latest successes for the metrics: %w", err)
+	}
+	for name, at := range succeeded {
+		set.FillSuccess(name, at)
+	}
+	for _, name := range names {
+		if err := m.fillJobs(ctx, cfg, name); err != nil {
+			return err
+		}
+		m.filled[name] = true
+	}
+	return nil
+}
+
+// telling are the kinds whose latest attempts have something to show: the sizes
+// of backups and the accuracy of models.
+func telling(kind string) bool {
+	return slices.Contains([]string{"archive", "pgbackup", "script", "sqlitebackup"}, kind)
+}
+
+func (m *measuring) fillJobs(ctx context.Context, cfg *configs.Config, workflow string) error {
+	w, err := cfg.Workflow(workflow)
+	if err != nil {
+		return err
+	}
+	for _, job := range w.Jobs {
+		if !telling(job.Kind) {
+			continue
+		}
+		past, err := m.d.ledger.Past(ctx, workflow, job.Name, "", 1)
+		if err != nil {
+			return fmt.Errorf("read the latest attempt of %s.%s for the metrics: %w", workflow, job.Name, err)
+		}
+		for _, a := range past {
+			m.d.o.Metrics.FillAttempt(workflow, a)
+		}
+	}
+	return nil
+}
+
+// remedies counts what came of runbooks, where the ledger knows of any.
+func (m *measuring) remedies(ctx context.Context) error {
+	known, ok := any(m.d.ledger).(runner.Remedies)
+	if !ok {
+		return nil
+	}
+	list, err := known.Remedies(ctx, runner.RemedyFilter{Since: m.d.began.Add(-time.Hour)})
+	if err != nil {
+		return fmt.Errorf("read the remedies for the metrics: %w", err)
+	}
+	for _, r := range list {
+		if r.DecidedAt.After(m.d.began) {
+			m.d.o.Metrics.Remedied(r)
+		}
+	}
+	return nil
+}
+
+// writeTextfile writes the metrics into a file as often as the configuration in
+// force wants it, until ctx ends.
+func (d *Daemon) writeTextfile(ctx context.Context) {
+	const look = time.Second
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	var written time.Time
+	failed := false
+	for {
+		ended := false
+		select {
+		case <-ctx.Done():
+			ended = true
+		case <-tick.C:
+		}
+		m := d.Config().Metrics
+		if m.Textfile != "" && (ended || time.Since(written) >= m.Every) {
+			written = time.Now()
+			switch err := d.o.Metrics.WriteFile(m.Textfile); {
+			case err != nil && !failed:
+				d.o.Log.WarnContext(ctx, "the file of the metrics is not written", "error", err)
+				failed = true
+			case err == nil && failed:
+				d.o.Log.InfoContext(ctx, "the file of the metrics is written again", "file", m.Textfile)
+				failed = false
+			}
+		}
+		if ended {
+			return
+		}
+	}
+}
