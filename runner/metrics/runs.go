@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
@@ -238,4 +237,3 @@ func largest(r jobs.Result) float64 {
 	}
 	return most
 }
-
