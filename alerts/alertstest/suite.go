@@ -1,12 +1,14 @@
-// Package alertstest is the suite that every channel passes, and a mail server
-// that does what a test wants. It knows the contract of channels, not any of
-// them.
+// Package alertstest is the suite that every channel passes, and stand-ins for
+// the receiving sides that do what a test wants: a mail server, Slack,
+// PagerDuty and a server for webhooks. It knows the contract of channels, not
+// any of them.
 package alertstest
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +16,6 @@ import (
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/jobs"
-	"github.com/ghosteam/upkeep/runner"
 )
 
 // Behavior is how the receiving side of a channel treats what it gets.
@@ -51,6 +52,9 @@ type Subject struct {
 	Met func() int
 	// Turn changes how the receiving side behaves.
 	Turn func(Behavior)
+	// Final are the behaviors, besides Refusing, at which the channel gives a
+	// message up, because nothing that could be repaired is behind them.
+	Final []Behavior
 }
 
 // Run runs the suite. open returns a channel whose receiving side behaves so.
@@ -95,7 +99,7 @@ func Run(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 		for i := range 5 {
 			all.Go(func() {
 				m := Fault()
-				m.ID = fmt.Sprintf("%s-%d", m.ID, i)
+				m.ID, m.Incident.ID = fmt.Sprintf("%s-%d", m.ID, i), fmt.Sprintf("%s-%d", m.Incident.ID, i)
 				if _, err := s.Channel.Send(t.Context(), m); err != nil {
 					t.Errorf("Send: %v", err)
 				}
@@ -114,13 +118,18 @@ func Run(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 
 func arrives(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 	s := open(t, Accepting)
-	for i, m := range []alerts.Message{Fault(), Recovery(), Reminder(), Trial()} {
+	for i, m := range Messages() {
 		receipt, err := s.Channel.Send(t.Context(), m)
 		if err != nil {
 			t.Fatalf("Send %s: %v", m.Action, err)
 		}
 		if receipt == "" || strings.ContainsAny(receipt, "\r\n") {
 			t.Errorf("the receipt of %s is %q, want one line", m.Action, receipt)
+		}
+		for _, secret := range s.Secrets {
+			if strings.Contains(receipt, secret) {
+				t.Errorf("the receipt of %s tells a secret: %s", m.Action, receipt)
+			}
 		}
 		got := s.Received()
 		if len(got) != i+1 {
@@ -151,8 +160,8 @@ func refusals(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 				t.Fatalf("Send = %q, want an error", receipt)
 			}
 			_, got := errors.AsType[*alerts.PermanentError](err)
-			if got != permanent {
-				t.Errorf("permanent = %v, want %v: %v", got, permanent, err)
+			if want := permanent || slices.Contains(s.Final, behavior); got != want {
+				t.Errorf("permanent = %v, want %v: %v", got, want, err)
 			}
 			met(t, s)
 			quiet(t, s, err)
@@ -201,6 +210,7 @@ func again(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 		t.Errorf("arrived %d messages with the IDs %v, want the same twice", len(got), ids(got))
 	}
 	m.ID += "0"
+	m.Incident.ID += "0"
 	if _, err := s.Channel.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +233,14 @@ func Hostile() []string {
 		strings.Repeat("long ", 20_000),
 		strings.Repeat("x", 50_000),
 		"\x00\x01\x02",
+		"<!channel> <!here|here> @everyone @here <@U024BE7LH> <#C024BE91L> <http://evil.example|harmless>",
+		"&lt;!channel&gt; &amp;amp; & < >",
+		"*bold* _italic_ ~gone~ `code` ```fence``` :fire: > quote\n> more",
+		"a``````b``` ```",
+		`"}],"event_action":"resolve","x":{"\u0000`,
+		"\u2028\u2029\u0085 separators",
+		strings.Repeat("🔥", 250_000),
+		strings.Repeat("&<>\"\\\n", 10_000),
 		"",
 	}
 }
@@ -234,7 +252,9 @@ func hostile(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 		m.ID = fmt.Sprintf("%s-%d", m.ID, i)
 		m.Title, m.Project, m.Node = text, text, text
 		m.Incident.Title, m.Incident.Workflow, m.Incident.Reason = text, text, text
+		m.Incident.Check, m.Incident.AckedBy, m.Incident.Fingerprint = text, text, text
 		m.Run.Message, m.Run.By, m.Run.Node = text, text, text
+		m.Text = text
 		m.Failures[0].Job, m.Failures[0].Error, m.Failures[0].Hint = text, text, text
 		m.Failures[0].Output = []string{text, "." + text}
 		m.Commands = []alerts.Command{{Does: text, Line: text}}
@@ -273,68 +293,4 @@ func ids(deliveries []Delivery) []string {
 		out = append(out, d.ID)
 	}
 	return out
-}
-
-// start is when the faults of the messages below began.
-func start() time.Time { return time.Date(2026, 3, 14, 1, 30, 0, 0, time.UTC) }
-
-// Fault returns a message about a workflow that failed.
-func Fault() alerts.Message {
-	run := runner.Run{
-		ID:      "0195f1c0-0000-7000-8000-000000000001",
-		Request: runner.Request{Spec: runner.Spec{Workflow: "daily"}, Slot: start(), Trigger: runner.BySchedule, By: "cron"},
-		State:   runner.Failed, Reason: runner.ReasonError, Message: "backup failed", Node: "db-1",
-		StartedAt: start().Add(time.Second), FinishedAt: start().Add(95 * time.Second),
-	}
-	return alerts.Message{
-		ID: "0195f1c0-0000-7000-8000-00000000000a", Action: runner.NoticeOpen,
-		Project: "ghosteam-v5", Node: "db-1", At: start().Add(96 * time.Second),
-		Title: "daily failed: backup failed",
-		Incident: &runner.Incident{
-			ID: "0195f1c0-0000-7000-8000-0000000000ff", State: runner.IncidentOpen, Count: 1, OpenedAt: run.FinishedAt, LastAt: run.FinishedAt,
-			Fault: runner.Fault{
-				Fingerprint: "workflow/daily", Workflow: "daily", Severity: jobs.Critical, Reason: alerts.ReasonFailed,
-				Title: "daily failed: backup failed", Run: run.ID, At: run.FinishedAt,
-			},
-		},
-		Run: &run,
-		Failures: []alerts.Failure{{
-			Attempt: runner.Attempt{
-				Run: run.ID, Job: "backup", Kind: "pgbackup", Number: 3, State: runner.Failed, Reason: runner.ReasonError,
-				Error: "store offsite: no space left on device", Hint: "make room or set a smaller keep", ExitCode: 3,
-				StartedAt: start().Add(2 * time.Second), FinishedAt: start().Add(94 * time.Second),
-			},
-			Output: []string{"dumping table orders", "pg_dump: error: could not write"}, Cut: true,
-		}},
-		Commands: []alerts.Command{{Does: "what happened", Line: "upkeep show " + string(run.ID)}, {Does: "try again", Line: "upkeep retry " + string(run.ID)}},
-	}
-}
-
-// Recovery returns the message about the end of that fault.
-func Recovery() alerts.Message {
-	m := Fault()
-	m.Thread, m.ID = m.ID, "0195f1c0-0000-7000-8000-00000000000b"
-	m.Action = runner.NoticeResolve
-	m.At = start().Add(26 * time.Hour)
-	m.Title = "daily works again after 25 h 58 min"
-	m.Incident.State, m.Incident.ResolvedAt = runner.IncidentResolved, start().Add(26*time.Hour)
-	m.Run.State, m.Run.Reason, m.Run.Message = runner.Succeeded, "", ""
-	m.Failures = nil
-	return m
-}
-
-// Reminder returns a message that belongs to no incident.
-func Reminder() alerts.Message {
-	return alerts.Message{
-		ID: "0195f1c0-0000-7000-8000-00000000000c", Action: runner.NoticeRemind, Project: "ghosteam-v5", Node: "db-1",
-		At: start(), Title: "daily is paused since Monday", Text: "anna paused it: disk replacement",
-	}
-}
-
-// Trial returns the message of somebody who tries a channel.
-func Trial() alerts.Message {
-	m := Reminder()
-	m.ID, m.Action = "0195f1c0-0000-7000-8000-00000000000d", runner.NoticeTest
-	m.Title, m.Text = "a test of the channel ops", "If you can read this, it works."
-	return m
 }
