@@ -80,7 +80,11 @@ var layers = []layer{
 
 	{"alerts", "alerts", andLeaves("jobs", "runner"), "alerts know the words; the outbox reaches them through an interface"},
 	{"alerts-all", "alerts/all", andLeaves("alerts", "alerts/*"), "the list of channels knows channels only"},
-	{"channel", "alerts/*", andLeaves("alerts", "jobs", "runner"), "a channel knows its contract; never another channel"},
+	{
+		"alerts-internal", "alerts/internal/...", andLeaves("alerts", "jobs", "runner", "alerts/internal/..."),
+		"what channels share knows their contract; never a channel",
+	},
+	{"channel", "alerts/*", andLeaves("alerts", "alerts/internal/...", "jobs", "runner"), "a channel knows its contract; never another channel"},
 	{"health", "health/...", andLeaves("jobs", "runner", "health/..."), "health knows the words; peers meet in runner"},
 	{"reports", "reports/...", andLeaves("jobs", "runner", "reports/..."), "reports know the words; peers meet in runner"},
 	{"web", "web/...", andLeaves("jobs", "runner", "web/..."), "web declares the interfaces it needs; cmd gives them to it"},
@@ -89,7 +93,7 @@ var layers = []layer{
 		"configs", "configs/...",
 		andLeaves(
 			"configs/...", "jobs", "runner", "runner/queue", "runner/executor", "runner/ticker", "runner/queue/*",
-			"storage/ledger", "storage/lock", "storage/lock/*", "alerts", "health", "reports", "web",
+			"storage/ledger", "storage/lock", "storage/lock/*", "alerts", "health", "health/runbook", "reports", "web",
 		),
 		"configuration knows contracts; kinds, stores and channels reach it as registries",
 	},
@@ -163,7 +167,7 @@ var topFolders = []string{"cmd", "jobs", "runner", "storage", "configs", "script
 var families = map[string][]string{
 	"jobs":           {"all", "internal", "jobstest"},
 	"storage/object": {"all", "objecttest", "retention"},
-	"alerts":         {"all", "alertstest"},
+	"alerts":         {"all", "alertstest", "internal"},
 }
 
 // forbiddenWords end no exported type's name and name no package: they say nothing.
