@@ -106,7 +106,7 @@ func (w *worker) digest(ctx context.Context, s Settings, taken []runner.Notice) 
 		if _, permanent := errors.AsType[*PermanentError](err); permanent {
 			// Perhaps it is one of them that is refused.
 			w.alone = w.o.Now().Add(alonePeriod)
-			err = &TemporaryError{Err: err}
+			err = &TemporaryError{Err: errors.New(err.Error())}
 		}
 		for _, n := range told {
 			w.refused(ctx, s, n, redactor, err)

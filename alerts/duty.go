@@ -116,6 +116,7 @@ func (d *Dispatcher) insistOn(ctx context.Context, i runner.Incident, is duties,
 			next = earliest(next, now.Add(shortestRepeat))
 			continue
 		}
+		d.Wake()
 		i.Channels = append(slices.Clone(i.Channels), untold...)
 		d.o.Log.WarnContext(ctx, "a fault lasts and nobody has acknowledged it: further channels are told", "incident", i.ID, "title", i.Title, "since", i.OpenedAt, "channels", untold)
 	}
@@ -147,8 +148,12 @@ func (d *Dispatcher) repeat(ctx context.Context, i runner.Incident, is duties, n
 			due = i.AckedUntil
 		}
 		if !due.After(now) {
-			if _, err := d.o.Duties.Repeat(ctx, i.ID, channel, seq, now); err != nil {
+			owed, err := d.o.Duties.Repeat(ctx, i.ID, channel, seq, now)
+			if err != nil {
 				return next, err
+			}
+			if owed {
+				d.Wake()
 			}
 			due = now.Add(every)
 		}

@@ -54,7 +54,7 @@ func (p *Policy) duties(i runner.Incident) duties {
 		if !r.Match.FitsFault(i.Fault) {
 			continue
 		}
-		for _, name := range r.told() {
+		for _, name := range r.Told() {
 			if known, twice := out.repeat[name]; r.Repeat > 0 && (!twice || r.Repeat.Std() < known) {
 				out.repeat[name] = r.Repeat.Std()
 			}
@@ -75,8 +75,8 @@ func (p *Policy) own(f runner.Fault) WorkflowAlert {
 	return p.checks[f.Check]
 }
 
-// told returns all channels that a route may tell.
-func (r Route) told() []string {
+// Told returns all channels that a route may tell.
+func (r Route) Told() []string {
 	names := appendNew(nil, r.To)
 	for _, e := range r.Escalate {
 		names = appendNew(names, e.To)

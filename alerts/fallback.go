@@ -22,6 +22,7 @@ func (w *worker) giveUp(ctx context.Context, s Settings, n runner.Notice, why st
 			if _, err := w.o.Duties.Divert(ctx, n.ID, s.Fallback, w.note(why)); err != nil {
 				return err
 			}
+			w.Wake()
 		}
 		return w.o.Outbox.Bury(ctx, n.ID, why)
 	})
@@ -57,6 +58,7 @@ func (w *worker) insist(ctx context.Context, s Settings, n runner.Notice, why st
 		return now.Add(firstWait)
 	}
 	w.diverted[n.ID] = true
+	w.Wake()
 	w.log.WarnContext(telling, "a channel could not be told for too long: its fallback is told", "fallback", s.Fallback, "notice", n.ID, "since", n.CreatedAt)
 	return time.Time{}
 }

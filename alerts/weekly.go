@@ -58,5 +58,6 @@ func (d *Dispatcher) weekly(ctx context.Context, now time.Time) (next time.Time,
 		return next, err
 	}
 	d.week = last
+	d.Wake()
 	return next, nil
 }

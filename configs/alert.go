@@ -17,10 +17,9 @@ import (
 func (l *loader) channels() {
 	names := l.w.channels.Names()
 	for i := range l.w.channels {
-		item := &l.w.channels[i]
-		l.w.openChannel(l.d, item)
-		l.config.Channels = append(l.config.Channels, Channel{Name: item.Name, Kind: kindOf(item.Value.node)})
+		l.config.Channels = append(l.config.Channels, l.channel(&l.w.channels[i]))
 	}
+	l.fallbacks()
 	e, given := l.node.Get("routes")
 	if !given || e.Value.Kind == source.Null {
 		if len(names) > 0 {
@@ -32,7 +31,10 @@ func (l *loader) channels() {
 	for i, route := range l.file.Routes {
 		path := fmt.Sprintf("routes[%d]", i)
 		node := e.Value.Items[i]
-		addressees(l.d, node, route.To, names, path, node.Pos)
+		addressees(l.d, node, "to", route.To, names, path, node.Pos)
+		for k, escalation := range route.Escalate {
+			addressees(l.d, node, fmt.Sprintf("escalate[%d].to", k), escalation.To, names, path, node.Pos)
+		}
 		for _, err := range flatten(route.Validate()) {
 			if wrong, ok := errors.AsType[*jobs.FieldError](err); ok && sound(l.d, path) {
 				l.d.Report(at(node, wrong.Field, node.Pos), "bad-value", path+"."+wrong.Field, wrong.Why, wrong.Hint)
@@ -41,14 +43,14 @@ func (l *loader) channels() {
 	}
 }
 
-// addressees checks the names of channels under to: of node, which stands at
+// addressees checks the names of channels in a field of node, which stands at
 // path.
-func addressees(d *decode.Decoder, node *source.Node, to unit.Names, known []string, path string, key source.Pos) {
+func addressees(d *decode.Decoder, node *source.Node, field string, to unit.Names, known []string, path string, key source.Pos) {
 	for i, name := range to {
 		if name == "" {
 			continue // its value has been reported
 		}
-		place := at(node, fmt.Sprintf("to[%d]", i), key)
+		place := at(node, fmt.Sprintf("%s[%d]", field, i), key)
 		switch {
 		case !slices.Contains(known, name):
 			unknown := &UnknownError{Family: "channel", Name: name, Known: known}
@@ -56,9 +58,9 @@ func addressees(d *decode.Decoder, node *source.Node, to unit.Names, known []str
 			if len(known) == 0 {
 				hint = fmt.Sprintf("add it: channels: {%s: {kind: email, …}}", name)
 			}
-			d.Report(place, "unknown-name", path+".to", unknown.Error(), hint)
+			d.Report(place, "unknown-name", path+"."+field, unknown.Error(), hint)
 		case slices.Contains(to[:i], name):
-			d.Report(place, "bad-value", path+".to", fmt.Sprintf("the channel %q is named twice", name), "remove one")
+			d.Report(place, "bad-value", path+"."+field, fmt.Sprintf("the channel %q is named twice", name), "remove one")
 		}
 	}
 }
@@ -75,7 +77,7 @@ func (b *draft) alert() {
 	if !given || b.frozen {
 		return
 	}
-	addressees(b.d, e.Value, f.To, b.world.channels.Names(), b.child("alert"), e.At)
+	addressees(b.d, e.Value, "to", f.To, b.world.channels.Names(), b.child("alert"), e.At)
 	if to, given := e.Value.Get("to"); given && to.Value.Kind == source.List && len(to.Value.Items) == 0 {
 		b.d.Report(to.At, "bad-value", b.child("alert.to"), "to names no channel", "write off: true to tell nobody, or leave to: out to follow the routes")
 	}

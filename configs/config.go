@@ -61,6 +61,9 @@ type Config struct {
 	// of everything.
 	Channels []Channel
 	Routes   []alerts.Route
+	// Heartbeat and Weekly are what the service says without being asked.
+	Heartbeat Heartbeat
+	Weekly    WeeklyDigest
 	// Workflows are in the order of the file.
 	Workflows []*Workflow
 	// Metrics says which metrics there are.
@@ -81,9 +84,6 @@ type Store struct{ Name, Kind string }
 
 // Database is a configured database.
 type Database struct{ Name, Kind string }
-
-// Channel is a configured way to tell people.
-type Channel struct{ Name, Kind string }
 
 // Check is a configured probe.
 type Check struct {

@@ -34,7 +34,8 @@ func (w *world) openStore(d *decode.Decoder, item *decode.Item[storeField]) (obj
 
 // openChannel decodes and opens a channel. What is wrong is reported to d.
 func (w *world) openChannel(d *decode.Decoder, item *decode.Item[channelField]) (alerts.Channel, bool) {
-	return openFlat(w, d, flat{"channels", "channel", item.Name, item.At, item.Value.node}, w.catalog.Channels)
+	_, own := parted(item.Value.node)
+	return openFlat(w, d, flat{"channels", "channel", item.Name, item.At, own}, w.catalog.Channels)
 }
 
 func openFlat[T any, K flatKind[T]](w *world, d *decode.Decoder, f flat, kinds *registry.Registry[K]) (opened T, ok bool) {

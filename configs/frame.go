@@ -64,6 +64,8 @@ type frame struct {
 	Workflows    decode.Named[workflowField] `yaml:"workflows" doc:"The plans of maintenance, by name."`
 	Channels     decode.Named[channelField]  `yaml:"channels" doc:"Ways to tell people that something is wrong, by name. Without any, faults are on record and in the log only."`
 	Routes       []alerts.Route              `yaml:"routes" doc:"Which faults are told to which channels. The first route that matches decides; without routes every channel is told of everything."`
+	Heartbeat    *heartbeatFile              `yaml:"heartbeat" doc:"Somebody outside who is told that the service is well, for as long as it is, and alerts when it no longer hears that."`
+	Digest       *digestFile                 `yaml:"digest" doc:"What happened in the week, sent whether anything is wrong or not."`
 
 	Metrics metricsFile `yaml:"metrics" doc:"What upkeep tells Prometheus about itself, besides at /metrics of its API."`
 

@@ -27,6 +27,7 @@ func (l *loader) lintAlerts() {
 	}
 	if len(l.w.channels) > 0 {
 		l.lintRoutes()
+		l.lintChannels()
 	}
 	for _, b := range l.drafts {
 		if a := b.out.Alert; a.Off && (len(a.To) > 0 || b.file.Alert.Severity != "") {
@@ -67,7 +68,8 @@ func (l *loader) lintNobody() {
 }
 
 func (l *loader) usesChannel(name string) bool {
-	return slices.ContainsFunc(l.config.Routes, func(r alerts.Route) bool { return slices.Contains(r.To, name) }) ||
+	return slices.ContainsFunc(l.config.Routes, func(r alerts.Route) bool { return slices.Contains(r.Told(), name) }) ||
+		slices.ContainsFunc(l.config.Channels, func(c Channel) bool { return c.Settings.Fallback == name }) || slices.Contains(l.config.Weekly.To, name) ||
 		slices.ContainsFunc(l.config.Workflows, func(w *Workflow) bool { return slices.Contains(w.Alert.To, name) })
 }
 

@@ -44,6 +44,7 @@ func Load(path string, catalog Catalog) (*Config, error) {
 	l.metrics()
 	l.world()
 	l.channels()
+	l.vigil()
 	l.workflows()
 	l.alarm()
 	if l.d.Problems.Err() == nil {

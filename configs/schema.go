@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
@@ -209,6 +210,9 @@ func defaultOf(v reflect.Value) (any, bool) {
 type member struct {
 	name, summary string
 	options       any
+	// common is what all of the family have beside their own options; nil for
+	// nothing.
+	common any
 }
 
 // schemaOfFlat describes a store or a channel: what else it has depends on its
@@ -221,6 +225,11 @@ func schemaOfFlat(members []member) fragment {
 		options := reflect.ValueOf(m.options).Elem()
 		whole := schemaOfStruct(options.Type(), options)
 		properties, _ := whole["properties"].(fragment)
+		if m.common != nil {
+			shared := reflect.ValueOf(m.common)
+			more, _ := schemaOfStruct(shared.Type(), shared)["properties"].(fragment)
+			maps.Copy(properties, more)
+		}
 		properties["kind"] = fragment{"const": m.name, "description": m.summary}
 		whole["type"] = "object"
 		choices = append(choices, whenKind(m.name, whole))
@@ -234,14 +243,14 @@ func schemaOfFlat(members []member) fragment {
 
 func stores(catalog Catalog) (out []member) {
 	for _, k := range catalog.Stores.All() {
-		out = append(out, member{k.Name, k.Summary(), k.Options()})
+		out = append(out, member{k.Name, k.Summary(), k.Options(), nil})
 	}
 	return out
 }
 
 func channels(catalog Catalog) (out []member) {
 	for _, k := range catalog.Channels.All() {
-		out = append(out, member{k.Name, k.Summary(), k.Options()})
+		out = append(out, member{k.Name, k.Summary(), k.Options(), alerts.DefaultCommon()})
 	}
 	return out
 }
