@@ -142,10 +142,10 @@ func (*ballastField) Schema(inner func(reflect.Type) map[string]any) map[string]
 	return map[string]any{"anyOf": []any{inner(reflect.TypeFor[unit.Size]()), map[string]any{"enum": []any{"off", false}}}}
 }
 
-// modeField tells whether the runs of a workflow wait for approval.
-type modeField struct{ approve bool }
+// modeField tells whether the runs of a workflow wait for approval, or are dry.
+type modeField struct{ approve, observe bool }
 
-// Decode reads auto or approve.
+// Decode reads auto, approve or observe.
 func (m *modeField) Decode(d *decode.Decoder, n *source.Node, path string, at source.Pos) {
 	var word string
 	d.Decode(n, &word, path, at)
@@ -154,15 +154,15 @@ func (m *modeField) Decode(d *decode.Decoder, n *source.Node, path string, at so
 	case "approve":
 		m.approve = true
 	case "observe":
-		d.Report(n.Pos, "not-yet", path, "mode: observe is not available in this version of upkeep", "write auto or approve: runbooks that only look come with a later version")
+		m.observe = true
 	default:
-		d.Report(n.Pos, "bad-value", path, fmt.Sprintf("%q is not a value of mode", word), problem.DidYouMean(word, []string{"auto", "approve"}))
+		d.Report(n.Pos, "bad-value", path, fmt.Sprintf("%q is not a value of mode", word), problem.DidYouMean(word, []string{"auto", "approve", "observe"}))
 	}
 }
 
-// Schema describes the two words.
+// Schema describes the three words.
 func (*modeField) Schema(func(reflect.Type) map[string]any) map[string]any {
-	return map[string]any{"enum": []any{"auto", "approve"}}
+	return map[string]any{"enum": []any{"auto", "approve", "observe"}}
 }
 
 // runsOn says which node runs a workflow.

@@ -101,14 +101,13 @@ type workflowFile struct {
 	Parallel      int                     `yaml:"parallel" range:"1,256" doc:"How many of its jobs may run at once, 1 to 256; by default the number of processors."`
 	FreshWithin   unit.Duration           `yaml:"fresh_within" doc:"The longest time without a success before that is a fault, whatever the cause, from 1m." example:"26h"`
 	Alert         alertFile               `yaml:"alert" doc:"Who is told when it fails, is lost, misses its slot or is not fresh, where that differs from the routes."`
-	Mode          modeField               `yaml:"mode" doc:"Whether its scheduled runs start by themselves: auto (the default), or approve, so that each waits until somebody approves it."`
+	Mode          modeField               `yaml:"mode" doc:"Whether runs that its schedule or its check starts begin by themselves: auto (the default), or approve, so that each waits until somebody approves it, or, with a trigger, observe: a dry run shows what it would do."`
+	Trigger       *triggerFile            `yaml:"trigger" doc:"The check that starts it, which makes it a runbook; it has no schedule then."`
+	Limits        *limitsFile             `yaml:"limits" doc:"How often its check may start it."`
 	History       historyFile             `yaml:"history" doc:"How much of its past stays on record, where that differs from history: at the top."`
 	RunsOn        *runsOn                 `yaml:"runs_on" doc:"Which node runs it: any (the default), every, {label: L} or {every: {label: L}}."`
 	Params        decode.Named[paramFile] `yaml:"params" doc:"Values that may differ from run to run, by name; a job uses them as ${param:NAME}."`
 	Jobs          jobsField               `yaml:"jobs" required:"true" doc:"Its jobs, by name." example:"{health: {kind: health}}"`
-
-	Trigger *source.Node `yaml:"trigger" later:"starting runbooks on checks"`
-	Limits  *source.Node `yaml:"limits" later:"starting runbooks on checks"`
 }
 
 type alertFile struct {

@@ -41,7 +41,7 @@ func (b *draft) past() {
 		b.file.History.check(b.d, e, b.child("history"))
 	}
 	b.out.History = b.file.History.limits()
-	b.out.History.AtLeast = b.catchUpWindow()
+	b.out.History.AtLeast = max(b.catchUpWindow(), b.budgetWindow())
 	b.out.History.Keep = max(b.out.History.Keep, b.out.History.AtLeast)
 }
 
@@ -53,6 +53,9 @@ func (b *draft) catchUpWindow() time.Duration {
 	}
 	return c.Within
 }
+
+// budgetWindow returns how far back the limits of a runbook look.
+func (b *draft) budgetWindow() time.Duration { return max(b.out.Limits.Per, b.out.Limits.Cooldown) }
 
 // lintPast looks for a limit that cannot hold.
 func (b *draft) lintPast() {

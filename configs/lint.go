@@ -36,6 +36,7 @@ func (l *loader) lint() {
 	c := newCalendars()
 	for _, b := range l.drafts {
 		b.lintCalendar()
+		b.lintTrigger()
 		b.lintFresh(c)
 		b.lintPast()
 		b.lintParams()
@@ -98,7 +99,8 @@ func (b *draft) lintCalendar() {
 	w := b.out
 	if w.Schedule.IsZero() {
 		for _, key := range []string{"dst", "jitter", "catch_up", "overlap", "window", "start_deadline", "mode"} {
-			if e, given := b.node.Get(key); given {
+			started := w.Trigger != nil && (key == "window" || key == "mode")
+			if e, given := b.node.Get(key); given && !started {
 				b.d.Warn(e.At, "no-effect", b.child(key), key+" has no effect: the workflow has no schedule", "add one, or remove the line")
 			}
 		}

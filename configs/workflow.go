@@ -12,6 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/internal/expand"
 	"github.com/ghosteam/upkeep/configs/internal/problem"
 	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/health/runbook"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/schedule"
@@ -47,6 +48,11 @@ type Workflow struct {
 	Parallel int
 	// Approval tells that its scheduled runs wait until somebody approves them.
 	Approval bool
+	// Trigger says which check starts it; nil when none does. Mode is what
+	// happens then, and Limits how often.
+	Trigger *runbook.Trigger
+	Mode    runbook.Mode
+	Limits  runbook.Limits
 	// FreshWithin is the longest time without a success before that is a
 	// fault; 0 means any.
 	FreshWithin time.Duration
@@ -130,15 +136,17 @@ func (b *draft) build(name string) *Workflow {
 	b.out.Description = b.file.Description
 	b.calendar()
 	b.limits()
+	b.trigger()
 	b.past()
 	b.alert()
-	b.out.Params = makeParams(b.d, b.file.Params, b.child("params"), b.file.Schedule != nil)
+	b.out.Params = makeParams(b.d, b.file.Params, b.child("params"), b.file.Schedule != nil || b.file.Trigger != nil)
 	b.args = arguments(b.out.Params, b.values)
 	b.decodeJobs()
 	b.needs()
 	for i := range b.jobs {
 		b.out.Jobs = append(b.out.Jobs, b.job(&b.jobs[i]))
 	}
+	b.refuseIrreversible()
 	b.freeze(name)
 	return b.out
 }

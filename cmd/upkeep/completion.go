@@ -164,7 +164,7 @@ func (a *app) completeRunThenJob(cmd *cobra.Command, given []string, typed strin
 	return a.completeJobsOfRun(cmd, given, typed)
 }
 
-// completeScheduled offers the workflows that have a schedule.
+// completeScheduled offers the workflows that start by themselves.
 func (a *app) completeScheduled(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
 	cfg, err := a.loadForReading()
 	if err != nil || len(given) > 0 {
@@ -172,8 +172,11 @@ func (a *app) completeScheduled(_ *cobra.Command, given []string, _ string) ([]s
 	}
 	var names []string
 	for _, w := range cfg.Workflows {
-		if !w.Schedule.IsZero() {
+		switch {
+		case !w.Schedule.IsZero():
 			names = append(names, w.Name+"\t"+w.Schedule.Describe())
+		case w.Trigger != nil:
+			names = append(names, w.Name+"\t"+w.Trigger.String())
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp

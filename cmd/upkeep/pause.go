@@ -108,7 +108,11 @@ func (a *app) unpause(ctx context.Context, workflow string) error {
 			}
 			return skippedf("", "%s is not paused", workflow)
 		}
-		fmt.Fprintf(a.std.Out, "%s runs by its schedule again\n", workflow)
+		by := "by its schedule"
+		if w, err := cfg.Workflow(workflow); err == nil && w.Trigger != nil {
+			by = "when its check fails"
+		}
+		fmt.Fprintf(a.std.Out, "%s runs %s again\n", workflow, by)
 		return nil
 	})
 }

@@ -3,11 +3,9 @@ package service
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs"
-	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/forecast"
 	"github.com/ghosteam/upkeep/runner/schedule"
@@ -32,6 +30,9 @@ func configuredWorkflows(cfg *configs.Config, now time.Time) []web.Workflow {
 		}
 		for _, j := range w.Jobs {
 			v.Jobs = append(v.Jobs, j.Name)
+		}
+		if w.Trigger != nil {
+			v.Schedule = "when " + w.Trigger.String()
 		}
 		if next, ok := w.Schedule.Next(now); ok {
 			v.Schedule, v.Next = w.Schedule.Describe(), next.UTC()
@@ -98,18 +99,7 @@ func forecastable(cfg *configs.Config, w *configs.Workflow) forecast.Workflow {
 	case w.Label != "":
 		v.RunsOn = w.Label
 	}
-	for _, j := range w.Jobs {
-		v.Locks = append(v.Locks, j.Locks...)
-		// A job that cannot be made now, such as for lack of a secret, tells no
-		// more about itself than its locks.
-		if job, _, err := j.Build(nil); err == nil {
-			if exclusive, ok := job.(jobs.Exclusive); ok {
-				v.Locks = append(v.Locks, exclusive.LockKeys()...)
-			}
-		}
-	}
-	slices.Sort(v.Locks)
-	v.Locks = slices.Compact(v.Locks)
+	v.Locks = LocksOf(cfg, w.Name)
 	return v
 }
 

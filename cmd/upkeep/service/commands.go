@@ -138,6 +138,9 @@ func (c commands) Retry(ctx context.Context, by string, id runner.RunID, from st
 
 // Approve implements web.Commands.
 func (c commands) Approve(ctx context.Context, by string, id runner.RunID) error {
+	if err := c.e.approvable(ctx, id); err != nil {
+		return err
+	}
 	if err := c.e.ledger.Approve(ctx, id, by); err != nil {
 		return err
 	}
@@ -172,7 +175,7 @@ func checkPause(cfg *configs.Config, p runner.Pause, now time.Time) error {
 	switch {
 	case err != nil:
 		return noWorkflow(err)
-	case w.Schedule.IsZero():
+	case w.Schedule.IsZero() && w.Trigger == nil:
 		return api.NewProblem(api.CodeInvalid, "it runs only when somebody asks", fmt.Sprintf("workflow %s has no schedule that could be paused", p.Workflow))
 	case !p.Until.IsZero() && !p.Until.After(now):
 		return api.NewProblem(api.CodeInvalid, "", "the end of the pause, "+p.Until.Format(time.RFC3339)+", has passed")
