@@ -50,6 +50,7 @@ need_test() {
 	need sqlite3 command -v sqlite3
 	need python3 command -v python3
 	need zstd command -v zstd
+	need prometheus command -v promtool
 	need util-linux command -v setpriv
 	need procps command -v ps
 	need dbus-daemon command -v dbus-daemon

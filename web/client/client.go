@@ -125,7 +125,9 @@ func path(parts ...string) string {
 // call is one request.
 type call struct {
 	method, path string
-	query        query
+	// root tells that the path stands outside of the API.
+	root  bool
+	query query
 	header       http.Header
 	body         any
 	// within is how long the answer may take, 0 for the client's usual.
@@ -169,6 +171,9 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		body = bytes.NewReader(text)
 	}
 	address := c.base + prefix + k.path
+	if k.root {
+		address = c.base + k.path
+	}
 	if len(k.query) > 0 {
 		address += "?" + url.Values(k.query).Encode()
 	}
