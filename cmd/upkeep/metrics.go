@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-
 func newMetrics(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "metrics",

@@ -126,10 +126,10 @@ func path(parts ...string) string {
 type call struct {
 	method, path string
 	// root tells that the path stands outside of the API.
-	root  bool
-	query query
-	header       http.Header
-	body         any
+	root   bool
+	query  query
+	header http.Header
+	body   any
 	// within is how long the answer may take, 0 for the client's usual.
 	within time.Duration
 }
