@@ -2,10 +2,6 @@ package configs
 
 import (
 	"strings"
-
-	"github.com/ghosteam/upkeep/configs/internal/decode"
-	"github.com/ghosteam/upkeep/configs/internal/source"
-	"github.com/ghosteam/upkeep/configs/unit"
 )
 
 // world checks the stores, databases and checks.
@@ -24,52 +20,7 @@ func (l *loader) world() {
 		item := &l.w.databases[i]
 		l.config.Databases = append(l.config.Databases, Database{Name: item.Name, Kind: item.Value.Kind})
 	}
-	for i := range l.w.checks {
-		l.checkFrame(&l.w.checks[i])
-		l.w.checks[i].Value.fillDefaults()
-		l.w.buildCheck(l.d, &l.w.checks[i])
-	}
-	for _, name := range l.w.checkNames() {
-		item, _ := l.w.check(name)
-		f := item.Value
-		l.config.Checks = append(l.config.Checks, Check{
-			Name: name, Kind: f.Kind, Every: f.Every.Std(), FailAfter: f.FailAfter, OKAfter: f.OKAfter, Impact: f.Impact, Timeout: f.Timeout.Std(),
-		})
-	}
-}
-
-// fillDefaults completes what a check leaves out.
-func (f *checkField) fillDefaults() {
-	if f.Every == 0 {
-		f.Every = unit.Duration(defaultEvery)
-	}
-	if f.FailAfter == 0 {
-		f.FailAfter = defaultFailAfter
-	}
-	if f.OKAfter == 0 {
-		f.OKAfter = defaultOKAfter
-	}
-	if f.Impact == "" {
-		f.Impact = defaultImpact
-	}
-}
-
-// checkFrame checks the numbers of a check.
-func (l *loader) checkFrame(item *decode.Item[checkField]) {
-	f := item.Value
-	report := func(key, message string) {
-		l.d.Report(at(item.Node, key, item.At), "bad-value", "checks."+item.Name+"."+key, message, "")
-	}
-	given := func(key string) bool {
-		e, ok := item.Node.Get(key)
-		return ok && e.Value.Kind == source.Scalar
-	}
-	if given("every") && (f.Every.Std() < shortestEvery || f.Every.Std()%shortestEvery != 0) {
-		report("every", "every must be a whole number of seconds, at least 1s")
-	}
-	if given("timeout") && f.Timeout <= 0 {
-		report("timeout", "timeout must be above 0")
-	}
+	l.checks()
 }
 
 // workflows builds all workflows. Their names must be known before the first

@@ -56,6 +56,9 @@ type Config struct {
 	Stores    []Store
 	Databases []Database
 	Checks    []Check
+	// Connectivity says how to find out whether this machine's own network is
+	// up; without addresses nobody asks.
+	Connectivity Connectivity
 	// Channels are in the order of the file. Routes say what they are told of:
 	// those of the file or, when it says nothing, one that tells all channels
 	// of everything.
@@ -84,19 +87,6 @@ type Store struct{ Name, Kind string }
 
 // Database is a configured database.
 type Database struct{ Name, Kind string }
-
-// Check is a configured probe.
-type Check struct {
-	Name, Kind string
-	// Every is how often it is asked.
-	Every time.Duration
-	// FailAfter and OKAfter are how many answers in a row change its state.
-	FailAfter, OKAfter int
-	// Impact is "outage", "degraded" or "none".
-	Impact string
-	// Timeout bounds one answer; 0 leaves it to who asks.
-	Timeout time.Duration
-}
 
 // Workflow returns the workflow of that name. Otherwise the error is an
 // *UnknownError with a hint.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
+	"github.com/ghosteam/upkeep/health"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -115,6 +116,9 @@ func (s *scope) Check(name string) (check jobs.Check, err error) {
 	if !ok {
 		return jobs.Check{}, s.miss("check", name, s.world.checkNames())
 	}
+	if item.Value.Kind == health.KindHeartbeat {
+		return jobs.Check{}, errTold(name)
+	}
 	err = s.attempt(fmt.Sprintf("check %q", name), func(d *decode.Decoder) (ok bool) {
 		check, ok = s.world.buildCheck(d, item)
 		return ok
@@ -122,12 +126,13 @@ func (s *scope) Check(name string) (check jobs.Check, err error) {
 	return check, err
 }
 
-// Checks returns the names of all checks in the order of the file.
+// Checks returns the names of all checks that can be asked, in the order of the
+// file.
 func (s *scope) Checks() []string {
 	if s.check != "" {
 		return nil
 	}
-	return s.world.checkNames()
+	return s.world.asked()
 }
 
 // History returns what a job did before; two empty names mean this very job.

@@ -60,7 +60,8 @@ type frame struct {
 	History      historyFile                 `yaml:"history" doc:"How much of the past of each workflow stays on record. The limits hold together: what exceeds any of them goes."`
 	Stores       decode.Named[storeField]    `yaml:"stores" doc:"Where artifacts are kept, by name."`
 	Databases    decode.Named[databaseField] `yaml:"databases" doc:"The database servers that jobs work on, by name."`
-	Checks       decode.Named[checkField]    `yaml:"checks" doc:"Probes of the system's health, by name. Without any there is one called system, which measures this machine."`
+	Checks       decode.Named[checkField]    `yaml:"checks" doc:"Probes of the system's health, by name. Without any there is one called system, which measures this machine and alerts nobody."`
+	Connectivity *connectivityFile           `yaml:"connectivity" doc:"How to find out whether the network of this machine is up, so that its own fault is not taken for one of everything else. It is asked only when a check reaches nothing."`
 	Workflows    decode.Named[workflowField] `yaml:"workflows" doc:"The plans of maintenance, by name."`
 	Channels     decode.Named[channelField]  `yaml:"channels" doc:"Ways to tell people that something is wrong, by name. Without any, faults are on record and in the log only."`
 	Routes       []alerts.Route              `yaml:"routes" doc:"Which faults are told to which channels. The first route that matches decides; without routes every channel is told of everything."`
@@ -78,13 +79,21 @@ type databaseField struct {
 }
 
 type checkField struct {
-	Kind      string        `yaml:"kind" required:"true" fixed:"true" doc:"The kind of probe." example:"system"`
-	Every     unit.Duration `yaml:"every" doc:"How often it is asked, from 1s."`
-	FailAfter int           `yaml:"fail_after" range:"1,100" doc:"After how many bad answers in a row it counts as failed, 1 to 100."`
-	OKAfter   int           `yaml:"ok_after" range:"1,100" doc:"After how many good answers in a row it counts as well again, 1 to 100."`
-	Impact    string        `yaml:"impact" enum:"outage,degraded,none" doc:"What its failure means for users: outage, degraded (the default) or none."`
-	Timeout   unit.Duration `yaml:"timeout" doc:"How long one answer may take."`
-	With      *source.Node  `yaml:"with" doc:"The options of its kind."`
+	Kind       string        `yaml:"kind" required:"true" fixed:"true" doc:"The kind of probe; or heartbeat, for something that tells upkeep that it is well." example:"system"`
+	Every      unit.Duration `yaml:"every" doc:"How often it is asked, from 1s; 30s by default. Of a heartbeat, how often it must tell."`
+	RetryEvery unit.Duration `yaml:"retry_every" doc:"How often it is asked while it is suspect or recovering, from 1s; 10s by default, or every when that is less."`
+	FailAfter  int           `yaml:"fail_after" range:"1,100" doc:"After how many bad answers in a row it counts as failed, 1 to 100; 3 by default, 1 for a heartbeat."`
+	OKAfter    int           `yaml:"ok_after" range:"1,100" doc:"After how many good answers in a row it counts as well again, 1 to 100; 2 by default, 1 for a heartbeat."`
+	Impact     string        `yaml:"impact" enum:"outage,degraded,none" doc:"What its failure means for users: outage, degraded (the default), or none, and then it is a warning at most."`
+	Timeout    unit.Duration `yaml:"timeout" doc:"How long one answer may take before the probe is left behind; by default 1s longer than the probe's own timeout, and at least 10s."`
+	DependsOn  unit.Names    `yaml:"depends_on" fixed:"true" doc:"Checks whose failure explains this one's: people are told of those instead." example:"[database]"`
+	With       *source.Node  `yaml:"with" doc:"The options of its kind."`
+}
+
+type connectivityFile struct {
+	TCP     []string      `yaml:"tcp" required:"true" doc:"Addresses outside, HOST:PORT; one that accepts a connection proves that the network of this machine is up." example:"[\"1.1.1.1:53\"]"`
+	OnFail  string        `yaml:"on_fail" enum:"unknown" doc:"What answers count as that say that something cannot be reached while none of them can be either: unknown."`
+	Timeout unit.Duration `yaml:"timeout" doc:"How long an attempt may take; 3s by default." example:"3s"`
 }
 
 type workflowFile struct {

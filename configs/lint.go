@@ -24,13 +24,7 @@ const busySchedule = 10 * time.Second
 func (l *loader) lint() {
 	l.lintFiles()
 	l.lintUnused()
-	for i := range l.w.checks {
-		item := &l.w.checks[i]
-		if f := item.Value; f.Timeout > f.Every {
-			l.warn(at(item.Node, "timeout", item.At), "timeout-order", "checks."+item.Name+".timeout",
-				fmt.Sprintf("an answer may take %s, but the check is asked every %s", f.Timeout, f.Every), "make timeout shorter than every")
-		}
-	}
+	l.lintChecks()
 	l.lintAlerts()
 	l.lintJobs()
 	c := newCalendars()
@@ -79,7 +73,7 @@ func (l *loader) lintUnused() {
 	}
 	for i := range l.w.checks {
 		s := &scope{world: l.w, decoder: &decode.Decoder{Resolver: l.w.resolver()}, check: l.w.checks[i].Name}
-		l.w.probe(&decode.Decoder{Resolver: l.w.resolver()}, &l.w.checks[i], s)
+		_, _, _ = l.w.probe(&decode.Decoder{Resolver: l.w.resolver()}, &l.w.checks[i], s)
 		stores, databases = append(stores, s.stores...), append(databases, s.databases...)
 	}
 	for _, item := range l.w.stores {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
@@ -261,7 +262,12 @@ func schemaWithOptions(t reflect.Type, kinds *jobs.Registry, probes bool) fragme
 	out := schemaOfStruct(t, reflect.Value{})
 	var names []string
 	var choices []any
-	for _, kind := range kinds.All() {
+	all := kinds.All()
+	if probes {
+		all = append(slices.Clone(all), heartbeatKind())
+		slices.SortFunc(all, func(a, b jobs.Kind) int { return strings.Compare(a.Name, b.Name) })
+	}
+	for _, kind := range all {
 		if probes && !kind.Probe {
 			continue
 		}

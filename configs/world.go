@@ -3,12 +3,12 @@ package configs
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/expand"
 	"github.com/ghosteam/upkeep/configs/internal/problem"
 	"github.com/ghosteam/upkeep/configs/internal/source"
+	"github.com/ghosteam/upkeep/health"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -87,16 +87,18 @@ func (w *world) openDatabase(d *decode.Decoder, item *decode.Item[databaseField]
 
 // buildCheck makes the probe of a check.
 func (w *world) buildCheck(d *decode.Decoder, item *decode.Item[checkField]) (jobs.Check, bool) {
-	return w.probe(d, item, &scope{world: w, decoder: d, check: item.Name})
+	check, _, ok := w.probe(d, item, &scope{world: w, decoder: d, check: item.Name})
+	return check, ok
 }
 
-func (w *world) probe(d *decode.Decoder, item *decode.Item[checkField], deps *scope) (jobs.Check, bool) {
+// probe makes the probe of a check and returns its options too.
+func (w *world) probe(d *decode.Decoder, item *decode.Item[checkField], deps *scope) (out jobs.Check, values any, ok bool) {
 	path := "checks." + item.Name
-	out := jobs.Check{Name: item.Name, Kind: item.Value.Kind, Impact: item.Value.Impact, Timeout: item.Value.Timeout.Std()}
-	kind, ok := w.catalog.Kinds.Lookup(item.Value.Kind)
+	out = jobs.Check{Name: item.Name, Kind: item.Value.Kind, Impact: item.Value.Impact, Timeout: item.Value.Timeout.Std()}
+	kind, ok := w.probeKind(item.Value.Kind)
 	if !ok || !kind.Probe {
 		w.refuseProbe(d, item, ok)
-		return out, false
+		return out, nil, false
 	}
 	o := options{values: kind.Options(), node: item.Value.With, path: path + ".with", key: item.At}
 	if e, given := item.Node.Get("with"); given {
@@ -109,7 +111,7 @@ func (w *world) probe(d *decode.Decoder, item *decode.Item[checkField], deps *sc
 		}
 		return err
 	})
-	return out, ok && out.Probe != nil
+	return out, o.values, ok && out.Probe != nil
 }
 
 // refuseProbe reports a check whose kind does not exist or has effects.
@@ -121,7 +123,7 @@ func (w *world) refuseProbe(d *decode.Decoder, item *decode.Item[checkField], ex
 	if e, ok := item.Node.Get("kind"); ok {
 		at = e.Value.Pos
 	}
-	var probes []string
+	probes := []string{health.KindHeartbeat}
 	for _, k := range w.catalog.Kinds.All() {
 		if k.Probe {
 			probes = append(probes, k.Name)
@@ -158,11 +160,3 @@ func (w *world) check(name string) (*decode.Item[checkField], bool) {
 	}
 	return nil, false
 }
-
-const (
-	defaultEvery     = time.Minute
-	shortestEvery    = time.Second
-	defaultFailAfter = 3
-	defaultOKAfter   = 2
-	defaultImpact    = "degraded"
-)

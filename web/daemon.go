@@ -30,7 +30,7 @@ func (s *Server) registerService() {
 	add(s, operation{
 		id: "get-health", method: http.MethodGet, path: "/health", tag: tag,
 		summary: "Tell the daemon's health in short",
-		doc:     "The same stands at /health, with status 503 when it is failing. /livez answers ok while the daemon answers at all, /readyz while it can do its work; ?verbose lists the checks.",
+		doc:     "How the daemon itself is; that of what it looks after stands at /health. /livez answers ok while the daemon answers at all, /readyz while it can do its work; ?verbose lists what it needs for that.",
 	}, s.getHealth)
 	add(s, operation{
 		id: "drain", method: http.MethodPost, path: "/drain", tag: tag, summary: "Keep new runs from starting, and wait until nothing runs",
@@ -147,10 +147,7 @@ func (s *Server) reload(ctx context.Context, _ *reload) (*reply[api.Reload], err
 func (s *Server) registerPlain() {
 	s.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok\n") })
 	s.mux.HandleFunc("GET /readyz", s.readyz)
-	s.mux.HandleFunc("GET /health", func(w http.ResponseWriter, r *http.Request) {
-		h := s.health(r.Context())
-		writeJSON(w, statusOf(h), h)
-	})
+	s.registerHealthPlain()
 	s.mux.HandleFunc("GET "+Prefix+"/openapi.json", s.serveSpec("application/openapi+json", func(d document) []byte { return d.json }))
 	s.mux.HandleFunc("GET "+Prefix+"/openapi.yaml", s.serveSpec("application/openapi+yaml", func(d document) []byte { return d.yaml }))
 }

@@ -32,6 +32,8 @@ type Options struct {
 	Service  Service
 	// Catalog is the configuration in force.
 	Catalog Catalog
+	// Monitor watches the checks; nil for a process that does not.
+	Monitor Monitor
 	// Hub has the events of the runs that this process executes.
 	Hub *Hub
 	Log *slog.Logger
@@ -102,6 +104,7 @@ func (s *Server) register() {
 	s.registerWorkflows()
 	s.registerAlerts()
 	s.registerFacts()
+	s.registerHealth()
 	s.registerService()
 	amend(s.api)
 	s.registerPlain()

@@ -93,6 +93,9 @@ func codeOf(err error) int {
 		return problem.Code.Exit()
 	case is[*usageError](err), is[configs.Problems](err), is[*problemsFound](err), is[*runner.AmbiguousError](err):
 		return exitUsage
+	case is[*unhealthy](err):
+		state, _ := errors.AsType[*unhealthy](err)
+		return state.code()
 	case is[*runEnded](err):
 		ended, _ := errors.AsType[*runEnded](err)
 		return ended.code()
@@ -152,7 +155,7 @@ func is[E error](err error) bool {
 func (a *app) finish(cmd *cobra.Command, err error) int {
 	code := codeOf(err)
 	switch {
-	case err == nil, is[*runEnded](err), is[*problemsFound](err), is[*findingsFound](err), is[*warnedError](err):
+	case err == nil, is[*runEnded](err), is[*unhealthy](err), is[*problemsFound](err), is[*findingsFound](err), is[*warnedError](err):
 		return code
 	case code == exitCanceled:
 		err = errors.New("interrupted")

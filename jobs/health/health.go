@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -82,19 +81,12 @@ type snapshot struct {
 	timeout time.Duration
 }
 
-// answer is what one check said.
-type answer struct {
-	result jobs.Result
-	err    error
-	took   time.Duration
-}
-
 // Run asks all checks and waits for the last answer or deadline.
 func (s *snapshot) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 	if err := context.Cause(ctx); err != nil {
 		return jobs.Result{}, fmt.Errorf("ask the checks: %w", err)
 	}
-	answers := make([]answer, len(s.checks))
+	answers := make([]jobs.Answer, len(s.checks))
 	var wg sync.WaitGroup
 	var finished progress
 	for i, c := range s.checks {
@@ -123,37 +115,15 @@ func (p *progress) add() int64 {
 	return p.done
 }
 
-// ask runs one probe with a deadline that is enforced from outside: a probe
-// that ignores its context is left behind and counts as silent.
-func (s *snapshot) ask(ctx context.Context, env *jobs.Env, c jobs.Check) answer {
+// ask asks one check, whose output says who wrote it.
+func (s *snapshot) ask(ctx context.Context, env *jobs.Env, c jobs.Check) jobs.Answer {
 	limit := c.Timeout
 	if limit <= 0 {
 		limit = s.timeout
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
-	defer cancel()
 	own := *env
 	own.Out = prefixed{c.Name + ": ", env.Out}
-	start := time.Now()
-	done := make(chan answer, 1)
-	go func() {
-		defer func() {
-			if p := recover(); p != nil {
-				own.Printf("panic: %v\n%s", p, debug.Stack())
-				done <- answer{err: fmt.Errorf("the check panicked: %v", p)}
-			}
-		}()
-		r, err := c.Probe.Run(ctx, &own)
-		done <- answer{result: r, err: err}
-	}()
-	var a answer
-	select {
-	case a = <-done:
-	case <-ctx.Done():
-		a.err = context.Cause(ctx)
-	}
-	a.took = time.Since(start)
-	return a
+	return jobs.Ask(ctx, &own, c.Probe, limit)
 }
 
 // prefixed says of each line who wrote it: several checks write at once.
@@ -174,7 +144,7 @@ func (w prefixed) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (s *snapshot) judge(env *jobs.Env, answers []answer) jobs.Result {
+func (s *snapshot) judge(env *jobs.Env, answers []jobs.Answer) jobs.Result {
 	r := jobs.Result{Values: map[string]float64{"checks": float64(len(answers)), "healthy": 0, "warning": 0, "critical": 0}}
 	var sick []jobs.Finding
 	for i, a := range answers {
@@ -185,14 +155,14 @@ func (s *snapshot) judge(env *jobs.Env, answers []answer) jobs.Result {
 			sick = append(sick, jobs.Finding{Severity: level, Text: fmt.Sprintf("%s %s: %s", c.Name, status, reason)})
 		}
 		r.Values[status]++
-		r.Values[c.Name+".seconds"] = a.took.Seconds()
+		r.Values[c.Name+".seconds"] = a.Took.Seconds()
 		env.Printf("%-8s  %s (%s)  %s", status, c.Name, c.Kind, reason)
 	}
 	switch {
 	case len(sick) > 0:
 		r.Summary = jobs.Headline(sick)
 	case len(answers) == 1:
-		r.Summary = fmt.Sprintf("%s healthy: %s", s.checks[0].Name, answers[0].result.Summary)
+		r.Summary = fmt.Sprintf("%s healthy: %s", s.checks[0].Name, answers[0].Result.Summary)
 	default:
 		r.Summary = fmt.Sprintf("%d checks healthy", len(answers))
 	}
@@ -200,14 +170,14 @@ func (s *snapshot) judge(env *jobs.Env, answers []answer) jobs.Result {
 }
 
 // merge adds what one check found to the whole and returns its severity.
-func (s *snapshot) merge(env *jobs.Env, r *jobs.Result, c jobs.Check, a answer) jobs.Severity {
-	for name, value := range a.result.Values {
+func (s *snapshot) merge(env *jobs.Env, r *jobs.Result, c jobs.Check, a jobs.Answer) jobs.Severity {
+	for name, value := range a.Result.Values {
 		r.Values[c.Name+"."+name] = value
 	}
-	found := slices.Clone(a.result.Findings)
-	if a.err != nil {
-		text := env.OneLine(a.err.Error())
-		if hint := jobs.HintOf(a.err); hint != "" {
+	found := slices.Clone(a.Result.Findings)
+	if a.Err != nil {
+		text := env.OneLine(a.Err.Error())
+		if hint := jobs.HintOf(a.Err); hint != "" {
 			text += " (" + env.OneLine(hint) + ")"
 		}
 		found = append(found, jobs.Finding{ID: "failed", Severity: jobs.Critical, Text: text})
@@ -225,9 +195,9 @@ func (s *snapshot) merge(env *jobs.Env, r *jobs.Result, c jobs.Check, a answer) 
 // noImpact is the impact of a check that nobody depends on.
 const noImpact = "none"
 
-func reason(a answer) string {
-	if a.err != nil {
-		return a.err.Error()
+func reason(a jobs.Answer) string {
+	if a.Err != nil {
+		return a.Err.Error()
 	}
-	return a.result.Summary
+	return a.Result.Summary
 }

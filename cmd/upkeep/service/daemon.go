@@ -11,6 +11,7 @@ import (
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/health"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/metrics"
@@ -34,6 +35,7 @@ type Daemon struct {
 	o          DaemonOptions
 	ticker     *ticker.Ticker
 	dispatcher *alerts.Dispatcher
+	monitor    *health.Monitor
 	gate       *gate
 	space      *space
 	supervisor *supervisor
@@ -85,6 +87,9 @@ func (d *Daemon) assemble(ctx context.Context) error {
 	d.space = &space{d: d, ballast: ballast}
 	d.measured(cfg)
 	d.dispatcher = d.messenger()
+	if d.monitor, err = d.watcher(); err != nil {
+		return errors.Join(err, ballast.Close())
+	}
 	d.ticker, err = ticker.New(ticker.Options{
 		Ledger: d.meter(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
 		Stale: d.stale, Paused: d.remind, Failed: d.tickFailed, Log: d.o.Log,
@@ -144,6 +149,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	clocks, works, mails := newParts(failed), newParts(failed), newParts(failed)
 	works.run(func() error { return d.Work(work) })
 	clocks.run(func() error { return d.ticker.Run(clock) })
+	clocks.run(func() error { return d.monitor.Run(clock) })
 	mails.run(func() error { d.dispatcher.Run(mail); return nil })
 	mails.run(func() error { return d.listenToBells(mail) })
 	mails.run(func() error { return d.server.serve(mail) })

@@ -98,6 +98,7 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 	}
 	d.reloads.succeed()
 	d.measured(cfg)
+	d.monitor.Replace(ctx, watched(cfg), d.connectivity(cfg))
 	d.dispatcher.Wake()
 	changes := cfg.Changes(old)
 	d.o.Log.InfoContext(ctx, "the configuration is reloaded", "by", by, "changes", strings.Join(changes, "; "))

@@ -38,11 +38,15 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
+	var monitor web.Monitor
+	if d != nil {
+		monitor = checks{d.monitor}
+	}
 	exposed, meter := e.exposed()
 	return &server{path: path, log: e.o.Log, first: first, failed: make(chan error, 1), api: web.New(web.Options{
 		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger, Facts: e.recorded(), Metrics: exposed, Meter: meter,
 		Commands: commands{e}, Notices: notices{e}, Service: facts{e: e, d: d}, Catalog: catalog{e},
-		Hub: e.hub, Log: e.o.Log,
+		Hub: e.hub, Log: e.o.Log, Monitor: monitor,
 	})}, nil
 }
 

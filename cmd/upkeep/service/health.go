@@ -1,0 +1,127 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/health"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// checkFolder is where probes have their folders, below the state.
+const checkFolder = "checks"
+
+// watcher makes the monitor of the checks.
+func (d *Daemon) watcher() (*health.Monitor, error) {
+	cfg := d.Config()
+	env, err := probeEnv(cfg, d.o.Version)
+	if err != nil {
+		return nil, err
+	}
+	return health.New(health.Options{
+		Checks: watched(cfg), Prober: prober{d.Config}, Incidents: d.ledger, Known: d.ledger, Samples: d.ledger, Past: d.ledger,
+		Fault: func(r runner.CheckReport, evidence ...runner.Evidence) runner.Fault {
+			return d.Config().Alarm().Unhealthy(r, evidence...)
+		},
+		Observers: d.checkObservers(), Connectivity: d.connectivity(cfg), Env: env, Log: d.o.Log.With("logger", "health"),
+	}), nil
+}
+
+// checkObservers are told of every answer of a check.
+func (d *Daemon) checkObservers() []runner.CheckObserver { return nil }
+
+// watched are the checks of a configuration as a monitor takes them.
+func watched(cfg *configs.Config) []health.Check {
+	list := make([]health.Check, len(cfg.Checks))
+	for i, c := range cfg.Checks {
+		list[i] = c.Watched()
+	}
+	return list
+}
+
+// connectivity says how to look at the network of this machine; nil for not at
+// all.
+func (d *Daemon) connectivity(cfg *configs.Config) *health.Connectivity {
+	if len(cfg.Connectivity.TCP) == 0 {
+		return nil
+	}
+	return &health.Connectivity{
+		TCP: cfg.Connectivity.TCP, Timeout: cfg.Connectivity.Timeout,
+		Fault: func(title string, severity jobs.Severity, at time.Time) runner.Fault {
+			const reason = "connectivity"
+			return runner.Fault{
+				Fingerprint: health.FingerprintConnectivity, Severity: severity, Reason: reason, Title: title, At: at,
+				Channels: d.Config().Alarm().Channels(severity, "", reason),
+			}
+		},
+	}
+}
+
+// probeEnv is the world of probes. What a process before left in their folder
+// is removed.
+func probeEnv(cfg *configs.Config, version string) (jobs.Env, error) {
+	dir := filepath.Join(StateDir(cfg), checkFolder)
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
+		return jobs.Env{}, fmt.Errorf("make the folder of probes: %w", err)
+	}
+	return jobs.Env{Node: cfg.Node, Version: version, Zone: cfg.Timezone, Root: cfg.Root, WorkDir: dir, KillGrace: cfg.KillGrace}, nil
+}
+
+// prober makes the probes of a configuration.
+type prober struct{ config func() *configs.Config }
+
+// Open implements health.Prober.
+func (p prober) Open(name string) (jobs.Job, []string, error) {
+	check, secrets, err := p.config().OpenCheck(name)
+	return check.Probe, secrets, err
+}
+
+// checks is the monitor as the API asks it.
+type checks struct{ monitor *health.Monitor }
+
+var _ web.Monitor = checks{}
+
+// Checks implements web.Monitor.
+func (c checks) Checks(ctx context.Context, fresh bool, names ...string) ([]api.Check, error) {
+	if fresh {
+		if err := c.monitor.Fresh(ctx, names...); err != nil {
+			return nil, notThere(err)
+		}
+	}
+	reports := c.monitor.Reports(ctx)
+	list := make([]api.Check, 0, len(reports))
+	for _, r := range reports {
+		if len(names) == 0 || slices.Contains(names, r.Name) {
+			worst, _ := c.monitor.WorstDetection(r.Name)
+			list = append(list, api.NewCheck(r, worst))
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(reports, func(r runner.CheckReport) bool { return r.Name == name }) {
+			return nil, notThere(&health.UnknownError{What: "check", Name: name})
+		}
+	}
+	return list, nil
+}
+
+// Ping implements web.Monitor.
+func (c checks) Ping(ctx context.Context, slug string, p api.PingRequest) error {
+	return notThere(c.monitor.Ping(ctx, slug, health.Ping(p)))
+}
+
+// notThere makes a problem of the name of nothing.
+func notThere(err error) error {
+	if is[*health.UnknownError](err) {
+		return api.NewProblem(api.CodeNotFound, "`checks:` in the configuration names them", err.Error())
+	}
+	return err
+}
