@@ -18,6 +18,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/reports"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/object"
 )
@@ -71,6 +72,10 @@ type Config struct {
 	Workflows []*Workflow
 	// Metrics says which metrics there are.
 	Metrics Metrics
+	// Scrapes are the applications whose metrics are read, KPIs the figures that
+	// are wanted.
+	Scrapes []Scrape
+	KPIs    reports.Plan
 	// Warnings is what is legal and looks like a mistake.
 	Warnings Problems
 

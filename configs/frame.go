@@ -43,6 +43,7 @@ func defaults() frame {
 		Ballast: ballastField(defaultBallast),
 		History: historyFile{Keep: unit.Duration(defaultHistoryKeep), Runs: defaultHistoryRuns, Bytes: defaultHistoryBytes},
 		Metrics: metricsFile{SeedNames: true, Every: unit.Duration(defaultTextfileEvery)},
+		KPIs:    defaultKPIs(),
 	}
 }
 
@@ -70,7 +71,8 @@ type frame struct {
 
 	Metrics metricsFile `yaml:"metrics" doc:"What upkeep tells Prometheus about itself, besides at /metrics of its API."`
 
-	KPIs *source.Node `yaml:"kpis" later:"the report of operational figures"`
+	Scrape decode.Named[scrapeField] `yaml:"scrape" doc:"Applications whose metrics tell figures, by name."`
+	KPIs   kpisFile                  `yaml:"kpis" doc:"The operational figures: their targets, and where they come from where that is not plain."`
 }
 
 type databaseField struct {

@@ -27,6 +27,7 @@ func (l *loader) lint() {
 	l.lintChecks()
 	l.lintAlerts()
 	l.lintJobs()
+	l.lintKPIs()
 	c := newCalendars()
 	for _, b := range l.drafts {
 		b.lintCalendar()

@@ -46,6 +46,7 @@ func Load(path string, catalog Catalog) (*Config, error) {
 	l.channels()
 	l.vigil()
 	l.workflows()
+	l.kpis()
 	l.alarm()
 	if l.d.Problems.Err() == nil {
 		l.lint()
