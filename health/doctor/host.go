@@ -212,7 +212,10 @@ func scaled(n uint64) uint64 {
 	return n * 1024
 }
 
-// unitOf returns the unit of systemd in whose cgroup a process is, or "".
+// UnitOf returns the service of systemd in whose cgroup a process is, or "".
+func (h Host) UnitOf(pid int) string { return h.unitOf(pid) }
+
+// unitOf is UnitOf.
 func (h Host) unitOf(pid int) string {
 	text, err := h.read(path.Join("proc", strconv.Itoa(pid), "cgroup"))
 	if err != nil {

@@ -159,7 +159,10 @@ func tell(list []Probe, answers []Answer) Found {
 			})
 		}
 	}
-	f.Summary = fmt.Sprintf("%d of %d well", well, len(answers))
+	f.Summary = "none are configured"
+	if len(answers) > 0 {
+		f.Summary = fmt.Sprintf("%d of %d well", well, len(answers))
+	}
 	return f
 }
 

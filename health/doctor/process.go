@@ -183,7 +183,8 @@ func (h Host) compare(before, after map[int]Process, over time.Duration) Process
 	}
 	users := h.users()
 	out.ByMemory = h.detail(top(func(a, b Process) int { return cmp.Compare(a.RSS, b.RSS) }), users)
-	out.ByCPU = h.detail(top(func(a, b Process) int { return cmp.Compare(a.CPUPercent, b.CPUPercent) }), users)
+	working := top(func(a, b Process) int { return cmp.Compare(a.CPUPercent, b.CPUPercent) })
+	out.ByCPU = h.detail(slices.DeleteFunc(working, func(p Process) bool { return p.CPUPercent == 0 }), users)
 	return out
 }
 

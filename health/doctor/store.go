@@ -62,7 +62,10 @@ func Stores(list []Shelf, secrets *Secrets) Step {
 			}
 			f.Lines = append(f.Lines, fmt.Sprintf("%s (%s): reached in %.0f ms%s", r.Name, r.Kind, r.TookSeconds*1000, free))
 		}
-		f.Summary = fmt.Sprintf("%d of %d reached", well, len(list))
+		f.Summary = "none are configured"
+		if len(list) > 0 {
+			f.Summary = fmt.Sprintf("%d of %d reached", well, len(list))
+		}
 		return f, nil
 	}}
 }

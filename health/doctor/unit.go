@@ -111,10 +111,12 @@ func (u Unit) judge() []Finding {
 // logLines is how much of a log is read.
 const logLines = 300
 
-// Log returns the step that reads the end of upkeep's own log: of a file, or of
-// the journal of a unit; both may be empty.
-func (h Host) Log(file, unit string) Step {
+// Log returns the step that reads the end of upkeep's own log. where tells the
+// file that it is written to, or the unit in whose journal it stands; both may
+// be empty.
+func (h Host) Log(where func(ctx context.Context) (file, unit string)) Step {
 	return Step{Name: "log", Title: "upkeep's own log", Look: func(ctx context.Context) (Found, error) {
+		file, unit := where(ctx)
 		var text, from string
 		var err error
 		switch {
@@ -156,4 +158,3 @@ func troubled(row string) bool {
 	}
 	return false
 }
-

@@ -1,0 +1,359 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/health/doctor"
+	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/jobs/pgping"
+	"github.com/ghosteam/upkeep/jobs/pgreview"
+	"github.com/ghosteam/upkeep/jobs/redisping"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
+	"github.com/ghosteam/upkeep/storage/object"
+)
+
+// examination is everything that the doctor looks at. What needs more of a
+// configuration than there is is left out; the step config says so.
+func (p *patient) examination(context.Context) doctor.Examination {
+	e := doctor.Examination{Version: version, Config: p.path, Secrets: p.secrets}
+	if host, err := os.Hostname(); err == nil {
+		e.Host = host
+	}
+	e.Steps = []doctor.Step{
+		p.host.Processes(), p.host.Memory(), p.host.Kills(), p.host.Disks(p.places()...), p.host.Load(), p.host.ClockStep(p.clocks()...),
+		doctor.Configuration(p.lookAtConfig),
+	}
+	if p.cfg == nil {
+		return e
+	}
+	e.Node, e.Project = p.cfg.Node, p.cfg.Project
+	now := time.Now
+	e.Steps = append(e.Steps, doctor.Service(p.lookAtDaemon), doctor.LedgerState(p.lookAtLedger))
+	if p.whole {
+		checks, databases, servers := p.checks(), p.databases(), p.servers()
+		e.Steps = append(e.Steps,
+			doctor.Probes("checks", "every check", checks, p.secrets), doctor.Probes("databases", "database servers", databases, p.secrets),
+			doctor.Sessions(servers, p.secrets), p.host.Units(p.units()), doctor.Probes("certificates", "certificates that jobs look after", p.certificates(), p.secrets),
+			doctor.LastRuns(p.record, p.workflows(now()), now), doctor.Stores(p.shelves(), p.secrets),
+		)
+	}
+	e.Steps = append(e.Steps, doctor.Owing(p.record, p.since, now), doctor.OpenIncidents(p.record, now), doctor.Changes(p.record, p.since, now), p.host.Log(p.logPlace))
+	return e
+}
+
+// logPlace is where the service writes its log.
+func (p *patient) logPlace(context.Context) (file, unit string) { return "", p.daemon().Unit }
+
+// clocks are those of other machines that matter.
+func (p *patient) clocks() []doctor.Reference {
+	if p.cfg == nil || p.cfg.Ledger.Dialect != "postgres" {
+		return nil
+	}
+	return []doctor.Reference{{Name: "the ledger", Ask: func(ctx context.Context) (time.Time, error) {
+		reader, err := p.reader()
+		if err != nil {
+			return time.Time{}, err
+		}
+		if _, err := reader.Now(ctx); err != nil { // connects, which takes longer than asking
+			return time.Time{}, err
+		}
+		return reader.Now(ctx)
+	}}}
+}
+
+// lookAtDaemon looks at the process that runs the schedule.
+func (p *patient) lookAtDaemon(ctx context.Context) (doctor.Daemon, error) {
+	d := p.daemon()
+	if reader, err := p.reader(); err == nil {
+		runs, err := reader.Runs(ctx, runner.Filter{Triggers: []runner.Trigger{runner.BySchedule, runner.ByCatchUp}, Limit: 1})
+		d.Served = err == nil && len(runs) > 0
+	}
+	return d, nil
+}
+
+// lookAtLedger looks at the ledger itself and what lies beside it.
+func (p *patient) lookAtLedger(ctx context.Context) (doctor.Ledger, error) {
+	l := doctor.Ledger{Dialect: p.cfg.Ledger.Dialect, Address: p.cfg.Ledger.Path}
+	if l.Dialect == "sqlite" {
+		l.BallastWanted = p.cfg.Ballast
+		if info, err := os.Stat(filepath.Join(service.StateDir(p.cfg), ledger.BallastName)); err == nil {
+			l.Ballast = info.Size()
+		}
+		if info, err := os.Stat(l.Address + "-wal"); err == nil {
+			l.LogBytes = info.Size()
+		}
+		if space, err := p.host.Space(filepath.Dir(l.Address)); err == nil {
+			l.Free = int64(min(space.Free, 1<<62)) //nolint:gosec // bounded
+		}
+	}
+	reader, err := p.reader()
+	if errors.Is(err, ledger.ErrMissing) {
+		l.Missing = true
+		return l, nil
+	}
+	if err != nil {
+		l.Error = explained(err)
+		return l, nil
+	}
+	l.Address = reader.Address()
+	found, err := reader.Inspect(ctx)
+	if err != nil {
+		l.Error = explained(err)
+		return l, nil
+	}
+	l.Bytes, l.Damage, l.Checked = found.Bytes, found.Damage, true
+	return l, nil
+}
+
+// explained is an error with its hint.
+func explained(err error) string {
+	if hint := jobs.HintOf(err); hint != "" {
+		return err.Error() + " (" + hint + ")"
+	}
+	return err.Error()
+}
+
+// env is the world of a probe that the doctor runs.
+func (p *patient) env(name string) func(out *bytes.Buffer, scrub func(string) string) *jobs.Env {
+	return func(out *bytes.Buffer, scrub func(string) string) *jobs.Env {
+		return jobs.NewEnv(
+			jobs.Env{Workflow: "doctor", Job: name, Attempt: 1, Node: p.cfg.Node, Version: version, Root: p.cfg.Root, KillGrace: time.Second, Out: out},
+			jobs.Hooks{DryRun: true, Scrub: scrub},
+		)
+	}
+}
+
+// checks are the configured checks.
+func (p *patient) checks() []doctor.Probe {
+	var out []doctor.Probe
+	for _, c := range p.cfg.Checks {
+		out = append(out, doctor.Probe{
+			Name: c.Name, Kind: c.Kind, Impact: c.Impact, Within: c.Timeout, Env: p.env(c.Name), Next: "upkeep health --check " + c.Name + " --fresh",
+			Open: func() (jobs.Job, []string, error) {
+				check, secrets, err := p.cfg.OpenCheck(c.Name)
+				return check.Probe, secrets, err
+			},
+		})
+	}
+	return out
+}
+
+// databases asks every database server how it is, with the limits that its kind
+// has by default, whether a check does so or not.
+func (p *patient) databases() []doctor.Probe {
+	var out []doctor.Probe
+	for _, d := range p.cfg.Databases {
+		probe := doctor.Probe{Name: d.Name, Env: p.env(d.Name)}
+		switch d.Kind {
+		case jobs.Postgres:
+			probe.Kind, probe.Open, probe.Next = "pgping", p.opened(d.Name, pgPing), "upkeep doctor --details"
+			review := doctor.Probe{Name: d.Name + ".review", Kind: "pgreview", Impact: "none", Env: probe.Env, Open: p.opened(d.Name, pgReview), Next: "upkeep doctor --details"}
+			out = append(out, probe, review)
+		case jobs.Redis:
+			probe.Kind, probe.Open, probe.Next = "redisping", p.opened(d.Name, redisPing), "upkeep doctor --details"
+			out = append(out, probe)
+		}
+	}
+	return out
+}
+
+// opened makes a job for a database.
+func (p *patient) opened(name string, build func(jobs.Deps) (jobs.Job, error)) func() (jobs.Job, []string, error) {
+	return func() (jobs.Job, []string, error) {
+		d, secrets, err := p.cfg.OpenDatabase(name)
+		if err != nil {
+			return nil, secrets, err
+		}
+		job, err := build(oneDatabase{d})
+		return job, secrets, err
+	}
+}
+
+func pgPing(deps jobs.Deps) (jobs.Job, error) {
+	return built(pgping.Kind(), deps, func(o *pgping.Options, name string) { o.Database = name })
+}
+
+func redisPing(deps jobs.Deps) (jobs.Job, error) {
+	return built(redisping.Kind(), deps, func(o *redisping.Options, name string) { o.Database = name })
+}
+
+// pgReview asks the questions of a review that cost next to nothing.
+func pgReview(deps jobs.Deps) (jobs.Job, error) {
+	return built(pgreview.Kind(), deps, func(o *pgreview.Options, name string) {
+		o.Database, o.Checks = name, []string{"wraparound", "archiver", "replication_slots", "connections", "transactions"}
+	})
+}
+
+func built[O any](kind jobs.Kind, deps jobs.Deps, set func(o *O, name string)) (jobs.Job, error) {
+	options, ok := kind.Options().(*O)
+	if !ok {
+		return nil, fmt.Errorf("the options of %s are of another type", kind.Name)
+	}
+	d, err := deps.Database("")
+	if err != nil {
+		return nil, err
+	}
+	set(options, d.Name)
+	return kind.Build(options, deps)
+}
+
+// oneDatabase is a configuration that has one database, and no past.
+type oneDatabase struct{ database jobs.Database }
+
+// Store implements jobs.Deps.
+func (oneDatabase) Store(string) (object.Store, error) { return nil, errors.ErrUnsupported }
+
+// Database implements jobs.Deps.
+func (o oneDatabase) Database(string) (jobs.Database, error) { return o.database, nil }
+
+// Check implements jobs.Deps.
+func (oneDatabase) Check(string) (jobs.Check, error) { return jobs.Check{}, errors.ErrUnsupported }
+
+// Checks implements jobs.Deps.
+func (oneDatabase) Checks() []string { return nil }
+
+// History implements jobs.Deps.
+func (oneDatabase) History(string, string) (jobs.History, error) { return noPast{}, nil }
+
+// noPast is the history of what never ran.
+type noPast struct{}
+
+// Past implements jobs.History.
+func (noPast) Past(context.Context, int) ([]jobs.Past, error) { return nil, nil }
+
+// servers are the servers that tell their sessions.
+func (p *patient) servers() []doctor.Server {
+	var out []doctor.Server
+	for _, d := range p.cfg.Databases {
+		if d.Kind != jobs.Postgres {
+			continue
+		}
+		out = append(out, doctor.Server{Name: d.Name, Ask: func(ctx context.Context) ([]doctor.Session, []string, error) {
+			database, secrets, err := p.cfg.OpenDatabase(d.Name)
+			if err != nil {
+				return nil, secrets, err
+			}
+			sessions, err := pgreview.Sessions(ctx, database)
+			list := make([]doctor.Session, len(sessions))
+			for i, s := range sessions {
+				list[i] = doctor.Session(s)
+			}
+			return list, secrets, err
+		}})
+	}
+	return out
+}
+
+// workflows are those of the configuration.
+func (p *patient) workflows(now time.Time) []doctor.Workflow {
+	var out []doctor.Workflow
+	for _, w := range p.cfg.Workflows {
+		d := doctor.Workflow{Name: w.Name, FreshWithin: w.FreshWithin}
+		d.Next, d.Scheduled = w.Schedule.Next(now)
+		out = append(out, d)
+	}
+	return out
+}
+
+// shelves are the stores of the configuration.
+func (p *patient) shelves() []doctor.Shelf {
+	var out []doctor.Shelf
+	for _, s := range p.cfg.Stores {
+		out = append(out, doctor.Shelf{Name: s.Name, Kind: s.Kind, Open: func() (object.Store, []string, error) { return p.cfg.OpenStore(s.Name) }})
+	}
+	return out
+}
+
+// eachJob makes every job of the configuration that can be made.
+func (p *patient) eachJob(visit func(workflow string, j configs.Job, job jobs.Job)) {
+	if !p.whole {
+		return
+	}
+	for _, w := range p.cfg.Workflows {
+		for _, j := range w.Jobs {
+			job, secrets, err := j.Build(nil)
+			p.secrets.Add(secrets...)
+			if err == nil {
+				visit(w.Name, j, job)
+			}
+		}
+	}
+}
+
+// keysOf are the names of what a job needs for itself alone.
+func keysOf(job jobs.Job) []string {
+	if e, ok := job.(jobs.Exclusive); ok {
+		return e.LockKeys()
+	}
+	return nil
+}
+
+// units are those that jobs of the kind service name.
+func (p *patient) units() []doctor.NamedUnit {
+	var out []doctor.NamedUnit
+	seen := map[string]bool{}
+	p.eachJob(func(workflow string, j configs.Job, job jobs.Job) {
+		for _, key := range keysOf(job) {
+			unit, ok := strings.CutPrefix(key, "service/")
+			if ok && j.Kind == "service" && !seen[unit] {
+				seen[unit] = true
+				out = append(out, doctor.NamedUnit{Name: unit, Job: workflow + "." + j.Name})
+			}
+		}
+	})
+	return out
+}
+
+// certificates are the jobs that look after certificates; without effects they
+// only look.
+func (p *patient) certificates() []doctor.Probe {
+	var out []doctor.Probe
+	p.eachJob(func(workflow string, j configs.Job, job jobs.Job) {
+		if j.Kind == "certificate" {
+			name := workflow + "." + j.Name
+			out = append(out, doctor.Probe{
+				Name: name, Kind: j.Kind, Impact: "outage", Env: p.env(name), Next: "upkeep run " + name,
+				Open: func() (jobs.Job, []string, error) { return job, nil, nil },
+			})
+		}
+	})
+	return out
+}
+
+// places are the folders that matter.
+func (p *patient) places() []doctor.Place {
+	if p.cfg == nil {
+		return nil
+	}
+	out := []doctor.Place{{Path: p.cfg.Root, What: "the root folder"}, {Path: service.StateDir(p.cfg), What: "the ledger"}}
+	if !p.whole {
+		return out
+	}
+	for _, s := range p.cfg.Stores {
+		store, secrets, err := p.cfg.OpenStore(s.Name)
+		p.secrets.Add(secrets...)
+		if housed, ok := store.(object.Housed); ok && err == nil {
+			out = append(out, doctor.Place{Path: housed.Dir(), What: "the store " + s.Name})
+		}
+	}
+	p.eachJob(func(workflow string, j configs.Job, job jobs.Job) {
+		for _, key := range keysOf(job) {
+			for _, family := range []string{"path", "sqlite"} {
+				if at, ok := strings.CutPrefix(key, family); ok && filepath.IsAbs(at) {
+					out = append(out, doctor.Place{Path: at, What: workflow + "." + j.Name})
+				}
+			}
+		}
+	})
+	return out
+}
