@@ -46,7 +46,10 @@ func TestLoad_Defaults(t *testing.T) {
 		c.Ledger.Path != filepath.Join(dir, "var/upkeep.db") || c.Ledger.Dialect != "sqlite" || c.Timezone != time.Local || c.Project != filepath.Base(dir) {
 		t.Errorf("got %+v", c)
 	}
-	want := []configs.Check{{Name: "system", Kind: "system", Every: time.Minute, FailAfter: 3, OKAfter: 2, Impact: "degraded"}}
+	want := []configs.Check{{
+		Name: "system", Kind: "system", Every: 30 * time.Second, RetryEvery: 10 * time.Second, FailAfter: 3, OKAfter: 2, Impact: "degraded",
+		Timeout: 10 * time.Second, Implicit: true, Digest: c.Checks[0].Digest,
+	}}
 	if diff := cmp.Diff(want, c.Checks); diff != "" {
 		t.Errorf("implicit check: %s", diff)
 	}

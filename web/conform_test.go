@@ -94,6 +94,8 @@ func TestConform(t *testing.T) {
 		{"get", "/api/v1/nodes", "/api/v1/nodes", ""},
 		{"get", "/api/v1/status", "/api/v1/status", ""},
 		{"get", "/api/v1/health", "/api/v1/health", ""},
+		{"get", "/api/v1/checks", "/api/v1/checks?fresh=true", ""},
+		{"get", "/api/v1/checks", "/api/v1/checks?check=nothing", ""},
 		{"post", "/api/v1/drain", "/api/v1/drain", ""},
 		{"post", "/api/v1/drain", "/api/v1/drain", `{"mode":"until_idle"}`},
 		{"delete", "/api/v1/drain", "/api/v1/drain", ""},

@@ -47,19 +47,20 @@ type fake struct {
 	hold chan struct{}
 	// waiting is how many do.
 	waiting int
+	monitor *monitor
 }
 
 func newFake() *fake {
 	return &fake{
 		runs: map[runner.RunID]runner.Run{}, attempts: map[runner.RunID][]runner.Attempt{},
 		outputs: map[runner.AttemptKey]runner.Output{}, pauses: map[string]runner.Pause{},
-		successes: map[string]time.Time{}, idle: make(chan struct{}),
+		successes: map[string]time.Time{}, idle: make(chan struct{}), monitor: &monitor{},
 	}
 }
 
 func (f *fake) options() web.Options {
 	return web.Options{
-		Runs: f, Slots: f, Alerts: f, Facts: f, Commands: commands{f}, Notices: notices{f}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(),
+		Runs: f, Slots: f, Alerts: f, Facts: f, Commands: commands{f}, Notices: notices{f}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(), Monitor: f.monitor,
 		Poll: 10 * time.Millisecond, Heartbeat: 20 * time.Millisecond,
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
+	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -246,4 +248,23 @@ func (a *app) completeChecks(*cobra.Command, []string, string) ([]string, cobra.
 		names = append(names, c.Name)
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// tellDetection says, for each configured check, how long a fault can last
+// before it is on record.
+func (a *app) tellDetection(cfg *configs.Config) {
+	for _, c := range cfg.Checks {
+		if c.Implicit {
+			continue
+		}
+		how := fmt.Sprintf("asked every %s, then every %s until %s in a row, each at most %s",
+			unit.Duration(c.Every), unit.Duration(c.RetryEvery), count(c.FailAfter, "bad answer"), unit.Duration(c.Timeout))
+		switch {
+		case c.Slug != "":
+			how = fmt.Sprintf("told every %s, at most %s late", unit.Duration(c.Every), unit.Duration(c.Grace))
+		case c.FailAfter == 1:
+			how = fmt.Sprintf("asked every %s, each answer at most %s", unit.Duration(c.Every), unit.Duration(c.Timeout))
+		}
+		fmt.Fprintf(a.std.Out, "check %s: a fault is on record within %s (%s)\n", c.Name, unit.Duration(c.WorstDetection()), how)
+	}
 }

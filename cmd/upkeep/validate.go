@@ -106,6 +106,7 @@ func (a *app) tellProblems(cfg *configs.Config, problems configs.Problems, bad i
 		jobs += len(w.Jobs)
 	}
 	fmt.Fprintf(a.std.Out, "%s is valid: %s, %s, %s\n", cfg.Path, count(len(cfg.Workflows), "workflow"), count(jobs, "job"), count(warnings, "warning"))
+	a.tellDetection(cfg)
 }
 
 func listProblems(problems configs.Problems) listing {
