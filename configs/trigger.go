@@ -25,6 +25,7 @@ type triggerFile struct {
 	Above     *float64      `yaml:"above" doc:"Start it when the value is above this number."`
 	Below     *float64      `yaml:"below" doc:"Start it when the value is below this number."`
 	For       unit.Duration `yaml:"for" doc:"For how long that must hold, by every answer." example:"5m"`
+	Evidence  bool          `yaml:"evidence" doc:"It only gathers evidence: whether the check is well after it says nothing about it, and it runs also in storms and while somebody works on the incident."`
 	ErrorKind unit.Names    `yaml:"error_kind" doc:"Only answers with one of these kinds of errors: dns, connect, tls, auth, timeout, status, body, internal." example:"[connect, timeout]"`
 }
 
@@ -137,7 +138,7 @@ func (b *draft) trigger() {
 	if !given || !b.understood("trigger") || !sound(b.d, b.child("trigger")) || f.Check == "" {
 		return // what is wrong has been reported
 	}
-	t := &runbook.Trigger{Check: f.Check, Value: f.Value, Is: runner.Health(f.Is), Above: f.Above, Below: f.Below, For: f.For.Std(), ErrorKinds: f.ErrorKind}
+	t := &runbook.Trigger{Check: f.Check, Value: f.Value, Is: runner.Health(f.Is), Above: f.Above, Below: f.Below, For: f.For.Std(), ErrorKinds: f.ErrorKind, Evidence: f.Evidence}
 	b.checkTrigger(t, e)
 	b.out.Trigger = t
 	b.triggerLimits()

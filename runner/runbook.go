@@ -14,7 +14,7 @@ const (
 	OutcomeFixed    Outcome = "fixed"     // the check is well again
 	OutcomeNotFixed Outcome = "not_fixed" // it is not
 	OutcomeWorse    Outcome = "worse"     // it is worse, or another check fails since
-	OutcomeObserved Outcome = "observed"  // it was a dry run
+	OutcomeObserved Outcome = "observed"  // it only looked: a dry run, or one for evidence
 	OutcomeDropped  Outcome = "dropped"   // nothing was done: it was turned down, or no longer needed
 )
 

@@ -321,6 +321,28 @@ func TestEngine_Refused(t *testing.T) {
 	}
 }
 
+// Evidence is wanted most when much fails, and is not judged.
+func TestEngine_Evidence(t *testing.T) {
+	t.Parallel()
+	b := book()
+	b.Trigger.Evidence = true
+	inWorld(t, b, func(t *testing.T, w *world) {
+		w.opened = []runner.Incident{{AckedAt: time.Now(), AckedBy: "anna", Suppressed: "silence 1"}}
+		for _, name := range []string{"database", "redis"} {
+			w.reports[name] = runner.CheckReport{Name: name, Health: runner.HealthCritical}
+		}
+		for range 2 {
+			w.answers("api", runner.HealthCritical, 2*time.Minute)
+			w.end(runner.Failed)
+			w.answers("api", runner.HealthCritical, 33*time.Minute)
+		}
+		w.want(t, "observed observed")
+		if len(w.pauses) != 0 {
+			t.Errorf("pauses %v", w.pauses)
+		}
+	})
+}
+
 // A folded check is not the place to act.
 func TestEngine_Cause(t *testing.T) {
 	t.Parallel()

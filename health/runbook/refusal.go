@@ -129,6 +129,9 @@ func (s Situation) Refusals() []Refusal {
 		add(RuleWindow, opens, "its window %s is closed", s.Runbook.Window)
 	}
 	for _, i := range s.Incidents {
+		if s.Runbook.Trigger.Evidence {
+			break
+		}
 		if !i.AckedAt.IsZero() && (i.AckedUntil.IsZero() || s.Now.Before(i.AckedUntil)) {
 			add(RuleAcked, i.AckedUntil, "%s works on it", i.AckedBy)
 		}
@@ -136,7 +139,9 @@ func (s Situation) Refusals() []Refusal {
 			add(RuleSilenced, time.Time{}, "nobody is to be told of the incident: %s", i.Suppressed)
 		}
 	}
-	list = append(list, s.others()...)
+	if !s.Runbook.Trigger.Evidence {
+		list = append(list, s.others()...)
+	}
 	list = append(list, s.past()...)
 	for _, h := range s.Holders {
 		if slices.Contains(s.Locks, h.Lock) && h.Workflow != s.Runbook.Name {

@@ -27,6 +27,9 @@ type Trigger struct {
 	// ErrorKinds restricts it to answers with one of these kinds of errors;
 	// empty means any answer.
 	ErrorKinds []string
+	// Evidence tells that the runbook only gathers evidence: it is not judged by
+	// the check, and what speaks against a remedy does not speak against it.
+	Evidence bool
 }
 
 // Holds tells whether a report is one that starts the runbook. Health counts
@@ -93,6 +96,9 @@ func (t Trigger) String() string {
 	}
 	if t.For > 0 {
 		text += " for " + unit.Duration(t.For).String()
+	}
+	if t.Evidence {
+		text += ", for evidence"
 	}
 	return text
 }

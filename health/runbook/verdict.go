@@ -69,6 +69,8 @@ func (e *Engine) judge(ctx context.Context, b Runbook, r runner.Remedy, w watch,
 			why = "it did not run: " + run.Message
 		}
 		return runner.OutcomeDropped, why
+	case b.Trigger.Evidence:
+		return runner.OutcomeObserved, "it only gathers evidence; the run " + string(run.State)
 	case !run.State.Done():
 		ended = fmt.Sprintf(", though the run %s", run.State)
 	}
@@ -94,7 +96,7 @@ func (e *Engine) judge(ctx context.Context, b Runbook, r runner.Remedy, w watch,
 	if r.Health != "" && r.Health != w.latest.Health && runner.Worst(w.latest.Health, r.Health) == w.latest.Health {
 		return runner.OutcomeWorse, fmt.Sprintf("%s; before the run it was %s", now, r.Health)
 	}
-	if more := news(Failing(e.o.Checks.Reports(ctx)), r.Failing); len(more) > 0 {
+	if more := news(Failing(e.o.Checks.Reports(ctx)), append([]string{r.Check}, r.Failing...)); len(more) > 0 {
 		return runner.OutcomeWorse, fmt.Sprintf("%s, and since the run %s fail too", now, strings.Join(more, ", "))
 	}
 	return runner.OutcomeNotFixed, fmt.Sprintf("%s, %s after the run", now, unit.Duration(b.Limits.Grace))

@@ -12,6 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/health"
+	"github.com/ghosteam/upkeep/health/runbook"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/metrics"
@@ -36,6 +37,7 @@ type Daemon struct {
 	ticker     *ticker.Ticker
 	dispatcher *alerts.Dispatcher
 	monitor    *health.Monitor
+	runbooks   *runbook.Engine
 	gate       *gate
 	space      *space
 	supervisor *supervisor
@@ -87,6 +89,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 	d.space = &space{d: d, ballast: ballast}
 	d.measured(cfg)
 	d.dispatcher = d.messenger()
+	d.runbooks = d.newRunbooks()
 	if d.monitor, err = d.watcher(); err != nil {
 		return errors.Join(err, ballast.Close())
 	}
@@ -150,6 +153,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	works.run(func() error { return d.Work(work) })
 	clocks.run(func() error { return d.ticker.Run(clock) })
 	clocks.run(func() error { return d.monitor.Run(clock) })
+	clocks.run(func() error { return d.runbooks.Run(clock) })
 	mails.run(func() error { d.dispatcher.Run(mail); return nil })
 	mails.run(func() error { return d.listenToBells(mail) })
 	mails.run(func() error { return d.server.serve(mail) })

@@ -18,15 +18,22 @@ import (
 // runbookEvent is the kind of the events that tell what runbooks do.
 const runbookEvent = "runbook"
 
-// runbooks makes the engine that starts workflows when checks fail.
-func (d *Daemon) runbooks(checks runner.CheckReader) *runbook.Engine {
+// newRunbooks makes the engine that starts workflows when checks fail. The
+// monitor, which tells it so, comes after it.
+func (d *Daemon) newRunbooks() *runbook.Engine {
 	return runbook.New(runbook.Options{
 		Runbooks: func() []runbook.Runbook { return d.Config().Runbooks() },
 		Locks:    func(name string) []string { return LocksOf(d.Config(), name) },
 		Held:     func() error { return d.refusal() },
-		Records:  d.ledger, Remedies: d.ledger, Actions: remedies{d.Engine}, Checks: checks, Log: d.o.Log,
+		Records:  d.ledger, Remedies: d.ledger, Actions: remedies{d.Engine}, Checks: monitored{d}, Log: d.o.Log,
 	})
 }
+
+// monitored reads the monitor of a daemon.
+type monitored struct{ d *Daemon }
+
+// Reports implements runner.CheckReader.
+func (m monitored) Reports(ctx context.Context) []runner.CheckReport { return m.d.monitor.Reports(ctx) }
 
 // LocksOf returns the named locks that the jobs of a workflow need. What cannot
 // be made now, such as for lack of a secret, tells no more than its locks:.
