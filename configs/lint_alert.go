@@ -104,8 +104,8 @@ func (l *loader) routed() []fault {
 		if w.Alert.Off || len(w.Alert.To) > 0 {
 			continue
 		}
-		for _, reason := range alerts.Reasons() {
-			if reason != alerts.ReasonDiskFull && reason != alerts.ReasonReload && reason != alerts.ReasonDrained && reason != alerts.ReasonCheck && (reason != alerts.ReasonStale || w.FreshWithin > 0) {
+		for _, reason := range []string{alerts.ReasonFailed, alerts.ReasonLost, alerts.ReasonMissed, alerts.ReasonStale, alerts.ReasonStuck} {
+			if reason != alerts.ReasonStale || w.FreshWithin > 0 {
 				out = append(out, fault{w.Alert.Severity, w.Name, reason})
 			}
 		}
@@ -144,10 +144,11 @@ func (l *loader) lintRoutes() {
 	}
 }
 
-// forChecks tells whether only faults of checks fit, which are not among those
-// of routed.
+// forChecks tells whether only faults of checks fit, or those that somebody
+// raises, which are not among those of routed.
 func forChecks(m alerts.Match) bool {
-	return len(m.Check) > 0 || len(m.Reason) == 1 && m.Reason[0] == alerts.ReasonCheck
+	others := slices.ContainsFunc(m.Reason, func(reason string) bool { return reason != alerts.ReasonCheck && reason != alerts.ReasonRaised })
+	return len(m.Check) > 0 || len(m.Reason) > 0 && !others
 }
 
 // lintPatterns looks for patterns that fit no workflow. It tells whether that

@@ -137,3 +137,17 @@ func verdictOf(m alerts.Message) (word, color string) {
 	}
 	return "CRITICAL", "#cf222e"
 }
+
+// Preview implements alerts.Previewer: the subject and the text of the mail.
+func (c *Channel) Preview(m alerts.Message) (string, error) {
+	view := newView(m)
+	body, err := render(view)
+	if err != nil {
+		return "", err
+	}
+	var to []string
+	for _, address := range c.to {
+		to = append(to, address.String())
+	}
+	return fmt.Sprintf("From: %s\nTo: %s\nSubject: %s\n\n%s", c.from, strings.Join(to, ", "), subject(m, view.Verdict), body), nil
+}
