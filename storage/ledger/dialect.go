@@ -31,8 +31,8 @@ type dialect struct {
 	lockWorkflow string
 	// lockIncident keeps the incident of the notice that its argument names as
 	// it is until the transaction ends; lockNotice ends a SELECT of one notice
-	// n likewise. SQLite needs none.
-	lockIncident, lockNotice string
+	// n likewise, and lockHeld one of an incident i. SQLite needs none.
+	lockIncident, lockNotice, lockHeld string
 	// skipLocked ends a SELECT of rows that are to be changed, leaving out those
 	// that other transactions are changing. SQLite needs none.
 	skipLocked string

@@ -3,7 +3,6 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,6 +48,7 @@ func raising(f runner.Fault, now time.Time) ruling {
 	f.Fingerprint = clean(f.Fingerprint, maxFingerprint)
 	f.Workflow, f.Run = clean(f.Workflow, maxName), runner.RunID(clean(string(f.Run), maxName))
 	f.Reason, f.Title = cleanLine(f.Reason, maxName), cleanLine(f.Title, maxLine)
+	f.Check, f.Parent = clean(f.Check, maxName), clean(f.Parent, maxFingerprint)
 	if !slices.Contains([]jobs.Severity{jobs.Info, jobs.Warning, jobs.Critical}, f.Severity) {
 		f.Severity = jobs.Critical
 	}
@@ -79,15 +79,16 @@ func (l *Ledger) Raise(ctx context.Context, f runner.Fault) (bool, error) {
 	r := raising(f, time.Now())
 	opened := false
 	err := l.transact(ctx, what, func(ctx context.Context, s session) error {
-		fresh, err := raiseAll(ctx, s, []ruling{r})
-		opened = len(fresh) > 0
+		fresh, err := l.raiseAll(ctx, s, []ruling{r})
+		opened = fresh > 0
 		return err
 	})
 	return opened && err == nil, err
 }
 
 func checkFault(f runner.Fault) error {
-	errs := []error{checkFingerprint(f.Fingerprint), checkText("the workflow", f.Workflow, maxName), checkText("the reason", f.Reason, maxName), checkText("the run", string(f.Run), maxName)}
+	errs := []error{checkFingerprint(f.Fingerprint), checkText("the workflow", f.Workflow, maxName), checkText("the reason", f.Reason, maxName), checkText("the run", string(f.Run), maxName),
+		checkText("the check", f.Check, maxName), checkText("the fingerprint of the parent", f.Parent, maxFingerprint)}
 	for _, channel := range f.Channels {
 		errs = append(errs, checkName("a channel", channel))
 	}
@@ -104,8 +105,8 @@ func checkFingerprint(fingerprint string) error {
 	return checkText("the fingerprint", fingerprint, maxFingerprint)
 }
 
-// Clear resolves the open incident with that fingerprint, if there is one, and
-// owes its channels a notice. A zero at means now.
+// Clear resolves the open incident with that fingerprint, if there is one, or
+// notes that it is well for now when it comes and goes. A zero at means now.
 func (l *Ledger) Clear(ctx context.Context, fingerprint string, at time.Time) (bool, error) {
 	what := fmt.Sprintf("clear %q", clean(fingerprint, maxName))
 	if err := checkFingerprint(fingerprint); err != nil {
@@ -115,7 +116,7 @@ func (l *Ledger) Clear(ctx context.Context, fingerprint string, at time.Time) (b
 	cleared := false
 	err := l.transact(ctx, what, func(ctx context.Context, s session) error {
 		var err error
-		cleared, err = clearOne(ctx, s, r)
+		cleared, err = l.clearOne(ctx, s, r)
 		return err
 	})
 	return cleared && err == nil, err
@@ -124,7 +125,7 @@ func (l *Ledger) Clear(ctx context.Context, fingerprint string, at time.Time) (b
 // applyRulings does what the rulings say, those of one fingerprint in their
 // order. Raises that follow each other become one, and fingerprints go in order
 // so that two transactions seldom wait for each other.
-func applyRulings(ctx context.Context, s session, list []ruling) error {
+func (l *Ledger) applyRulings(ctx context.Context, s session, list []ruling) error {
 	slices.SortStableFunc(list, func(a, b ruling) int { return strings.Compare(a.fingerprint, b.fingerprint) })
 	var merged []ruling
 	for _, r := range list {
@@ -136,7 +137,7 @@ func applyRulings(ctx context.Context, s session, list []ruling) error {
 	}
 	for len(merged) > 0 {
 		if merged[0].count == 0 {
-			if _, err := clearOne(ctx, s, merged[0]); err != nil {
+			if _, err := l.clearOne(ctx, s, merged[0]); err != nil {
 				return fmt.Errorf("clear %q: %w", merged[0].fingerprint, err)
 			}
 			merged = merged[1:]
@@ -146,154 +147,10 @@ func applyRulings(ctx context.Context, s session, list []ruling) error {
 		for n < min(len(merged), raiseChunk) && merged[n].count > 0 {
 			n++
 		}
-		if _, err := raiseAll(ctx, s, merged[:n]); err != nil {
+		if _, err := l.raiseAll(ctx, s, merged[:n]); err != nil {
 			return fmt.Errorf("raise %q: %w", merged[0].fingerprint, err)
 		}
 		merged = merged[n:]
 	}
 	return nil
-}
-
-// raiseChunk is how many incidents one INSERT takes.
-const raiseChunk = 50
-
-// raiseAll opens incidents or adds to open ones, each of another fingerprint,
-// and returns the IDs of those that it opened, for which it owes notices.
-func raiseAll(ctx context.Context, s session, list []ruling) (map[string]bool, error) {
-	const columns = 14
-	now := time.Now()
-	ids, _, err := newRunIDs(now, len(list))
-	if err != nil {
-		return nil, fmt.Errorf("make IDs: %w", err)
-	}
-	args := make([]any, 0, columns*len(list))
-	channels := make(map[string][]string, len(list))
-	for i, r := range list {
-		packed, err := pack(r.first.Channels)
-		if err != nil {
-			return nil, fmt.Errorf("channels: %w", err)
-		}
-		channels[string(ids[i])] = r.first.Channels
-		f := r.last
-		args = append(args, ids[i], r.fingerprint, f.Workflow, f.Severity, f.Reason, f.Title, f.Run, packed,
-			runner.IncidentOpen, r.count, r.first.At.UnixMicro(), f.At.UnixMicro(), nil, "")
-	}
-	// The condition on the state is that of the index incidents_open, word for
-	// word. An incident that was open keeps its ID.
-	query := `INSERT INTO incidents (id, fingerprint, workflow, severity, reason, title, run, channels, state, count,
-			opened_at, last_at, resolved_at, resolver) VALUES ` + tuples(len(list), columns) + `
-		ON CONFLICT (fingerprint) WHERE state = 'open' DO UPDATE SET workflow = excluded.workflow, severity = excluded.severity,
-			reason = excluded.reason, title = excluded.title, run = excluded.run, count = incidents.count + excluded.count,
-			last_at = CASE WHEN excluded.last_at > incidents.last_at THEN excluded.last_at ELSE incidents.last_at END
-		RETURNING id, fingerprint, channels`
-	opened := map[string]bool{}
-	var widened []widening
-	err = s.each(ctx, query, args, func(rows *sql.Rows) error {
-		var w widening
-		var told string
-		if err := rows.Scan(&w.id, &w.fingerprint, &told); err != nil {
-			return err
-		}
-		if _, ours := channels[w.id]; ours {
-			opened[w.id] = true
-			return nil
-		}
-		if err := unpack(told, &w.told); err != nil {
-			return fmt.Errorf("channels: %w", err)
-		}
-		widened = append(widened, w)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	notices, err := widen(ctx, s, widened, list)
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		if id := string(ids[i]); opened[id] {
-			for _, channel := range channels[id] {
-				notices = append(notices, runner.Notice{Incident: id, Channel: channel, Action: runner.NoticeOpen})
-			}
-		}
-	}
-	return opened, insertNotices(ctx, s, notices, now)
-}
-
-// widening is an open incident that occurred again, with who was told of it.
-type widening struct {
-	id, fingerprint string
-	told            []string
-}
-
-// widen adds the channels that an occurrence names and that were not told of
-// the open incident, such as those of a route that was added since, and returns
-// what they are owed.
-func widen(ctx context.Context, s session, open []widening, list []ruling) ([]runner.Notice, error) {
-	var notices []runner.Notice
-	for _, w := range open {
-		told := len(w.told)
-		for _, r := range list {
-			if r.fingerprint != w.fingerprint {
-				continue
-			}
-			for _, channel := range r.last.Channels {
-				if !slices.Contains(w.told, channel) {
-					w.told = append(w.told, channel)
-					notices = append(notices, runner.Notice{Incident: w.id, Channel: channel, Action: runner.NoticeOpen})
-				}
-			}
-		}
-		if len(w.told) == told {
-			continue
-		}
-		packed, err := pack(w.told)
-		if err != nil {
-			return nil, fmt.Errorf("channels: %w", err)
-		}
-		if _, err := s.exec(ctx, "UPDATE incidents SET channels = ? WHERE id = ?", packed, w.id); err != nil {
-			return nil, err
-		}
-	}
-	return notices, nil
-}
-
-// clearOne resolves the open incident of a fingerprint, if there is one.
-func clearOne(ctx context.Context, s session, r ruling) (bool, error) {
-	now := time.Now()
-	var id, packed string
-	at := r.clearedAt.UnixMicro()
-	// An end before the latest occurrence comes from a clock that is behind.
-	err := s.row(ctx, `UPDATE incidents SET state = 'resolved', resolver = ?, resolved_at = CASE WHEN last_at > ? THEN last_at ELSE ? END
-		WHERE fingerprint = ? AND state = 'open' RETURNING id, channels`, r.by, at, at, r.fingerprint).Scan(&id, &packed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	var channels []string
-	if err := unpack(packed, &channels); err != nil {
-		return false, fmt.Errorf("channels of incident %s: %w", id, err)
-	}
-	// From here on the row of the incident is ours: notices that are given back
-	// meanwhile wait for it and see that it has ended.
-	untold := map[string]bool{}
-	err = s.each(ctx, `UPDATE notices SET state = 'superseded', ended_at = ?
-		WHERE incident = ? AND action = 'open' AND state IN ('pending', 'dead') RETURNING channel`,
-		[]any{now.UnixMicro(), id}, func(rows *sql.Rows) error {
-			var channel string
-			err := rows.Scan(&channel)
-			untold[channel] = true
-			return err
-		})
-	if err != nil {
-		return false, err
-	}
-	notices := make([]runner.Notice, len(channels))
-	for i, channel := range channels {
-		notices[i] = runner.Notice{Incident: id, Channel: channel, Action: runner.NoticeResolve, Combined: untold[channel]}
-	}
-	return true, insertNotices(ctx, s, notices, now)
 }

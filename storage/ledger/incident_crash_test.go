@@ -57,7 +57,7 @@ func childAlarm(atOnce bool) func(context.Context, order) error {
 }
 
 func endRuns(ctx context.Context, o order, alarm runner.Alarm) error {
-	l, err := ledger.Open(ctx, ledger.Options{DSN: secret.New(o.DSN), Alarm: alarm})
+	l, err := ledger.Open(ctx, ledger.Options{DSN: secret.New(o.DSN), Alarm: alarm, Flapping: ledger.Flapping{Changes: -1}})
 	if err != nil {
 		return err
 	}

@@ -82,5 +82,5 @@ func (l *Ledger) judge(ctx context.Context, s session, ids []runner.RunID) error
 			}
 		}
 	}
-	return applyRulings(ctx, s, rulings)
+	return l.applyRulings(ctx, s, rulings)
 }

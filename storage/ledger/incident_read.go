@@ -9,22 +9,31 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 )
 
-var _ runner.AlertReader = (*Reader)(nil)
+var (
+	_ runner.AlertReader = (*Reader)(nil)
+	_ runner.DeskReader  = (*Reader)(nil)
+)
 
 // incidentColumns are what scanIncident reads, from incidents.
 const incidentColumns = `id, fingerprint, workflow, severity, reason, title, run, channels, state, count,
-	opened_at, last_at, resolved_at, resolver`
+	opened_at, last_at, resolved_at, resolver, check_name, last_good, first_bad, parent,
+	acked_at, acked_until, acked_by, suppressed, flapping`
 
-func scanIncident(row scanner) (runner.Incident, error) {
+// scanIncident reads incidentColumns, and what follows them into more.
+func scanIncident(row scanner, more ...any) (runner.Incident, error) {
 	var i runner.Incident
 	var channels string
-	var opened, last, resolved sql.NullInt64
-	err := row.Scan(&i.ID, &i.Fingerprint, &i.Workflow, &i.Severity, &i.Reason, &i.Title, &i.Fault.Run, &channels, &i.State, &i.Count,
-		&opened, &last, &resolved, &i.Resolver)
+	var opened, last, resolved, good, bad, acked, until sql.NullInt64
+	err := row.Scan(append([]any{
+		&i.ID, &i.Fingerprint, &i.Workflow, &i.Severity, &i.Reason, &i.Title, &i.Fault.Run, &channels, &i.State, &i.Count,
+		&opened, &last, &resolved, &i.Resolver, &i.Check, &good, &bad, &i.Parent,
+		&acked, &until, &i.AckedBy, &i.Suppressed, &i.Flapping,
+	}, more...)...)
 	if err != nil {
 		return i, err
 	}
 	i.OpenedAt, i.LastAt, i.ResolvedAt = instant(opened), instant(last), instant(resolved)
+	i.LastGood, i.FirstBad, i.AckedAt, i.AckedUntil = instant(good), instant(bad), instant(acked), instant(until)
 	i.At = i.LastAt
 	if err := unpack(channels, &i.Channels); err != nil {
 		return i, fmt.Errorf("channels of incident %s: %w", i.ID, err)

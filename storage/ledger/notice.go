@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,14 +21,14 @@ const (
 
 // noticeColumns are what scanNotice reads, from notices.
 const noticeColumns = `id, incident, channel, action, combined, subject, text, state, attempts,
-	created_at, next_at, ended_at, receipt, error`
+	created_at, next_at, ended_at, receipt, error, seq`
 
 func scanNotice(row scanner) (runner.Notice, error) {
 	var n runner.Notice
 	var incident sql.NullString
 	var created, next, ended sql.NullInt64
 	err := row.Scan(&n.ID, &incident, &n.Channel, &n.Action, &n.Combined, &n.Subject, &n.Text, &n.State, &n.Attempts,
-		&created, &next, &ended, &n.Receipt, &n.Error)
+		&created, &next, &ended, &n.Receipt, &n.Error, &n.Seq)
 	n.Incident = incident.String
 	n.CreatedAt, n.NextAt, n.EndedAt = instant(created), instant(next), instant(ended)
 	return n, err
@@ -41,13 +40,13 @@ func (l *Ledger) Owe(ctx context.Context, notices ...runner.Notice) error {
 		return nil
 	}
 	what := fmt.Sprintf("owe %d notices", len(notices))
-	list := slices.Clone(notices)
-	for i := range list {
-		n := &list[i]
-		if err := checkNotice(*n); err != nil {
+	list := make([]owedNotice, len(notices))
+	for i, n := range notices {
+		if err := checkNotice(n); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		n.Subject, n.Text = cleanLine(n.Subject, maxLine), clean(n.Text, maxNoticeText)
+		list[i].Notice = n
 	}
 	return l.transact(ctx, what, func(ctx context.Context, s session) error {
 		return insertNotices(ctx, s, list, time.Now())
@@ -58,7 +57,7 @@ func checkNotice(n runner.Notice) error {
 	switch {
 	case n.Incident != "":
 		return errors.New("the notices of incidents are owed by what happens to them")
-	case n.Action != runner.NoticeRemind && n.Action != runner.NoticeTest:
+	case n.Action != runner.NoticeRemind && n.Action != runner.NoticeTest && n.Action != runner.NoticeDigest:
 		return fmt.Errorf("a notice of nothing cannot tell %q", n.Action)
 	case n.Combined:
 		return errors.New("only the notice of an incident's end is combined")
@@ -81,8 +80,8 @@ func checkID(id string) error {
 
 // insertNotices records notices as pending. One that is on record already
 // stays as it is.
-func insertNotices(ctx context.Context, s session, list []runner.Notice, now time.Time) error {
-	const columns = 15
+func insertNotices(ctx context.Context, s session, list []owedNotice, now time.Time) error {
+	const columns = 17
 	ids, _, err := newRunIDs(now, len(list))
 	if err != nil {
 		return fmt.Errorf("make IDs: %w", err)
@@ -99,10 +98,10 @@ func insertNotices(ctx context.Context, s session, list []runner.Notice, now tim
 				next = now
 			}
 			args = append(args, id, sql.NullString{String: n.Incident, Valid: n.Incident != ""}, n.Channel, n.Action, bit(n.Combined),
-				n.Subject, n.Text, runner.NoticePending, 0, "", now.UnixMicro(), next.UnixMicro(), nil, "", "")
+				n.Subject, n.Text, runner.NoticePending, 0, "", now.UnixMicro(), next.UnixMicro(), nil, "", "", n.Seq, n.turn)
 		}
 		query := `INSERT INTO notices (id, incident, channel, action, combined, subject, text, state, attempts, owner,
-			created_at, next_at, ended_at, receipt, error) VALUES ` + tuples(len(chunk), columns) + ` ON CONFLICT (id) DO NOTHING`
+			created_at, next_at, ended_at, receipt, error, seq, turn) VALUES ` + tuples(len(chunk), columns) + ` ON CONFLICT (id) DO NOTHING`
 		if _, err := s.exec(ctx, query, args...); err != nil {
 			return err
 		}

@@ -15,12 +15,12 @@ import (
 var _ runner.Outbox = (*Ledger)(nil)
 
 // owed is the condition of the index notices_owed, word for word; blocked is
-// that on a notice n of an incident's end while that of its opening is owed to
-// the same channel.
+// that on a notice n of an incident while an earlier one is owed to the same
+// channel.
 const (
 	owed    = "n.state IN ('pending', 'sending')"
-	blocked = `(n.action = 'resolve' AND EXISTS (SELECT 1 FROM notices o WHERE o.incident = n.incident AND o.channel = n.channel
-		AND o.action = 'open' AND o.state IN ('pending', 'sending')))`
+	blocked = `(n.turn > 0 AND EXISTS (SELECT 1 FROM notices o WHERE o.incident = n.incident AND o.channel = n.channel
+		AND o.turn < n.turn AND o.state IN ('pending', 'sending')))`
 )
 
 // Take marks what is due on a channel as being sent by this instance.
@@ -257,17 +257,29 @@ func (n heldNotice) set(ctx context.Context, s session, state runner.NoticeState
 	return err
 }
 
-// yield lets the notice of an end, when it waits behind this one of an opening
-// that was not sent, say both.
+// yield lets the notice of an end, when it waits behind this one that was not
+// sent, say all that the channel has not heard.
 func (n heldNotice) yield(ctx context.Context, s session, why string) (bool, error) {
-	if n.action != runner.NoticeOpen {
+	if n.incident == "" || n.action == runner.NoticeResolve {
 		return false, nil
 	}
-	changed, err := s.exec(ctx, "UPDATE notices SET combined = 1 WHERE incident = ? AND channel = ? AND action = 'resolve' AND state = 'pending'",
-		n.incident, n.channel)
-	if err != nil || changed == 0 {
+	var end string
+	err := s.row(ctx, "SELECT e.id FROM notices e WHERE e.incident = ? AND e.channel = ? AND e.action = 'resolve' AND e.state = 'pending'",
+		n.incident, n.channel).Scan(&end)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := n.set(ctx, s, runner.NoticeSuperseded, "ended_at = ?, error = ?", time.Now().UnixMicro(), why); err != nil {
+		return false, err
+	}
+	states, _, err := toldStates(ctx, s, n.incident)
+	if err != nil {
 		return false, err
 	}
 	s.owe()
-	return true, n.set(ctx, s, runner.NoticeSuperseded, "ended_at = ?, error = ?", time.Now().UnixMicro(), why)
+	_, err = s.exec(ctx, "UPDATE notices SET combined = ? WHERE id = ?", bit(!states[n.channel].heard), end)
+	return err == nil, err
 }

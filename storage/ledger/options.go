@@ -59,13 +59,32 @@ type Options struct {
 	Live func(runner.AttemptKey) (runner.Output, bool, error)
 	// Alarm decides which ends of runs are faults; nil means none.
 	Alarm runner.Alarm
-	// Owed is called after a transaction that left notices to be sent, from the
-	// goroutine that made it, so it must not block; nil means that nobody wants
-	// to know. It may be called in vain.
+	// Owed is called after a transaction that left notices to be sent, or that
+	// may bring the next instant of Settle forward, from the goroutine that made
+	// it, so it must not block; nil means that nobody wants to know. It may be
+	// called in vain.
 	Owed func()
+	// Flapping says when incidents count as coming and going; the default is
+	// DefaultFlapping.
+	Flapping Flapping
 	// Log receives what a person should know about the ledger itself; nil
 	// means nobody.
 	Log *slog.Logger
+}
+
+// Flapping says when an incident counts as one that comes and goes, which keeps
+// it open and spares people the messages: when it began, ended, or changed its
+// severity at least Changes times Within a while. It is steady again when it
+// did none of that for Stable.
+type Flapping struct {
+	// Changes below 0 means never.
+	Changes        int
+	Within, Stable time.Duration
+}
+
+// DefaultFlapping is the rule where no other is set.
+func DefaultFlapping() Flapping {
+	return Flapping{Changes: 5, Within: 30 * time.Minute, Stable: 10 * time.Minute}
 }
 
 // place is a parsed DSN: the path of an SQLite file or a PostgreSQL URL.
@@ -146,6 +165,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Flapping == (Flapping{}) {
+		o.Flapping = DefaultFlapping()
 	}
 	if o.LeaseTTL != 0 && o.LeaseTTL < minLeaseTTL {
 		return o, fmt.Errorf("a lease of %s is too short: use at least %s", o.LeaseTTL, minLeaseTTL)

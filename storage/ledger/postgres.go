@@ -53,6 +53,7 @@ func postgresDialect() *dialect {
 		lockWorkflow:       fmt.Sprintf("SELECT pg_advisory_xact_lock(%d, CAST(? AS INTEGER))", workflowLock),
 		lockIncident:       "SELECT 1 FROM incidents i WHERE i.id = (SELECT n.incident FROM notices n WHERE n.id = ?) FOR NO KEY UPDATE OF i",
 		lockNotice:         " FOR NO KEY UPDATE OF n",
+		lockHeld:           " FOR NO KEY UPDATE OF i",
 		skipLocked:         " FOR UPDATE OF n SKIP LOCKED",
 		numbered:           true,
 		isolation:          sql.LevelReadCommitted,

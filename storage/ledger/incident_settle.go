@@ -1,0 +1,167 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+)
+
+// parentGrace is how long after the end of a fault those that it caused stay
+// suppressed: they need a few good answers of their own to end.
+const parentGrace = 2 * time.Minute
+
+// suppressionOf says why nobody is to be told of an incident at an instant;
+// empty when people are.
+func suppressionOf(ctx context.Context, s session, i *heldIncident, at time.Time) (string, error) {
+	if i.Parent != "" && i.Parent != i.Fingerprint {
+		var one int
+		err := s.row(ctx, "SELECT 1 FROM incidents WHERE fingerprint = ? AND state = 'open'", i.Parent).Scan(&one)
+		if err == nil {
+			return "parent " + i.Parent, nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return "", fmt.Errorf("look for the cause of %q: %w", i.Fingerprint, err)
+		}
+	}
+	silences, err := silencesAt(ctx, s, at)
+	if err != nil {
+		return "", err
+	}
+	for _, silence := range silences {
+		if selects(silence, i.Fault) {
+			return "silence " + silence.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// suppress notes that nobody is told of an incident from an instant on.
+func (i *heldIncident) suppress(s session, why string, at time.Time, r *record) {
+	i.Suppressed, i.releaseAt = why, time.Time{}
+	r.entry(i, at, runner.EntrySuppressed, why, "")
+	s.owe()
+}
+
+// resuppress looks anew whether people are to be told of an incident, and does
+// nothing but note it. Without its cause an incident stays suppressed for a
+// moment.
+func resuppress(ctx context.Context, s session, i *heldIncident, at time.Time, r *record) error {
+	why, err := suppressionOf(ctx, s, i, at)
+	switch {
+	case err != nil:
+		return err
+	case why == i.Suppressed:
+		i.releaseAt = time.Time{}
+		return nil
+	case why != "":
+		i.suppress(s, why, at, r)
+		return nil
+	}
+	if i.byParent() {
+		if i.releaseAt.IsZero() {
+			i.releaseAt = at.Add(parentGrace)
+			s.owe()
+		}
+		if at.Before(i.releaseAt) {
+			return nil
+		}
+	}
+	r.entry(i, at, runner.EntryReleased, "no longer: "+i.Suppressed, "")
+	i.Suppressed, i.releaseAt = "", time.Time{}
+	return nil
+}
+
+// byParent tells whether the incident is suppressed because of another one.
+func (i *heldIncident) byParent() bool { return len(i.Suppressed) > 7 && i.Suppressed[:7] == "parent " }
+
+// Settle looks at all open incidents as of now.
+func (l *Ledger) Settle(ctx context.Context, now time.Time) (time.Time, error) {
+	const what = "settle the incidents"
+	now = now.UTC().Truncate(time.Microsecond)
+	var open []string
+	err := l.reading().each(ctx, "SELECT id FROM incidents WHERE state = 'open' ORDER BY id", nil, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		open = append(open, id)
+		return err
+	})
+	if err != nil {
+		return time.Time{}, l.explain(ctx, what, err)
+	}
+	next, err := nextSilence(ctx, l.reading(), now)
+	if err != nil || len(open) == 0 {
+		return time.Time{}, l.explain(ctx, what, err)
+	}
+	for _, id := range open {
+		until, err := l.settleOne(ctx, id, now)
+		if err != nil {
+			return time.Time{}, err
+		}
+		next = sooner(next, until)
+	}
+	return next, nil
+}
+
+// sooner returns the earlier of two instants, of which zero stands for never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// settleOne does to one incident what time does to it, and returns when there
+// will be more.
+func (l *Ledger) settleOne(ctx context.Context, id string, now time.Time) (next time.Time, err error) {
+	err = l.transact(ctx, "settle incident "+id, func(ctx context.Context, s session) error {
+		next = time.Time{}
+		i, err := holdIncident(ctx, s, "i.id = ?", id)
+		if errors.Is(err, runner.ErrNotFound) || err == nil && i.State != runner.IncidentOpen {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r := new(record)
+		if err := i.settle(ctx, s, now, r); err != nil {
+			return err
+		}
+		if i.State == runner.IncidentOpen {
+			for _, until := range []time.Time{i.AckedUntil, i.releaseAt, i.steadyAt} {
+				next = sooner(next, until)
+			}
+		}
+		return r.write(ctx, s, time.Now())
+	})
+	return next, err
+}
+
+// settle does to an open incident what time does to it.
+func (i *heldIncident) settle(ctx context.Context, s session, now time.Time, r *record) error {
+	before := *i
+	if !i.AckedUntil.IsZero() && !i.AckedUntil.After(now) {
+		i.unack(now, "the time of the acknowledgement is over", r)
+	}
+	if err := resuppress(ctx, s, i, now, r); err != nil {
+		return err
+	}
+	if i.Flapping && !i.steadyAt.After(now) {
+		if !i.recoveredAt.IsZero() {
+			return i.resolve(ctx, s, i.recoveredAt, "it was well ever since", "", r)
+		}
+		return i.steady(ctx, s, now, r)
+	}
+	if before.Suppressed != "" {
+		if err := i.tell(ctx, s, false, r); err != nil {
+			return err
+		}
+	}
+	if i.Suppressed == before.Suppressed && i.releaseAt.Equal(before.releaseAt) && i.AckedAt.Equal(before.AckedAt) {
+		return nil
+	}
+	return i.save(ctx, s)
+}
