@@ -24,8 +24,10 @@ type Options struct {
 	Runs   runner.Reader
 	Slots  runner.SlotReader
 	Alerts runner.AlertReader
-	// Facts are the samples and events of the ledger.
+	// Facts are the samples and events of the ledger, KPIs the figures that
+	// follow from all of it.
 	Facts Facts
+	KPIs  KPIs
 	// Commands, Notices and Service carry out what is asked.
 	Commands Commands
 	Notices  Notices
@@ -104,6 +106,7 @@ func (s *Server) register() {
 	s.registerWorkflows()
 	s.registerAlerts()
 	s.registerFacts()
+	s.registerKPIs()
 	s.registerHealth()
 	s.registerService()
 	amend(s.api)
