@@ -70,6 +70,8 @@ type Config struct {
 	Weekly    WeeklyDigest
 	// Workflows are in the order of the file.
 	Workflows []*Workflow
+	// Log says what the service logs.
+	Log Log
 	// Metrics says which metrics there are.
 	Metrics Metrics
 	// Scrapes are the applications whose metrics are read, KPIs the figures that

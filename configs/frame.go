@@ -42,6 +42,7 @@ func defaults() frame {
 		MaxRunning: defaultMaxRunning, KillGrace: unit.Duration(defaultKillGrace), DrainTimeout: unit.Duration(defaultDrainTimeout),
 		Ballast: ballastField(defaultBallast),
 		History: historyFile{Keep: unit.Duration(defaultHistoryKeep), Runs: defaultHistoryRuns, Bytes: defaultHistoryBytes},
+		Log:     defaultLog(),
 		Metrics: metricsFile{SeedNames: true, Every: unit.Duration(defaultTextfileEvery)},
 		KPIs:    defaultKPIs(),
 	}
@@ -69,6 +70,7 @@ type frame struct {
 	Heartbeat    *heartbeatFile              `yaml:"heartbeat" doc:"Somebody outside who is told that the service is well, for as long as it is, and alerts when it no longer hears that."`
 	Digest       *digestFile                 `yaml:"digest" doc:"What happened in the week, sent whether anything is wrong or not."`
 
+	Log     logFile     `yaml:"log" doc:"What the service logs, how, and where besides standard error."`
 	Metrics metricsFile `yaml:"metrics" doc:"What upkeep tells Prometheus about itself, besides at /metrics of its API."`
 
 	Scrape decode.Named[scrapeField] `yaml:"scrape" doc:"Applications whose metrics tell figures, by name."`

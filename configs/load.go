@@ -41,6 +41,7 @@ func Load(path string, catalog Catalog) (*Config, error) {
 		return nil, l.finish()
 	}
 	l.frame(root)
+	l.log()
 	l.metrics()
 	l.world()
 	l.channels()
