@@ -31,7 +31,9 @@ type Options struct {
 	// Commands, Notices and Service carry out what is asked.
 	Commands Commands
 	Notices  Notices
-	Service  Service
+	// Raiser takes alerts; nil for a process that takes none.
+	Raiser  Raiser
+	Service Service
 	// Catalog is the configuration in force.
 	Catalog Catalog
 	// Monitor watches the checks; nil for a process that does not.
@@ -105,6 +107,7 @@ func (s *Server) register() {
 	s.registerFollowing()
 	s.registerWorkflows()
 	s.registerAlerts()
+	s.registerRaising()
 	s.registerFacts()
 	s.registerKPIs()
 	s.registerHealth()

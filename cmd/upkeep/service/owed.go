@@ -24,9 +24,24 @@ func originOf(cfg *configs.Config) alerts.Origin {
 // messenger makes the dispatcher of what is owed.
 func (e *Engine) messenger() *alerts.Dispatcher {
 	return alerts.New(alerts.Options{
-		Outbox: e.outbox(), Records: e.ledger, Channels: e.channel, Names: e.channelNames,
-		Origin: originOf(e.Config()), Log: e.o.Log,
+		Outbox: e.outbox(), Records: e.ledger, Duties: e.ledger, Incidents: e.ledger, Settler: e.ledger,
+		Channels: e.channel, Names: e.channelNames,
+		Policy:   func() *alerts.Policy { return e.Config().Alarm() },
+		Settings: e.channelSettings,
+		Weekly:   e.weekly,
+		Origin:   originOf(e.Config()), Log: e.o.Log,
 	})
+}
+
+// channelSettings is how a channel of the configuration in force wants to be
+// told.
+func (e *Engine) channelSettings(name string) alerts.Settings {
+	for _, c := range e.Config().Channels {
+		if c.Name == name {
+			return c.Settings
+		}
+	}
+	return alerts.Settings{}
 }
 
 // channel opens a channel of the configuration in force.

@@ -96,6 +96,9 @@ func (d *Daemon) outbox(ctx context.Context) api.OutboxStatus {
 			continue
 		}
 		o.Pending++
+		if n.Attempts == 0 && n.NextAt.After(time.Now()) {
+			continue // nobody was to send it yet
+		}
 		at := n.CreatedAt.UTC() // newest first, so the last one is the oldest
 		o.OldestAt = &at
 	}
@@ -125,9 +128,9 @@ func (f facts) Checks(ctx context.Context) []api.StatusCheck {
 	if since, drained := d.gate.held(holdDrain); drained {
 		drain.OK, drain.Text = false, fmt.Sprintf("it was drained at %s, nothing new starts; `upkeep drain --end` ends that", since.Format(time.RFC3339))
 	}
-	outbox := api.StatusCheck{Name: "outbox", OK: true, Text: "nothing is owed for long"}
-	if o := d.outbox(ctx); o.OldestAt != nil && time.Since(*o.OldestAt) > stuckAfter {
-		outbox.OK, outbox.Text = false, fmt.Sprintf("%d notices are owed, the oldest since %s", o.Pending, o.OldestAt.Format(time.RFC3339))
+	outbox := api.StatusCheck{Name: "outbox", OK: true, Fatal: true, Text: "nothing is owed for long"}
+	if stuck := d.stuckOutbox(ctx); stuck != "" {
+		outbox.OK, outbox.Text = false, stuck
 	}
 	return append(list, ticking, config, disk, drain, outbox)
 }
