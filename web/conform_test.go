@@ -91,6 +91,8 @@ func TestConform(t *testing.T) {
 		{"get", "/api/v1/series", "/api/v1/series?prefix=acc", ""},
 		{"post", "/api/v1/events", "/api/v1/events", `{"kind":"deploy","subject":"api","text":"1.4.2: ok"}`},
 		{"get", "/api/v1/events", "/api/v1/events?kind=deploy", ""},
+		{"get", "/api/v1/kpis", "/api/v1/kpis?window=7d&rows=true&name=uptime,mttr", ""},
+		{"get", "/api/v1/kpis", "/api/v1/kpis?window=1m", ""},
 		{"get", "/api/v1/nodes", "/api/v1/nodes", ""},
 		{"get", "/api/v1/status", "/api/v1/status", ""},
 		{"get", "/api/v1/health", "/api/v1/health", ""},

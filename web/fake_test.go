@@ -60,7 +60,7 @@ func newFake() *fake {
 
 func (f *fake) options() web.Options {
 	return web.Options{
-		Runs: f, Slots: f, Alerts: f, Facts: f, Commands: commands{f}, Notices: notices{f}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(), Monitor: f.monitor,
+		Runs: f, Slots: f, Alerts: f, Facts: f, KPIs: kpis{f}, Commands: commands{f}, Notices: notices{f}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(), Monitor: f.monitor,
 		Poll: 10 * time.Millisecond, Heartbeat: 20 * time.Millisecond,
 	}
 }
