@@ -101,21 +101,26 @@ func (m *Monitor) clear(ctx context.Context, w *watch, at time.Time) {
 // which this one depends is suspect: what it turns out to be decides whether
 // this is a fault of its own. The caller holds the mutex.
 func (m *Monitor) holds(w *watch) bool {
-	if w.recorded != nil || w.cause != "" {
+	if w.recorded != nil {
 		w.heldSince = time.Time{}
 		return false
 	}
-	suspect := m.above(w, func(other *watch) bool {
-		return other.standing.phase() == runner.CheckSuspect && rank(other.last.Health) >= rank(w.standing.health)
-	})
-	if suspect == nil {
+	undecided := m.watches[w.cause]
+	if undecided == nil {
+		undecided = m.above(w, func(other *watch) bool {
+			return other.standing.phase() == runner.CheckSuspect && rank(other.last.Health) >= rank(w.standing.health)
+		})
+	} else if undecided.recorded != nil || undecided.check.Quiet {
+		undecided = nil // its fault is on record, so this one can go below it
+	}
+	if undecided == nil {
 		w.heldSince = time.Time{}
 		return false
 	}
 	if w.heldSince.IsZero() {
 		w.heldSince = time.Now()
 	}
-	return time.Since(w.heldSince) < suspect.check.WorstDetection()
+	return time.Since(w.heldSince) < undecided.check.WorstDetection()
 }
 
 // rank orders healths by what they explain.

@@ -260,17 +260,16 @@ func (m *Monitor) answered(ctx context.Context, w *watch, o Outcome) {
 	w.standing.take(o, w.check.FailAfter, w.check.OKAfter)
 	m.blame(w, o)
 	phase := w.standing.phase()
-	hurry := m.hurried(w, phase)
 	m.mu.Unlock()
 	if before != phase {
 		m.o.Log.InfoContext(ctx, "check "+w.check.Name+" is "+string(phase), "check", w.check.Name, "answer", string(o.Health), "message", o.Message, "error_kind", o.ErrorKind)
 	}
 	m.samples.add(samplesOf(w.check.Name, o)...)
 	m.record(ctx, w)
-	for _, other := range hurry {
+	m.mu.Lock()
+	for _, other := range m.hurried(w, phase) {
 		other.ring()
 	}
-	m.mu.Lock()
 	report := m.report(w, time.Now())
 	m.mu.Unlock()
 	for _, observer := range m.o.Observers {
