@@ -37,8 +37,9 @@ func anyTime() *rapid.Generator[time.Time] {
 
 // Arbitrary draws a message in which every text may be anything.
 func Arbitrary() *rapid.Generator[alerts.Message] {
+	texts := anyText() // once: hostile texts are long
 	return rapid.Custom(func(t *rapid.T) alerts.Message {
-		text := func(label string) string { return anyText().Draw(t, label) }
+		text := func(label string) string { return texts.Draw(t, label) }
 		actions := []runner.NoticeAction{
 			runner.NoticeOpen, runner.NoticeResolve, runner.NoticeRemind, runner.NoticeTest, runner.NoticeWorse, runner.NoticeRepeat,
 			runner.NoticeAck, runner.NoticeDigest, "unheard-of",
@@ -48,7 +49,7 @@ func Arbitrary() *rapid.Generator[alerts.Message] {
 			Project: text("project"), Node: text("node"), At: anyTime().Draw(t, "at"), Title: text("title"), Text: text("text"),
 		}
 		if rapid.Bool().Draw(t, "incident") {
-			m.Incident = anyIncident().Draw(t, "incident")
+			m.Incident = anyIncident(texts).Draw(t, "incident")
 		}
 		if rapid.Bool().Draw(t, "run") {
 			m.Run = &runner.Run{
@@ -56,9 +57,9 @@ func Arbitrary() *rapid.Generator[alerts.Message] {
 				State: runner.Failed, Message: text("message"), Node: text("ran on"), StartedAt: anyTime().Draw(t, "started"), FinishedAt: anyTime().Draw(t, "finished"),
 			}
 		}
-		for range rapid.IntRange(0, 5).Draw(t, "failures") {
+		for range rapid.IntRange(0, 7).Draw(t, "failures") {
 			f := alerts.Failure{Attempt: runner.Attempt{Job: text("job"), Kind: text("kind"), Error: text("error"), Hint: text("hint"), ExitCode: 1}}
-			f.Output = rapid.SliceOfN(anyText(), 0, 4).Draw(t, "output")
+			f.Output = rapid.SliceOfN(texts, 0, 10).Draw(t, "output")
 			f.Cut = rapid.Bool().Draw(t, "cut")
 			m.Failures = append(m.Failures, f)
 		}
@@ -66,22 +67,22 @@ func Arbitrary() *rapid.Generator[alerts.Message] {
 			m.Commands = append(m.Commands, alerts.Command{Does: text("does"), Line: text("line")})
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "items") {
-			m.Items = append(m.Items, alerts.Item{Notice: text("notice"), Action: runner.NoticeOpen, Title: text("item"), Incident: anyIncident().Draw(t, "of")})
+			m.Items = append(m.Items, alerts.Item{Notice: text("notice"), Action: runner.NoticeOpen, Title: text("item"), Incident: anyIncident(texts).Draw(t, "of")})
 		}
 		return m
 	})
 }
 
-func anyIncident() *rapid.Generator[*runner.Incident] {
+func anyIncident(texts *rapid.Generator[string]) *rapid.Generator[*runner.Incident] {
 	return rapid.Custom(func(t *rapid.T) *runner.Incident {
-		text := func(label string) string { return anyText().Draw(t, label) }
+		text := func(label string) string { return texts.Draw(t, label) }
 		return &runner.Incident{
 			ID: text("id"), Count: rapid.IntRange(0, 1000).Draw(t, "count"),
 			OpenedAt: anyTime().Draw(t, "opened"), ResolvedAt: anyTime().Draw(t, "resolved"),
 			AckedBy: text("acked by"), AckedUntil: anyTime().Draw(t, "acked until"), Flapping: rapid.Bool().Draw(t, "flapping"),
 			Fault: runner.Fault{
 				Fingerprint: text("fingerprint"), Workflow: text("workflow"), Check: text("check"), Reason: text("reason"), Title: text("title"),
-				Severity: rapid.OneOf(rapid.SampledFrom([]jobs.Severity{jobs.Info, jobs.Warning, jobs.Critical}), rapid.Map(anyText(), func(s string) jobs.Severity { return jobs.Severity(s) })).Draw(t, "severity"),
+				Severity: rapid.OneOf(rapid.SampledFrom([]jobs.Severity{jobs.Info, jobs.Warning, jobs.Critical}), rapid.Map(texts, func(s string) jobs.Severity { return jobs.Severity(s) })).Draw(t, "severity"),
 			},
 		}
 	})

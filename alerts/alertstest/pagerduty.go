@@ -3,6 +3,7 @@ package alertstest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -79,11 +80,7 @@ func (p *PagerDuty) Events() []PageEvent {
 func (p *PagerDuty) Alerts() map[string]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := map[string]string{}
-	for key, state := range p.alerts {
-		out[key] = state
-	}
-	return out
+	return maps.Clone(p.alerts)
 }
 
 func (p *PagerDuty) handle(r *http.Request, body []byte) response {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -93,9 +94,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if ctx.Err() != nil {
 		return nil, c.broken(ctx, host, ctx.Err())
 	}
-	for name, values := range r.Header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, r.Header)
 	request.Header.Set("User-Agent", "upkeep")
 	if named := request.Header.Get("Host"); named != "" {
 		request.Host = named
