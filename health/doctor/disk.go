@@ -67,7 +67,7 @@ func unescaped(s string) string {
 	for i := 0; i < len(s); i++ {
 		const digits = 3
 		if s[i] == '\\' && i+digits < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) && s[i+1] < '4' {
-			out.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | s[i+3] - '0')
+			out.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | (s[i+3] - '0'))
 			i += digits
 			continue
 		}

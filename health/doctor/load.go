@@ -15,7 +15,7 @@ import (
 // Load is how much the machine has to do.
 type Load struct {
 	One, Five, Fifteen float64
-	CPUs               int
+	Processors               int
 	UptimeSeconds      float64
 	// CPU and IO are how long tasks waited; nil when the kernel does not tell.
 	CPU *Pressure `json:",omitempty"`
@@ -88,8 +88,8 @@ func (h Host) Load() Step {
 		if err != nil {
 			return Found{}, fmt.Errorf("read /proc/loadavg: %w", err)
 		}
-		l.CPUs, l.UptimeSeconds, l.CPU, l.IO = h.cpus(), h.uptime().Seconds(), h.pressure("cpu"), h.pressure("io")
-		f := Found{Facts: l, Findings: l.judge(), Summary: fmt.Sprintf("%.2f %.2f %.2f on %d processors, up for %s", l.One, l.Five, l.Fifteen, l.CPUs, ago(h.uptime()))}
+		l.Processors, l.UptimeSeconds, l.CPU, l.IO = h.cpus(), h.uptime().Seconds(), h.pressure("cpu"), h.pressure("io")
+		f := Found{Facts: l, Findings: l.judge(), Summary: fmt.Sprintf("%.2f %.2f %.2f on %d processors, up for %s", l.One, l.Five, l.Fifteen, l.Processors, ago(h.uptime()))}
 		if l.IO != nil {
 			f.Lines = append(f.Lines, fmt.Sprintf("tasks waited for disks: some %.1f %%, all %.1f %% of the last minute", l.IO.Some60, l.IO.Full60))
 		}
@@ -101,9 +101,9 @@ func (h Host) Load() Step {
 func (l Load) judge() []Finding {
 	const perCPU, ioWarn, fresh = 4, 40, 600
 	var out []Finding
-	if l.CPUs > 0 && l.Five > perCPU*float64(l.CPUs) {
+	if l.Processors > 0 && l.Five > perCPU*float64(l.Processors) {
 		out = append(out, Finding{
-			ID: "load", Severity: jobs.Warning, Text: fmt.Sprintf("load %.1f over 5 minutes on %d processors, limit %d for each", l.Five, l.CPUs, perCPU),
+			ID: "load", Severity: jobs.Warning, Text: fmt.Sprintf("load %.1f over 5 minutes on %d processors, limit %d for each", l.Five, l.Processors, perCPU),
 			Means: "work waits: for processors, or for disks that do not answer", Next: "ps -eo pid,stat,pcpu,wchan:32,args --sort=-pcpu | head -20",
 		})
 	}

@@ -58,7 +58,7 @@ func parsePressure(text string) (Pressure, error) {
 				continue
 			}
 			v, err := strconv.ParseFloat(value, 64)
-			if err != nil || v < 0 || v > 100 {
+			if err != nil || !(v >= 0 && v <= 100) { // not a number is neither
 				return Pressure{}, fmt.Errorf("%q is not a share", cut(value, 20))
 			}
 			*to, seen = v, true

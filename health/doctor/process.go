@@ -179,7 +179,7 @@ func (h Host) compare(before, after map[int]Process, over time.Duration) Process
 	}
 	top := func(by func(a, b Process) int) []Process {
 		slices.SortFunc(list, func(a, b Process) int { return cmp.Or(by(b, a), a.PID-b.PID) })
-		return slices.Clone(list[:min(topmost, len(list))])
+		return append([]Process{}, list[:min(topmost, len(list))]...)
 	}
 	users := h.users()
 	out.ByMemory = h.detail(top(func(a, b Process) int { return cmp.Compare(a.RSS, b.RSS) }), users)

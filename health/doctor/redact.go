@@ -69,10 +69,18 @@ func (r *redactor) text(s string) string {
 			if !looksSecret(g[1]) {
 				return g[0]
 			}
-			return g[1] + g[2] + secret.Redacted
+			return g[1] + g[2] + masked(g[3])
 		})
 	}
 	return s
+}
+
+// masked stands for a value; its quotes stay.
+func masked(value string) string {
+	if q := value[0]; (q == '"' || q == '\'') && len(value) > 1 && value[len(value)-1] == q {
+		return string(q) + secret.Redacted + string(q)
+	}
+	return secret.Redacted
 }
 
 // longestUser is the length from which the user of a URL is taken for a token.
