@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ghosteam/upkeep/runner/logbook"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -87,7 +88,7 @@ func (s *Server) guard(next *http.ServeMux) http.Handler {
 		}
 		began := time.Now()
 		s.o.Meter.RequestBegan()
-		ctx := context.WithValue(r.Context(), requestIDKey{}, id)
+		ctx := logbook.With(context.WithValue(r.Context(), requestIDKey{}, id), slog.String("request_id", id))
 		rec := &recorder{ResponseWriter: w, control: http.NewResponseController(w)}
 		header := rec.Header()
 		header.Set(RequestIDHeader, id)
@@ -95,7 +96,7 @@ func (s *Server) guard(next *http.ServeMux) http.Handler {
 		header.Set("Cache-Control", "no-store")
 		defer func() { s.measured(rec, r, began) }()
 		defer func() {
-			s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("request", id), slog.String("method", r.Method),
+			s.access.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request_id", id), slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
 				slog.Duration("took", time.Since(began)), slog.String("by", askedBy(ctx)))
 		}()
@@ -120,7 +121,7 @@ func (s *Server) caught(ctx context.Context, rec *recorder, r *http.Request, thr
 		panic(thrown)
 	}
 	rec.broken = true
-	s.log.LogAttrs(ctx, slog.LevelError, "a request panicked", slog.String("request", requestID(ctx)),
+	s.log.LogAttrs(ctx, slog.LevelError, "a request panicked", slog.String("request_id", requestID(ctx)),
 		slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.String("panic", fmt.Sprint(thrown)), slog.String("stack", string(debug.Stack())))
 	if rec.status != 0 {
@@ -157,7 +158,8 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		writeProblem(ctx, w, api.NewProblem(api.CodeInvalid, fmt.Sprintf("at most %d printable bytes", longestVia), "the header "+ByHeader+" makes no sense"))
 		return ctx, false
 	}
-	return context.WithValue(ctx, byKey{}, fmt.Sprintf("%s@%s (%s)", who.Name, s.host, via)), true
+	by := fmt.Sprintf("%s@%s (%s)", who.Name, s.host, via)
+	return logbook.With(context.WithValue(ctx, byKey{}, by), slog.String("by", by)), true
 }
 
 // sane refuses addresses that no database would look up. It answers itself and

@@ -62,7 +62,7 @@ func (s *Server) explain(ctx context.Context, operation string, err error) *api.
 	p := api.ProblemOf(err)
 	if p.Code == api.CodeInternal {
 		s.log.LogAttrs(ctx, slog.LevelError, "a request failed", slog.String("operation", operation),
-			slog.String("request", requestID(ctx)), slog.Any("error", err))
+			slog.String("request_id", requestID(ctx)), slog.Any("error", err))
 	}
 	return p
 }

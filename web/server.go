@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/logbook"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -43,6 +44,8 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics answers with the metrics of the process; nil when it has none.
 	Metrics http.Handler
+	// Logs is the log of the process; nil when nobody can change its levels.
+	Logs Logs
 	// Meter counts requests; nil for nobody.
 	Meter Meter
 	// Poll is how often a run that another process executes is looked at for
@@ -58,6 +61,7 @@ type Server struct {
 	o      Options
 	host   string
 	log    *slog.Logger
+	access *slog.Logger
 	api    huma.API
 	mux    *http.ServeMux
 	once   *onceKeys
@@ -87,6 +91,7 @@ func New(o Options) *Server {
 		host = "localhost"
 	}
 	s := &Server{o: o, host: host, log: o.Log, mux: http.NewServeMux(), once: newOnceKeys(), ending: make(chan struct{})}
+	s.access = o.Log.With(logbook.Logger("http.access"))
 	s.end = sync.OnceFunc(func() { close(s.ending) })
 	s.ready = sync.OnceFunc(s.register)
 	s.spec = sync.OnceValues(func() (document, error) {
@@ -113,6 +118,7 @@ func (s *Server) register() {
 	s.registerHealth()
 	s.registerService()
 	amend(s.api)
+	s.registerLog()
 	s.registerPlain()
 	s.registerMetrics()
 }

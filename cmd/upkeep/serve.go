@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/runner/metrics"
 )
 
 // logFormat is how the service writes its log.
@@ -33,7 +34,8 @@ the rule of its workflow, send alerts, prune the history, and answer other upkee
 commands on a socket beside the ledger. One service holds a ledger; a second one
 ends with exit code 75 and names the first.
 
-Signals: HUP reloads the configuration whole, or keeps the old one and says so.
+Signals: HUP reloads the configuration whole, or keeps the old one and says so, and
+opens the file of the log anew.
 TERM and INT stop the calendar and wait for what runs, at most ` + "`drain_timeout`" + `; a
 second one stops at once. What was interrupted goes on at the next start.
 
@@ -41,21 +43,33 @@ Under systemd use Type=notify: readiness, reloads, a status line and the watchdo
 are reported.`,
 		Example: "  upkeep serve\n  upkeep -c /etc/upkeep/upkeep.yaml serve --log-format json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.serve(cmd.Context(), form, debug)
+			return a.serve(cmd.Context(), form, cmd.Flags().Changed("log-format"), debug)
 		},
 	}
-	cmd.Flags().Var(oneOf(&form, logText, logJSON, logJournal), "log-format", "text, json or journal (lines with syslog levels and without times)")
+	cmd.Flags().Var(oneOf(&form, logText, logJSON, logJournal), "log-format", "text, json or journal (lines with syslog levels and without times); by default what `log.format` says")
 	completeFlag(cmd, "log-format", completeWords([]logFormat{logText, logJSON, logJournal}))
 	cmd.Flags().BoolVar(&debug, "debug", false, "log more")
 	return cmd
 }
 
-func (a *app) serve(ctx context.Context, form logFormat, debug bool) error {
+// serve runs the service. The form of the log on standard error is what was
+// asked for, else what the configuration says, unless the journal reads it.
+func (a *app) serve(ctx context.Context, form logFormat, asked, debug bool) (err error) {
 	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
-	log := serviceLog(a.std.Err, form, debug)
+	if !asked && form != logJournal && cfg.Log.Format != "" {
+		form = logFormat(cfg.Log.Format)
+	}
+	set := metrics.New(metrics.Options{Version: version, Commit: commit, SeedNames: cfg.Metrics.SeedNames})
+	log, book, err := a.openLogbook(cfg.Log, form, debug, set)
+	if err != nil {
+		return err
+	}
+	if book.File != nil {
+		defer func() { err = errors.Join(err, book.File.Close()) }()
+	}
 	for _, w := range cfg.Warnings {
 		log.WarnContext(ctx, "the configuration looks odd", "what", w.Message, "at", fmt.Sprintf("%s:%d", w.File, w.Line), "path", w.Path)
 	}
@@ -66,25 +80,9 @@ func (a *app) serve(ctx context.Context, form logFormat, debug bool) error {
 		return err
 	}
 	return service.RunDaemon(context.WithoutCancel(ctx), service.DaemonOptions{
-		Options: service.Options{Config: cfg, Version: version, Command: "upkeep serve", Log: log},
+		Options: service.Options{Config: cfg, Version: version, Command: "upkeep serve", Log: log, Metrics: set},
+		Logbook: book,
 		Load:    func() (*configs.Config, error) { return configs.Load(path, a.catalog()) },
 		Signals: a.signals.received,
 	})
-}
-
-// serviceLog is the log of a process that nobody sits in front of.
-func serviceLog(w interface{ Write([]byte) (int, error) }, form logFormat, debug bool) *slog.Logger {
-	level := slog.LevelInfo
-	if debug {
-		level = slog.LevelDebug
-	}
-	o := &slog.HandlerOptions{Level: level}
-	switch form {
-	case logJSON:
-		return slog.New(slog.NewJSONHandler(w, o))
-	case logJournal:
-		return slog.New(newJournalHandler(w, level))
-	default:
-		return slog.New(slog.NewTextHandler(w, o))
-	}
 }

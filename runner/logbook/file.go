@@ -45,6 +45,9 @@ type FileOptions struct {
 	Complaints io.Writer
 	// Lost is told of every record that could not be written; nil for nobody.
 	Lost func()
+	// Patient makes a file that cannot be opened at first no error: that is told,
+	// and it is tried again with each record.
+	Patient bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -62,10 +65,10 @@ type File struct {
 	began    time.Time
 	// lost counts records since the file could be written last.
 	lost int64
-	// complained and stuck are when trouble with writing and with rotating was
-	// told last.
-	complained, stuck time.Time
-	closed            bool
+	// complained, stuck and untidy are when trouble with writing, with rotating
+	// and with old files was told last.
+	complained, stuck, untidy time.Time
+	closed                    bool
 
 	// tidying compresses and removes old files; wake holds at most one wish.
 	tidying sync.WaitGroup
@@ -84,7 +87,10 @@ func OpenFile(o FileOptions) (*File, error) {
 	}
 	f := &File{o: o, rotation: o.Rotation, wake: make(chan struct{}, 1), end: make(chan struct{})}
 	if err := f.open(); err != nil {
-		return nil, err
+		if !o.Patient {
+			return nil, err
+		}
+		f.complain(&f.complained, "it cannot be opened", err)
 	}
 	f.tidying.Go(f.tidy)
 	f.wish()
@@ -93,6 +99,7 @@ func OpenFile(o FileOptions) (*File, error) {
 
 // open opens the file at the path. The caller holds mu, or is alone.
 func (f *File) open() error {
+	f.size = 0
 	if err := os.MkdirAll(filepath.Dir(f.o.Path), folderMode); err != nil {
 		return fmt.Errorf("make the folder of the log: %w", err)
 	}
@@ -187,10 +194,11 @@ func (f *File) Reopen() error {
 		return fs.ErrClosed
 	}
 	old := f.file
+	size := f.size
 	f.file = nil
 	err := f.open()
 	if err != nil {
-		f.file = old // better there than nowhere
+		f.file, f.size = old, size // better there than nowhere
 		return err
 	}
 	if old != nil {

@@ -266,11 +266,50 @@ func TestFile_CannotRotate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if text := files(t, filepath.Join(dir, "moved", "x"))["upkeep.log"]; strings.Count(text, "\n") != 10 {
 		t.Errorf("%q", text)
 	}
 	if strings.Count(complaints.String(), "it cannot be rotated, and grows") != 1 {
 		t.Errorf("%q", complaints.String())
+	}
+}
+
+// A file that cannot be opened at first is no reason not to start: it is told,
+// and tried again.
+func TestFile_Patient(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	blocked := filepath.Join(dir, "logs")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := logbook.FileOptions{Path: filepath.Join(blocked, "upkeep.log")}
+	if _, err := logbook.OpenFile(o); err == nil {
+		t.Fatal("a file below a file was opened")
+	}
+	var complaints bytes.Buffer
+	o.Patient, o.Complaints = true, &complaints
+	f := openFile(t, o)
+	if _, err := io.WriteString(f, "one\n"); err == nil {
+		t.Error("nothing was lost")
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(f, "two\n"); err != nil {
+		t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text := files(t, o.Path)["upkeep.log"]; text != "two\n" {
+		t.Errorf("%q", text)
+	}
+	if said := complaints.String(); !strings.Contains(said, "it cannot be opened: ") || !strings.Contains(said, "1 records are not in it\n") {
+		t.Error(said)
 	}
 }
 
@@ -319,6 +358,9 @@ func TestFile_FullDisk(t *testing.T) {
 		}
 		for i := 100; i < 120; i++ {
 			try(i)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
 		}
 		count := lines(t, path)
 		for line := range written {

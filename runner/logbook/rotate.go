@@ -52,11 +52,11 @@ func (f *File) rotate() error {
 		}
 		// Somebody moved it away: what they have is theirs.
 	}
-	was := f.file
+	was, size := f.file, f.size
 	f.file = nil
 	if err := f.open(); err != nil {
 		// The old one is still there under its new name.
-		f.file = was
+		f.file, f.size = was, size
 		return err
 	}
 	f.stuck = time.Time{}
@@ -111,7 +111,7 @@ func (f *File) tidy() {
 		f.mu.Unlock()
 		if err := f.tidyOnce(r); err != nil {
 			f.mu.Lock()
-			f.complain(&f.stuck, "its old files cannot be tidied", err)
+			f.complain(&f.untidy, "its old files cannot be tidied", err)
 			f.mu.Unlock()
 		}
 	}

@@ -28,6 +28,8 @@ type DaemonOptions struct {
 	// Signals are those that the process gets: HUP reloads, TERM and INT
 	// drain, a second one of these stops at once.
 	Signals <-chan os.Signal
+	// Logbook is what is behind Log; nil for one that nobody can change.
+	Logbook *Logbook
 }
 
 // Daemon is an Engine that keeps the calendar.
@@ -95,7 +97,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 	}
 	d.ticker, err = ticker.New(ticker.Options{
 		Ledger: d.meter(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
-		Stale: d.stale, Paused: d.remind, Failed: d.tickFailed, Log: d.o.Log,
+		Stale: d.stale, Paused: d.remind, Failed: d.tickFailed, Log: named(d.o.Log, "ticker"),
 		Chores: []ticker.Chore{
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
@@ -184,6 +186,7 @@ func (d *Daemon) obey(ctx context.Context, failed <-chan error) error {
 		select {
 		case s := <-d.o.Signals:
 			if s == syscall.SIGHUP {
+				d.reopenLog(ctx)
 				// A reload that fails has been logged, recorded and alerted.
 				_ = d.Reload(ctx, "signal HUP")
 				continue

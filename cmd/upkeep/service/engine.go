@@ -71,7 +71,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), refusal: func() error { return nil }, owed: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	e.config.Store(o.Config)
-	lo := LedgerOptions(o.Config, o.Version, o.Log)
+	lo := LedgerOptions(o.Config, o.Version, named(o.Log, "ledger"))
 	lo.Exclusive, lo.Command = true, o.Command
 	lo.Alarm, lo.Owed = o.Config.Alarm(), func() { ring(e.owed) }
 	var err error
@@ -86,13 +86,13 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.exec = executor.New(executor.Options{
 		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, o.Observer}, Node: o.Config.Node, Version: o.Version,
 		LiveDir: e.ledger.LiveDir(), WorkDir: filepath.Join(StateDir(o.Config), "work"), Own: ownFiles(o.Config),
-		Stop: e.hard, Log: o.Log, Next: e.passOnOf, OnNoSpace: func() { ring(e.full) },
+		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, OnNoSpace: func() { ring(e.full) },
 	})
 	backlog := runner.Backlog(onlyWhatIsAsked{})
 	if o.Pending {
 		backlog = e.ledger
 	}
-	e.queue = local.New(local.Options{Backlog: backlog, Slots: o.Config.MaxRunning, Base: e.hard, Log: o.Log})
+	e.queue = local.New(local.Options{Backlog: backlog, Slots: o.Config.MaxRunning, Base: e.hard, Log: named(o.Log, "queue")})
 	e.beating.Go(func() { e.beat(e.hard) })
 	if err := e.endLeftovers(ctx); err != nil {
 		return nil, errors.Join(err, e.Close())

@@ -29,7 +29,7 @@ func (e *Engine) messenger() *alerts.Dispatcher {
 		Policy:   func() *alerts.Policy { return e.Config().Alarm() },
 		Settings: e.channelSettings,
 		Weekly:   e.weekly,
-		Origin:   originOf(e.Config()), Log: e.o.Log,
+		Origin:   originOf(e.Config()), Log: named(e.o.Log, "alerts"),
 	})
 }
 

@@ -98,6 +98,9 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 	}
 	d.reloads.succeed()
 	d.measured(cfg)
+	if d.o.Logbook != nil {
+		d.o.Logbook.configure(cfg.Log)
+	}
 	d.monitor.Replace(ctx, watched(cfg), d.connectivity(cfg))
 	d.dispatcher.Wake()
 	changes := cfg.Changes(old)
@@ -163,6 +166,9 @@ func fixedChanges(old, cfg *configs.Config) []string {
 		"timezone":    old.Timezone.String() != cfg.Timezone.String(),
 		"max_running": old.MaxRunning != cfg.MaxRunning,
 		"ballast":     old.Ballast != cfg.Ballast,
+		"log.format":  old.Log.Format != cfg.Log.Format,
+		"log.keys":    old.Log.Keys != cfg.Log.Keys,
+		"log.file":    old.Log.File != cfg.Log.File,
 		"seed_names":  old.Metrics.SeedNames != cfg.Metrics.SeedNames,
 	} {
 		if differs {
