@@ -197,7 +197,9 @@ func (s *torture) judge(t *testing.T) {
 		}
 		for _, i := range page {
 			counts["incidents"]++
-			s.judgeIncident(t, r, i, got, counts)
+			if s.judgeIncident(t, r, i, got, counts); t.Failed() {
+				t.Fatal("one incident is enough")
+			}
 		}
 		if len(page) < filter.Limit {
 			break

@@ -51,3 +51,6 @@ func RaiseAlert(ctx context.Context, cfg *configs.Config, incidents runner.Incid
 	done.Changed, err = incidents.Raise(ctx, fault)
 	return done, err
 }
+
+// Origin is what messages of a configuration say about where they come from.
+func Origin(cfg *configs.Config) alerts.Origin { return originOf(cfg) }
