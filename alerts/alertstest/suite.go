@@ -92,6 +92,10 @@ func Run(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 		t.Parallel()
 		hostile(t, open)
 	})
+	t.Run("a preview shows it and sends nothing", func(t *testing.T) {
+		t.Parallel()
+		previews(t, open)
+	})
 	t.Run("several at once", func(t *testing.T) {
 		t.Parallel()
 		s := open(t, Accepting)
@@ -148,6 +152,29 @@ func arrives(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 				t.Errorf("the message of %s does not say %q:\n%s", m.Action, text, got[i].Text)
 			}
 		}
+	}
+}
+
+// previews looks at channels that can show what they would send.
+func previews(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
+	s := open(t, Accepting)
+	p, ok := s.Channel.(alerts.Previewer)
+	if !ok {
+		return
+	}
+	for _, m := range Messages() {
+		text, err := p.Preview(m)
+		if err != nil || !strings.Contains(text, m.Title) {
+			t.Errorf("the preview of %s is %q, %v", m.Action, text, err)
+		}
+		for _, secret := range s.Secrets {
+			if strings.Contains(text, secret) {
+				t.Errorf("the preview of %s tells a secret: %s", m.Action, text)
+			}
+		}
+	}
+	if got := s.Received(); len(got) > 0 {
+		t.Errorf("%d messages arrived", len(got))
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/jobs"
-	"github.com/ghosteam/upkeep/runner"
 )
 
 //go:embed body.txt.tmpl body.html.tmpl
@@ -115,27 +114,6 @@ func renderHTML(v view) (string, error) {
 		return "", fmt.Errorf("write the HTML of the mail: %w", err)
 	}
 	return b.String(), nil
-}
-
-// verdictOf says in one word how things stand, and its color.
-func verdictOf(m alerts.Message) (word, color string) {
-	switch m.Action {
-	case runner.NoticeResolve:
-		return "RESOLVED", "#1a7f37"
-	case runner.NoticeRemind:
-		return "REMINDER", "#0969da"
-	case runner.NoticeTest:
-		return "TEST", "#0969da"
-	case runner.NoticeDigest:
-		return "ALERTS", "#cf222e"
-	case runner.NoticeAck:
-		return "ACKNOWLEDGED", "#0969da"
-	default:
-	}
-	if m.Incident != nil && m.Incident.Severity.Rank() >= 0 && m.Incident.Severity != jobs.Critical {
-		return strings.ToUpper(string(m.Incident.Severity)), "#9a6700"
-	}
-	return "CRITICAL", "#cf222e"
 }
 
 // Preview implements alerts.Previewer: the subject and the text of the mail.

@@ -185,6 +185,32 @@ func TestSend_Mail(t *testing.T) {
 	}
 }
 
+// TestSend_Thread: all that is told of an incident answers its first mail.
+func TestSend_Thread(t *testing.T) {
+	t.Parallel()
+	server := alertstest.NewSMTP(t, alertstest.Script{})
+	c := open(t, server, nil)
+	const root = "<0195f1c0-0000-7000-8000-00000000000a.upkeep@example.org>"
+	for i, test := range []struct {
+		m                         alerts.Message
+		thread, subject, severity string
+	}{
+		{m: alertstest.Worse(), thread: root, subject: "[ghosteam-v5] CRITICAL: now critical: daily failed: backup failed", severity: "critical"},
+		{m: alertstest.Repeat(), thread: root, subject: "[ghosteam-v5] CRITICAL: still, after 4 h 0 min: daily failed: backup failed", severity: "critical"},
+		{m: alertstest.Ack(), thread: root, subject: "[ghosteam-v5] ACKNOWLEDGED: anna works on it: daily failed: backup failed", severity: "critical"},
+		{m: alertstest.Recovery(), thread: root, subject: "[ghosteam-v5] RESOLVED: daily works again after 25 h 58 min", severity: "critical"},
+		{m: alertstest.Digest(), subject: "[ghosteam-v5] ALERTS: 2 alerts: 2 new, the worst is critical"},
+	} {
+		if _, err := c.Send(t.Context(), test.m); err != nil {
+			t.Fatal(err)
+		}
+		headers(t, server.Mails()[i], map[string]string{
+			"In-Reply-To": test.thread, "References": test.thread, "Subject": test.subject,
+			"X-Upkeep-Action": string(test.m.Action), "X-Upkeep-Severity": test.severity,
+		})
+	}
+}
+
 const firstMail = `CRITICAL: daily failed: backup failed
 
 job backup (pgbackup) failed (error), exit code 3, attempt 3, after 1m32s
@@ -276,7 +302,7 @@ func TestSend_Hostile(t *testing.T) {
 func known(header string) bool {
 	switch header {
 	case "From", "To", "Subject", "Date", "Message-Id", "In-Reply-To", "References", "Auto-Submitted", "X-Auto-Response-Suppress",
-		"Mime-Version", "Content-Type", "X-Upkeep-Action", "X-Upkeep-Severity", "X-Upkeep-Reason", "X-Upkeep-Incident", "X-Upkeep-Workflow":
+		"Mime-Version", "Content-Type", "X-Upkeep-Action", "X-Upkeep-Severity", "X-Upkeep-Reason", "X-Upkeep-Incident", "X-Upkeep-Workflow", "X-Upkeep-Check":
 		return true
 	}
 	return false

@@ -5,13 +5,16 @@
 package pagerduty
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/alerts/internal/post"
+	"github.com/ghosteam/upkeep/configs/secret"
 )
 
 const doc = `Pages through PagerDuty (Events API v2): triggers, acknowledges and resolves.
@@ -45,7 +48,10 @@ type Channel struct {
 	client *post.Client
 }
 
-var _ alerts.Styled = (*Channel)(nil)
+var (
+	_ alerts.Styled    = (*Channel)(nil)
+	_ alerts.Previewer = (*Channel)(nil)
+)
 
 // Open returns the channel of that configured name. It reaches out to nobody.
 func Open(name string, o Options) (*Channel, error) {
@@ -83,6 +89,25 @@ func (c *Channel) Send(ctx context.Context, m alerts.Message) (string, error) {
 		return c.client.Receipt(a, strings.TrimSpace(said.Message+" "+e.DedupKey)), nil
 	}
 	return "", c.client.Refused(a, refused(a))
+}
+
+// Preview implements alerts.Previewer: the JSON of the event, with the key
+// redacted.
+func (c *Channel) Preview(m alerts.Message) (string, error) {
+	if !c.pages(m) {
+		return fmt.Sprintf("nothing: the severity %s does not page here\n", severity(m)), nil
+	}
+	e := c.compose(m)
+	e.RoutingKey = secret.Redacted
+	text, err := e.encode()
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, text, "", "  "); err != nil {
+		return "", fmt.Errorf("show the event: %w", err)
+	}
+	return b.String(), nil
 }
 
 // refused judges an answer that is not a yes:

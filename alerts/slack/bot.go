@@ -72,10 +72,7 @@ func gone(err error) (word string, is bool) {
 // talk posts as a bot. Of an incident's later messages it changes the opening
 // first, which may be repeated, and posts last, which should not be.
 func (c *Channel) talk(ctx context.Context, m alerts.Message) (string, error) {
-	out := compose(m)
-	out.Channel = c.o.Channel
-	out.Parse, out.LinkNames = "none", new(bool)
-	out.Metadata = &metadata{EventType: "upkeep_notice", EventPayload: map[string]string{"notice": wording.Line(m.ID), "action": string(m.Action)}}
+	out := c.addressed(m)
 	opening, threaded := placeOf(m.ThreadReceipt)
 	note := ""
 	if threaded {
@@ -106,6 +103,15 @@ func (c *Channel) talk(ctx context.Context, m alerts.Message) (string, error) {
 		return "accepted, Slack did not say where" + note, nil
 	}
 	return c.client.Scrub(at.String() + note), nil
+}
+
+// addressed is the message of a bot that begins a conversation.
+func (c *Channel) addressed(m alerts.Message) message {
+	out := compose(m)
+	out.Channel = c.o.Channel
+	out.Parse, out.LinkNames = "none", new(bool)
+	out.Metadata = &metadata{EventType: "upkeep_notice", EventPayload: map[string]string{"notice": wording.Line(m.ID), "action": string(m.Action)}}
+	return out
 }
 
 // changed is how the first message of an incident shows from now on.

@@ -5,7 +5,10 @@
 package slack
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/alerts/internal/post"
@@ -46,7 +49,10 @@ type Channel struct {
 	client *post.Client
 }
 
-var _ alerts.Styled = (*Channel)(nil)
+var (
+	_ alerts.Styled    = (*Channel)(nil)
+	_ alerts.Previewer = (*Channel)(nil)
+)
 
 // Open returns the channel of that configured name. It reaches out to nobody.
 func Open(name string, o Options) (*Channel, error) {
@@ -67,4 +73,21 @@ func (c *Channel) Send(ctx context.Context, m alerts.Message) (string, error) {
 		return c.hook(ctx, compose(m))
 	}
 	return c.talk(ctx, m)
+}
+
+// Preview implements alerts.Previewer: the JSON of the message.
+func (c *Channel) Preview(m alerts.Message) (string, error) {
+	out := compose(m)
+	if !c.o.Token.IsEmpty() {
+		out = c.addressed(m)
+	}
+	text, err := encode(out)
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, text, "", "  "); err != nil {
+		return "", fmt.Errorf("show the message: %w", err)
+	}
+	return b.String(), nil
 }

@@ -8,7 +8,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,7 +77,7 @@ type Channel struct {
 	client  *post.Client
 }
 
-var _ alerts.Channel = (*Channel)(nil)
+var _ alerts.Previewer = (*Channel)(nil)
 
 // Open returns the channel of that configured name. It reaches out to nobody.
 func Open(name string, o Options) (*Channel, error) {
@@ -125,6 +127,25 @@ func (c *Channel) Send(ctx context.Context, m alerts.Message) (string, error) {
 		return c.client.Receipt(a, said), nil
 	}
 	return "", c.client.Refused(a, refused(a.Status))
+}
+
+// Preview implements alerts.Previewer: the method, the names of the headers and
+// the body.
+func (c *Channel) Preview(m alerts.Message) (string, error) {
+	text, err := c.body.write(m)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%s: %s\n", c.o.Method, headerKey, keyOf(m.ID))
+	for _, name := range slices.Sorted(maps.Keys(c.o.Headers)) {
+		fmt.Fprintf(&b, "%s: %s\n", name, secret.Redacted)
+	}
+	if !c.o.Secret.IsEmpty() {
+		fmt.Fprintf(&b, "%s: t=%d,v1=…\n", headerSignature, m.At.Unix())
+	}
+	fmt.Fprintf(&b, "\n%s\n", strings.TrimSuffix(string(text), "\n"))
+	return b.String(), nil
 }
 
 // refused judges an answer that is not a success.
