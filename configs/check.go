@@ -286,7 +286,17 @@ func (w *world) probeKind(name string) (jobs.Kind, bool) {
 	if name == health.KindHeartbeat {
 		return heartbeatKind(), true
 	}
-	return w.catalog.Kinds.Lookup(name)
+	kind, ok := w.catalog.Kinds.Lookup(name)
+	return asProbe(kind), ok
+}
+
+// asProbe marks the kind of scripts as one of probes too: whoever makes a script
+// a check says that it only looks.
+func asProbe(kind jobs.Kind) jobs.Kind {
+	if kind.Name == scriptKind {
+		return kind.AsProbe()
+	}
+	return kind
 }
 
 // asked returns the names of the checks that can be asked.

@@ -268,7 +268,7 @@ func schemaWithOptions(t reflect.Type, kinds *jobs.Registry, probes bool) fragme
 		slices.SortFunc(all, func(a, b jobs.Kind) int { return strings.Compare(a.Name, b.Name) })
 	}
 	for _, kind := range all {
-		if probes && !kind.Probe {
+		if probes && !asProbe(kind).Probe {
 			continue
 		}
 		names = append(names, kind.Name)

@@ -63,7 +63,7 @@ func TestSchema_TellsEditors(t *testing.T) {
 	if got := fmt.Sprint(schema.Defs["job"].Properties["kind"].Enum); got != "[backup certificate health history prune review script service system vault]" {
 		t.Errorf("kinds of jobs: %s", got)
 	}
-	if got := fmt.Sprint(schema.Defs["check"].Properties["kind"].Enum); got != "[heartbeat system]" {
+	if got := fmt.Sprint(schema.Defs["check"].Properties["kind"].Enum); got != "[heartbeat script system]" {
 		t.Errorf("kinds of checks: %s", got)
 	}
 	if got := fmt.Sprint(schema.Defs["job"].Required); got != "[kind]" {

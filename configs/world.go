@@ -125,7 +125,7 @@ func (w *world) refuseProbe(d *decode.Decoder, item *decode.Item[checkField], ex
 	}
 	probes := []string{health.KindHeartbeat}
 	for _, k := range w.catalog.Kinds.All() {
-		if k.Probe {
+		if asProbe(k).Probe {
 			probes = append(probes, k.Name)
 		}
 	}
