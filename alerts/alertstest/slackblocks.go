@@ -169,11 +169,19 @@ func (t SlackText) check(limit int) *slackError {
 // entity is what may follow an ampersand in text with markup.
 var entity = regexp.MustCompile(`&(amp|lt|gt);`)
 
+// calls is a text of mentions and nothing else, as people write them into the
+// configuration.
+var calls = regexp.MustCompile(`^(<(!here|!channel|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+)>( |$))+$`)
+
 // marked looks at text with markup: nothing of it may be a link, a mention or a
-// raw control character, as no text of upkeep has reason to hold one.
+// raw control character, as no text of upkeep has reason to hold one, except
+// for one that calls people and says nothing else.
 func marked(text string, limit int) *slackError {
 	if length(text) > limit {
 		return &slackError{"msg_too_long", fmt.Sprint(length(text))}
+	}
+	if calls.MatchString(text) {
+		return nil
 	}
 	if strings.ContainsAny(text, "<>") {
 		return &slackError{"invalid_blocks", fmt.Sprintf("markup that nobody wrote: %.80q", text)}

@@ -107,7 +107,7 @@ func (c *Channel) talk(ctx context.Context, m alerts.Message) (string, error) {
 
 // addressed is the message of a bot that begins a conversation.
 func (c *Channel) addressed(m alerts.Message) message {
-	out := compose(m)
+	out := c.calling(m, compose(m))
 	out.Channel = c.o.Channel
 	out.Parse, out.LinkNames = "none", new(bool)
 	out.Metadata = &metadata{EventType: "upkeep_notice", EventPayload: map[string]string{"notice": wording.Line(m.ID), "action": string(m.Action)}}

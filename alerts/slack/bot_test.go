@@ -10,6 +10,7 @@ import (
 	"github.com/ghosteam/upkeep/alerts/alertstest"
 	"github.com/ghosteam/upkeep/alerts/slack"
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 )
 
@@ -223,6 +224,42 @@ func TestSend_NoPlace(t *testing.T) {
 	}
 }
 
+// TestSend_Mention: people are called when a critical fault begins, and by
+// nothing else.
+func TestSend_Mention(t *testing.T) {
+	t.Parallel()
+	warning := alertstest.Fault()
+	warning.Incident.Severity = jobs.Warning
+	for name, bot := range map[string]bool{"webhook": false, "bot": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := alertstest.NewSlack(t)
+			c := open(t, server, bot, func(o *slack.Options) { o.Mention = unit.Names{"here", "U024BE7LH", "S0614TZR7"} })
+			for i, test := range []struct {
+				m      alerts.Message
+				called bool
+			}{
+				{alertstest.Fault(), true},
+				{alertstest.Worse(), true},
+				{alertstest.Digest(), true},
+				{warning, false},
+				{alertstest.Repeat(), false},
+				{alertstest.Ack(), false},
+				{alertstest.Recovery(), false},
+				{alertstest.Reminder(), false},
+			} {
+				if _, err := c.Send(t.Context(), test.m); err != nil {
+					t.Fatal(err)
+				}
+				const want = "<!here> <@U024BE7LH> <!subteam^S0614TZR7>"
+				if blocks := server.Posts()[i].Blocks; (len(blocks) == 2) != test.called || test.called && blocks[1].Text.Text != want {
+					t.Errorf("%s: %+v", test.m.Title, blocks)
+				}
+			}
+		})
+	}
+}
+
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	const hook = "https://hooks.slack.com/services/T000/B000/secret-0123456789"
@@ -254,5 +291,12 @@ func TestOptions(t *testing.T) {
 	o.WebhookURL = secret.New(hook)
 	if _, err := slack.Open("chat", o); err != nil {
 		t.Error(err)
+	}
+	for _, name := range []string{"everyone", "@here", "<!here>", "U1", "anna", "C024BE91L", ""} {
+		o.Mention = unit.Names{"here", name}
+		_, err := slack.Open("chat", o)
+		if wrong, ok := errors.AsType[*jobs.FieldError](err); !ok || wrong.Field != "mention[1]" {
+			t.Errorf("mention %q: %v", name, err)
+		}
 	}
 }

@@ -47,6 +47,21 @@ func compose(m alerts.Message) message {
 	return out
 }
 
+// calling adds who is called to a message, when there is reason to call.
+func (c *Channel) calling(m alerts.Message, out message) message {
+	begins := m.Action == runner.NoticeOpen || m.Action == runner.NoticeWorse || m.Action == runner.NoticeDigest
+	if !begins || wording.Severity(m) != jobs.Critical || len(c.o.Mention) == 0 {
+		return out
+	}
+	var names []string
+	for _, name := range c.o.Mention {
+		names = append(names, mention(name))
+	}
+	t := marked(strings.Join(names, " "))
+	out.Blocks = append(out.Blocks, block{Type: "section", Text: &t})
+	return out
+}
+
 // identity names the notice, the same for every attempt to send it.
 func identity(m alerts.Message) string { return fit("notice/"+wording.Line(m.ID), longestID) }
 

@@ -26,7 +26,7 @@ of output and the commands to type next.
   is changed to show how things stand. What got worse, and what nobody acknowledged, is
   shown in the channel too.
 
-Texts of programs cannot mention anybody, link, or change how the message looks. A message
+'mention' calls people or groups when a critical fault begins. Texts of programs cannot call anybody, link, or change how the message looks. A message
 that had to be sent again because the answer was lost may show twice; both carry the same
 notice in the last line.
 
@@ -70,14 +70,14 @@ func (c *Channel) Style() alerts.Style { return alerts.Gathering }
 // is, so that what follows finds it.
 func (c *Channel) Send(ctx context.Context, m alerts.Message) (string, error) {
 	if c.o.Token.IsEmpty() {
-		return c.hook(ctx, compose(m))
+		return c.hook(ctx, c.calling(m, compose(m)))
 	}
 	return c.talk(ctx, m)
 }
 
 // Preview implements alerts.Previewer: the JSON of the message.
 func (c *Channel) Preview(m alerts.Message) (string, error) {
-	out := compose(m)
+	out := c.calling(m, compose(m))
 	if !c.o.Token.IsEmpty() {
 		out = c.addressed(m)
 	}
