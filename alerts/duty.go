@@ -97,8 +97,21 @@ func (d *Dispatcher) insistOn(ctx context.Context, i runner.Incident, is duties,
 	case !i.AckedAt.IsZero() && i.AckedUntil.After(now):
 		return i.AckedUntil, nil
 	}
+	if untold := without(is.untold, i.Channels); len(untold) > 0 {
+		owed, err := d.o.Duties.Widen(ctx, i.ID, fmt.Sprintf("It failed %d times in a row.", i.Count), now, untold...)
+		if err != nil {
+			return next, err
+		}
+		if owed > 0 {
+			d.Wake()
+			i.Channels = append(slices.Clone(i.Channels), untold...)
+		}
+	}
 	for _, e := range is.escalate {
-		untold := slices.DeleteFunc(slices.Clone(e.To), func(name string) bool { return slices.Contains(i.Channels, name) })
+		if len(i.Channels) == 0 {
+			break // it has not failed often enough yet
+		}
+		untold := without(e.To, i.Channels)
 		if len(untold) == 0 {
 			continue
 		}
@@ -185,6 +198,11 @@ func lastTold(notices []runner.Notice, channel string, now time.Time) (last time
 
 // mostRepeats is above the numbers of all repetitions that are owed here.
 const mostRepeats = 1 << 30
+
+// without returns those of names that are not among told.
+func without(names, told []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(told, name) })
+}
 
 // earliest returns the earlier of two instants; zero means never.
 func earliest(a, b time.Time) time.Time {

@@ -216,6 +216,46 @@ func TestDuty_Escalate(t *testing.T) {
 	}
 }
 
+// TestDuty_After holds that people are told when a workflow has failed often
+// enough, and not before.
+func TestDuty_After(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ops := &channel{}
+		b := newBench(t, map[string]*channel{"ops": ops}, func(b *bench) {
+			var err error
+			b.policy, err = alerts.NewPolicy(alerts.PolicyOptions{
+				Routes:    []alerts.Route{{To: unit.Names{"ops"}, Escalate: []alerts.Escalation{{After: unit.Duration(time.Minute), To: unit.Names{"ops"}}}}},
+				Workflows: map[string]alerts.WorkflowAlert{"daily": {After: 3}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+		defer b.end()
+		run := runner.Run{State: runner.Failed, Request: runner.Request{Spec: runner.Spec{Workflow: "daily"}, Trigger: runner.BySchedule}}
+		if v := b.policy.Judge(run); v.Raise == nil || len(v.Raise.Channels) > 0 {
+			t.Fatalf("the verdict is %+v", v)
+		}
+		run.State = runner.Lost
+		if v := b.policy.Judge(run); v.Raise == nil || len(v.Raise.Channels) != 1 {
+			t.Fatalf("the verdict on a lost run is %+v", v)
+		}
+		i := b.fault("daily", jobs.Critical)
+		for want := range 3 {
+			b.change(func() { i.Count = want + 1 })
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if told := want == 2; (ops.count() == 1) != told {
+				t.Errorf("after %d failures told %d times", want+1, ops.count())
+			}
+		}
+		if ops.got[0].Action != runner.NoticeOpen || ops.got[0].Text != "It failed 3 times in a row." {
+			t.Errorf("told %+v", ops.got[0])
+		}
+	})
+}
+
 func TestDuty_Weekly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -42,11 +42,17 @@ type duties struct {
 	// are told once.
 	repeat   map[string]time.Duration
 	escalate []Escalation
+	// untold are channels that are to be told although nobody owed them the
+	// opening: the workflow has failed often enough by now.
+	untold []string
 }
 
 // duties walks the routes as Channels does.
 func (p *Policy) duties(i runner.Incident) duties {
 	out := duties{repeat: map[string]time.Duration{}}
+	if own := p.own(i.Fault); own.After > 1 && i.Workflow != "" && i.Reason == ReasonFailed && i.Count >= own.After {
+		out.untold = p.told(i.Fault)
+	}
 	if own := p.own(i.Fault); own.Off || len(own.To) > 0 {
 		return out
 	}

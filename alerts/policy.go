@@ -18,6 +18,9 @@ type WorkflowAlert struct {
 	To []string
 	// Off keeps its faults on record and tells nobody.
 	Off bool
+	// After is how many times in a row a workflow has to fail before people are
+	// told; 0 and 1 mean at once.
+	After int
 }
 
 // PolicyOptions are the parts of a configuration that a Policy rests on.
@@ -91,6 +94,9 @@ func (p *Policy) Judge(run runner.Run) runner.Verdict {
 		Run:         run.ID,
 		At:          run.FinishedAt,
 	})
+	if p.workflows[run.Spec.Workflow].After > 1 && reason == ReasonFailed {
+		fault.Channels = nil // the dispatcher tells people when it failed often enough
+	}
 	return runner.Verdict{Raise: &fault}
 }
 

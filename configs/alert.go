@@ -69,7 +69,7 @@ func addressees(d *decode.Decoder, node *source.Node, field string, to unit.Name
 // ask for it, and its channels may be gone.
 func (b *draft) alert() {
 	f := b.file.Alert
-	b.out.Alert = alerts.WorkflowAlert{Severity: f.Severity, To: f.To, Off: f.Off}
+	b.out.Alert = alerts.WorkflowAlert{Severity: f.Severity, To: f.To, Off: f.Off, After: f.After}
 	if f.Severity == "" {
 		b.out.Alert.Severity = jobs.Critical
 	}
@@ -90,7 +90,7 @@ func (l *loader) alarm() {
 	}
 	own := map[string]alerts.WorkflowAlert{}
 	for _, w := range l.config.Workflows {
-		if w.Alert.Off || len(w.Alert.To) > 0 || w.Alert.Severity != jobs.Critical {
+		if w.Alert.Off || len(w.Alert.To) > 0 || w.Alert.Severity != jobs.Critical || w.Alert.After > 1 {
 			own[w.Name] = w.Alert // the others are what the policy takes for granted
 		}
 	}

@@ -127,6 +127,7 @@ type alertFile struct {
 	Severity jobs.Severity `yaml:"severity" enum:"critical,warning" doc:"How grave its faults are: critical (the default) or warning."`
 	To       unit.Names    `yaml:"to" doc:"The channels that are told, in place of what the routes say." example:"[ops]"`
 	Off      bool          `yaml:"off" doc:"Tell nobody; its faults are still on record."`
+	After    int           `yaml:"after" range:"1,100" doc:"After how many failed runs in a row people are told, 1 to 100; at once by default." example:"2"`
 }
 
 type historyFile struct {

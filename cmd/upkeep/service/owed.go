@@ -33,6 +33,21 @@ func (e *Engine) messenger() *alerts.Dispatcher {
 	})
 }
 
+// failures wakes the messenger when a workflow failed that is told after several
+// failures only: whether that is often enough now, it decides.
+type failures struct{ e *Engine }
+
+// Observe implements runner.Observer.
+func (f failures) Observe(_ context.Context, event runner.Event) {
+	ended, ok := event.(runner.RunEnded)
+	if !ok || ended.Run.State != runner.Failed {
+		return
+	}
+	if w, err := f.e.Config().Workflow(ended.Run.Spec.Workflow); err == nil && w.Alert.After > 1 {
+		ring(f.e.owed)
+	}
+}
+
 // channelSettings is how a channel of the configuration in force wants to be
 // told.
 func (e *Engine) channelSettings(name string) alerts.Settings {
