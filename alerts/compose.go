@@ -110,20 +110,31 @@ func recovery(i runner.Incident) string {
 }
 
 // thread returns the ID of the notice of the incident's beginning and its
-// receipt, when the same channel accepted it.
+// receipt, when the same channel accepted it, or the ID of the digest that stood
+// for it.
 func (d *Dispatcher) thread(ctx context.Context, n runner.Notice) (id, receipt string, err error) {
-	sent, err := d.o.Records.Notices(ctx, runner.NoticeFilter{
-		Incident: n.Incident, Channel: n.Channel, States: []runner.NoticeState{runner.NoticeSent},
-	})
-	if err != nil {
-		return "", "", fmt.Errorf("read the notices of the incident: %w", err)
-	}
-	for _, earlier := range sent {
-		if earlier.Action == runner.NoticeOpen {
+	const page = 500
+	filter := runner.NoticeFilter{Incident: n.Incident, Channel: n.Channel, States: []runner.NoticeState{runner.NoticeSent}, Limit: page}
+	for {
+		sent, err := d.o.Records.Notices(ctx, filter)
+		if err != nil {
+			return "", "", fmt.Errorf("read the notices of the incident: %w", err)
+		}
+		for _, earlier := range sent {
+			filter.Before = earlier.ID
+			if earlier.Action != runner.NoticeOpen {
+				continue
+			}
+			if rest, found := strings.CutPrefix(earlier.Receipt, digestReceipt); found {
+				id, _, _ = strings.Cut(rest, ": ")
+				return id, "", nil // the digest is not this incident's alone
+			}
 			return earlier.ID, earlier.Receipt, nil
 		}
+		if len(sent) < page { // repetitions may fill pages
+			return "", "", nil
+		}
 	}
-	return "", "", nil
 }
 
 // addRun adds the run and, of a fault, what failed in it. A run that is no
