@@ -61,7 +61,7 @@ crash-safe resume, proves the outcome, and records every run.`,
 	root.SetHelpFunc(a.help)
 	a.groups = []group{
 		{"Running maintenance", []*cobra.Command{newServe(a), newRun(a), newRetry(a), newCancel(a), newApprove(a)}},
-		{"Looking at what happened", []*cobra.Command{newList(a), newHistory(a), newShow(a), newLogs(a), newWhy(a), newDoctor(a), newHealth(a), newKPI(a)}},
+		{"Looking at what happened", []*cobra.Command{newList(a), newHistory(a), newShow(a), newLogs(a), newWhy(a), newDoctor(a), newHealth(a), newKPI(a), newReport(a)}},
 		{"Looking at what will happen", []*cobra.Command{newPlan(a), newPause(a), newUnpause(a), newRunbook(a)}},
 		{"Looking after backups", []*cobra.Command{newBackup(a)}},
 		{"Looking into databases", []*cobra.Command{newDB(a)}},
