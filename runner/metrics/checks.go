@@ -87,8 +87,16 @@ func (s *Set) Checked(_ context.Context, r runner.CheckReport) {
 	}
 }
 
-// Stale shows that the latest answer of a check is too old to count.
-func (s *Set) Stale(check string) { s.checks.is(check, runner.HealthUnknown) }
+// Stands shows how a check is, for what nobody tells: that its latest answer has
+// become too old.
+func (s *Set) Stands(check string, health runner.Health) {
+	s.mu.Lock()
+	known := !unless(s.inventory.Checks)([]string{check})
+	s.mu.Unlock()
+	if known {
+		s.checks.is(check, runner.Worst(health))
+	}
+}
 
 // measured takes what a check of kind system found out about this machine.
 func (s *Set) measured(values map[string]float64) {

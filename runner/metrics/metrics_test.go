@@ -37,7 +37,7 @@ var t0 = time.Date(2026, 11, 23, 2, 30, 0, 0, time.UTC)
 func inventory() metrics.Inventory {
 	return metrics.Inventory{
 		Workflows: []metrics.Workflow{
-			{Name: "daily", Jobs: []string{"backup", "model"}, Scheduled: true},
+			{Name: "daily", Jobs: []string{"backup", "model"}, Scheduled: true, Next: func(after time.Time) time.Time { return after.Add(24 * time.Hour) }},
 			{Name: "high-memory", Jobs: []string{"service"}, Runbook: true},
 		},
 		Checks: []string{"database", "system"}, Channels: []string{"ops", "pager"},
@@ -120,7 +120,9 @@ func feed(s *metrics.Set) {
 	s.Observe(ctx, runner.AttemptEnded{Attempt: attempt})
 	run.State, run.FinishedAt = runner.Warned, t0.Add(2*time.Minute)
 	s.Observe(ctx, runner.RunEnded{Run: run})
-	s.Due("daily", t0.Add(24*time.Hour))
+	s.Due("daily")
+	s.Due("high-memory")
+	s.Stands("database", runner.HealthUnknown)
 	s.Skipped("daily", runner.ReasonMissed, 3)
 	s.Checked(ctx, runner.CheckReport{Name: "system", Kind: "system", Health: runner.HealthWarning, Answer: runner.HealthWarning, At: t0, Took: time.Millisecond, Values: map[string]float64{
 		"cpu_percent": 12.5, "memory_percent": 83, "disk_percent": 91, "disk_percent.root": 40, "disk_percent.srv": 91,

@@ -98,6 +98,7 @@ func (s *Set) Observe(_ context.Context, event runner.Event) {
 	switch e := event.(type) {
 	case runner.RunStarted:
 		s.started(e.Run)
+		s.Due(e.Run.Spec.Workflow)
 	case runner.AttemptEnded:
 		s.mu.Lock()
 		workflow := s.underway[e.Attempt.Run]
@@ -168,12 +169,22 @@ func (s *Set) FillSuccess(workflow string, at time.Time) {
 	}
 }
 
-// Due takes when a workflow is due next; the zero time for never.
-func (s *Set) Due(workflow string, next time.Time) {
-	if next.IsZero() {
+// Due shows when a workflow is due next.
+func (s *Set) Due(workflow string) {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.inventory.Workflows, func(w Workflow) bool { return w.Name == workflow })
+	var next func(time.Time) time.Time
+	if i >= 0 {
+		next = s.inventory.Workflows[i].Next
+	}
+	s.mu.Unlock()
+	if next == nil {
+		return
+	}
+	if at := next(s.now()); at.IsZero() {
 		s.runs.next.forget(func(values []string) bool { return values[0] == workflow })
-	} else if s.known(workflow) {
-		set(s.runs.next, seconds(next), workflow)
+	} else {
+		set(s.runs.next, seconds(at), workflow)
 	}
 }
 

@@ -113,6 +113,9 @@ type Workflow struct {
 	Jobs []string
 	// Scheduled tells whether it has slots; Runbook that a check starts it.
 	Scheduled, Runbook bool
+	// Next returns when it is due after an instant, the zero time for never; nil
+	// when it has no slots. It is pure and quick.
+	Next func(after time.Time) time.Time
 }
 
 // job tells whether the inventory has a job.

@@ -28,7 +28,13 @@ func inventory(cfg *configs.Config) metrics.Inventory {
 		for n, job := range w.Jobs {
 			names[n] = job.Name
 		}
-		i.Workflows = append(i.Workflows, metrics.Workflow{Name: w.Name, Jobs: names, Scheduled: !w.Schedule.IsZero()})
+		i.Workflows = append(i.Workflows, metrics.Workflow{
+			Name: w.Name, Jobs: names, Scheduled: !w.Schedule.IsZero(), Runbook: w.Trigger != nil,
+			Next: func(after time.Time) time.Time {
+				next, _ := w.Schedule.Next(after)
+				return next
+			},
+		})
 	}
 	for _, c := range cfg.Checks {
 		i.Checks = append(i.Checks, c.Name)
@@ -128,28 +134,18 @@ type measuring struct {
 	d *Daemon
 	// filled are the workflows whose past was looked at.
 	filled map[string]bool
-	// due is when each workflow is due next, as it was shown.
-	due map[string]time.Time
-	// cfg is the configuration that due follows from.
-	cfg *configs.Config
 }
 
 // look shows how things are. What the ledger knows of the past of a workflow is
 // read once, when the workflow is first seen.
 func (m *measuring) look(ctx context.Context) error {
 	cfg := m.d.Config()
-	if m.cfg != cfg {
-		m.cfg, m.due = cfg, map[string]time.Time{}
-	}
 	set := m.d.o.Metrics
-	now := time.Now()
 	for _, w := range cfg.Workflows {
-		if was, shown := m.due[w.Name]; shown && (was.IsZero() || was.After(now)) {
-			continue
-		}
-		next, _ := w.Schedule.Next(now)
-		m.due[w.Name] = next
-		set.Due(w.Name, next)
+		set.Due(w.Name)
+	}
+	for _, r := range m.d.monitor.Reports(ctx) {
+		set.Stands(r.Name, r.Health)
 	}
 	return errors.Join(m.fill(ctx, cfg), set.Refresh(ctx, m.d.ledger), m.remedies(ctx))
 }
