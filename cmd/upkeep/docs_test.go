@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -172,6 +173,10 @@ workflows:
       measure: {kind: script, with: {run: "cp result.json $UPKEEP_RESULT", result: json}}
       archive: {kind: archive, with: {paths: [result.json], store: local}}
       broken: {kind: script, with: {run: [no-such-program]}}
+  mend:
+    trigger: {check: system, value: load1, above: 1e9}
+    jobs:
+      look: {kind: script, with: {run: ["true"]}}
 `
 
 const result = `{"schema": 1, "summary": "measured", "values": {"rows": 3}, "outputs": {"worst": "b"},
@@ -197,6 +202,7 @@ func TestDocs_JSON(t *testing.T) {
 	h.runs(t, "daily", "failed")
 	d.stop(t)
 	call(t, 0, "-c", config, "pause", "daily", "--reason", "to see", "--until", "1h")
+	call(t, 0, "-c", config, "pause", "mend", "--reason", "to see")
 	call(t, 0, "-c", config, "metric", "add", "accuracy=0.93")
 	printed := map[string][]string{
 		"run":               {detached},
@@ -209,6 +215,9 @@ func TestDocs_JSON(t *testing.T) {
 		"plan":              {call(t, 0, "-c", config, "plan", "-o", "json")},
 		"plan --around-dst": {call(t, 0, "-c", berlin, "plan", "--around-dst", "2027", "-o", "json")},
 		"alert outbox":      {call(t, 0, "-c", config, "alert", "outbox", "-o", "json")},
+		"runbook list":      {call(t, 0, "-c", config, "runbook", "list", "-o", "json")},
+		"runbook show":      {call(t, 0, "-c", config, "runbook", "show", "mend", "-o", "json")},
+		"runbook plan":      {call(t, 4, "-c", config, "runbook", "plan", "mend", "-o", "json")},
 		"prune-history":     {call(t, 0, "-c", config, "prune-history", "--dry-run", "-o", "json")},
 		"metric list":       {call(t, 0, "-c", config, "metric", "list", "-o", "json")},
 		"metric show":       {call(t, 0, "-c", config, "metric", "show", "accuracy", "-o", "json")},
@@ -225,8 +234,11 @@ func TestDocs_JSON(t *testing.T) {
 	}
 	for name, texts := range printed {
 		want := keysOf(documented[name])
-		if name == "show" {
+		switch name {
+		case "show":
 			want = append(want, keysOf(documented["history"])...)
+		case "runbook show":
+			want = append(want, keysOf(documented["runbook list"])...)
 		}
 		slices.Sort(want)
 		for _, text := range texts {
@@ -251,6 +263,15 @@ func (h *house) owe(t *testing.T) {
 	t.Helper()
 	l, err := ledger.Open(t.Context(), ledger.Options{DSN: secret.New("sqlite:" + filepath.Join(h.dir, "var", "upkeep.db"))})
 	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := l.Submit(t.Context(), runner.Request{
+		Spec: runner.Spec{Workflow: "mend", Text: "jobs: {}"}, Slot: time.Now(), Trigger: runner.ByCheck, State: runner.Skipped, Reason: runner.ReasonOverlap,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.PutRemedy(t.Context(), runner.Remedy{Run: asked[0].Run, Workflow: "mend", Check: "system", BegunAt: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(l.Owe(t.Context(), runner.Notice{Channel: "ops", Action: runner.NoticeRemind, Subject: "subject", Text: "text"}), l.Close()); err != nil {

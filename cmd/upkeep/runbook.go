@@ -72,8 +72,13 @@ type runbookView struct {
 	// Limits are those that its check is bound by.
 	Limits limitsView `json:"limits"`
 	Score  scoreView  `json:"score"`
-	// Remedies are the latest runs, the newest first; only of one runbook.
-	Remedies []remedyView `json:"remedies,omitempty"`
+}
+
+// runbookStory is a runbook with its latest runs, the newest first.
+type runbookStory struct {
+	runbookView
+
+	Remedies []remedyView `json:"remedies"`
 }
 
 type limitsView struct {
@@ -127,8 +132,7 @@ func (a *app) listRunbooks(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v.Remedies = nil
-		views = append(views, v)
+		views = append(views, v.runbookView)
 		state := "ready"
 		if v.Paused != "" {
 			state = p.yellow("paused by " + oneLine(v.Paused, mostAbout))
@@ -142,8 +146,9 @@ func (a *app) listRunbooks(ctx context.Context) error {
 }
 
 // viewRunbook is what the ledger has of a runbook.
-func viewRunbook(ctx context.Context, reader history, b runbook.Runbook) (runbookView, error) {
-	v := runbookView{Name: b.Name, Trigger: b.Trigger.String(), Mode: b.Mode, Limits: limitsView{
+func viewRunbook(ctx context.Context, reader history, b runbook.Runbook) (runbookStory, error) {
+	v := runbookStory{Remedies: []remedyView{}}
+	v.runbookView = runbookView{Name: b.Name, Trigger: b.Trigger.String(), Mode: b.Mode, Limits: limitsView{
 		CooldownSeconds: b.Limits.Cooldown.Seconds(), Max: b.Limits.Max, PerSeconds: b.Limits.Per.Seconds(), GraceSeconds: b.Limits.Grace.Seconds(),
 	}}
 	pauses, err := reader.slots.Pauses(ctx)
@@ -247,7 +252,7 @@ func (a *app) showRunbook(ctx context.Context, name string) error {
 		l.rows = append(l.rows, []string{stamp(r.BegunAt), string(r.Run), outcome, oneLine(r.Report, mostAbout), oneLine(r.Why, mostError)})
 	}
 	if a.format == formatTable {
-		a.tellRunbook(v)
+		a.tellRunbook(v.runbookView)
 	}
 	return a.list(l)
 }

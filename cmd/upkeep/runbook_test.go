@@ -145,7 +145,7 @@ func TestRunbook_Fixes(t *testing.T) {
 			t.Errorf("not on record: %s\n%s", want, told)
 		}
 	}
-	if n := h.count(t, "SELECT count(*) FROM entries WHERE text LIKE 'fixed by run %'"); n != 1 {
+	if n := h.count(t, "SELECT count(*) FROM entries WHERE kind = 'runbook' AND made_by = 'mend' AND text LIKE 'fixed by run %'"); n != 1 {
 		t.Errorf("the story of the incident has %d lines about the fix", n)
 	}
 	list, _ := h.upkeep(t, 0, "runbook", "list")

@@ -55,6 +55,19 @@ func (l *Ledger) PutRemedy(ctx context.Context, r runner.Remedy) error {
 	})
 }
 
+// Acted adds to the timeline of any incident that a runbook was started or ended
+// for it, or why not. Within a minute it may be repeated.
+func (l *Ledger) Acted(ctx context.Context, incident, runbook, text string) error {
+	return l.work(ctx, "add what a runbook did to incident", incident, runbook, func(ctx context.Context, s session, i *heldIncident, r *record) error {
+		entry := runner.Entry{At: time.Now().UTC(), Kind: runner.EntryRunbook, Text: text, By: runbook}
+		if repeated, err := said(ctx, s, i, entry); err != nil || repeated {
+			return err
+		}
+		r.entry(i, entry.At, entry.Kind, text, runbook)
+		return nil
+	})
+}
+
 // Remedies returns the remedies that f selects, the newest run first.
 func (r *Reader) Remedies(ctx context.Context, f runner.RemedyFilter) ([]runner.Remedy, error) {
 	const what = "list what runbooks did"

@@ -15,6 +15,10 @@ import (
 	"github.com/ghosteam/upkeep/web/api"
 )
 
+// storyFor is how long after its end an incident still takes what a runbook has
+// to say about it, beyond the runbook's grace.
+const storyFor = 10 * time.Minute
+
 // runbookEvent is the kind of the events that tell what runbooks do.
 const runbookEvent = "runbook"
 
@@ -107,14 +111,10 @@ func (r remedies) Tell(ctx context.Context, b runbook.Runbook, text string) erro
 		return err
 	}
 	told, err := r.e.ledger.Incidents(ctx, runner.IncidentFilter{Fingerprint: runbook.CheckFingerprint(b.Trigger.Check), Limit: 1})
-	if err != nil || len(told) == 0 {
+	if err != nil || len(told) == 0 || told[0].State != runner.IncidentOpen && now.Sub(told[0].ResolvedAt) > b.Limits.Grace+storyFor {
 		return err
 	}
-	desk, ok := any(r.e.ledger).(runner.Desk)
-	if !ok {
-		return nil
-	}
-	return desk.Note(ctx, told[0].ID, "runbook "+b.Name, text)
+	return r.e.ledger.Acted(ctx, told[0].ID, b.Name, text)
 }
 
 // Ask implements runbook.Actions.
