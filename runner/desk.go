@@ -35,6 +35,19 @@ const (
 	EntryResolved   EntryKind = "resolved"
 )
 
+// changedWithin is how long before a fault what happened may have caused it.
+const changedWithin = time.Hour
+
+// Changes selects the events that may have caused the incident: those of the
+// hour before it was first seen.
+func (i Incident) Changes() HappeningFilter {
+	began := i.FirstBad
+	if began.IsZero() {
+		began = i.OpenedAt
+	}
+	return HappeningFilter{Since: began.Add(-changedWithin), Until: began.Add(time.Microsecond)}
+}
+
 // Silence keeps incidents from being told for a while. They stay on record, and
 // the end of what was told before is told all the same.
 type Silence struct {

@@ -12,7 +12,8 @@ import (
 func (s *Server) registerAlerts() {
 	const tag = "alerts"
 	add(s, operation{id: "list-incidents", method: http.MethodGet, path: "/incidents", tag: tag, summary: "List incidents, newest first"}, s.listIncidents)
-	add(s, operation{id: "get-incident", method: http.MethodGet, path: "/incidents/{id}", tag: tag, summary: "Get one incident"}, s.getIncident)
+	add(s, operation{id: "get-incident", method: http.MethodGet, path: "/incidents/{id}", tag: tag, summary: "Get one incident with its timeline, who was told, and what had changed before"}, s.getIncident)
+	s.registerDesk()
 	add(s, operation{id: "list-notices", method: http.MethodGet, path: "/notices", tag: tag, summary: "List notices, newest first"}, s.listNotices)
 	add(s, operation{
 		id: "retry-notice", method: http.MethodPost, path: "/notices/{id}/retry", tag: tag, summary: "Send a notice now that is dead or waits",
@@ -52,14 +53,6 @@ func (s *Server) listIncidents(ctx context.Context, in *listIncidents) (*reply[a
 // ByAlertID names an incident or a notice in an address.
 type ByAlertID struct {
 	ID string `path:"id" maxLength:"64"`
-}
-
-func (s *Server) getIncident(ctx context.Context, in *ByAlertID) (*reply[api.Incident], error) {
-	incident, err := s.o.Alerts.Incident(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return ok(api.NewIncident(incident))
 }
 
 type listNotices struct {

@@ -25,6 +25,7 @@ type fake struct {
 	outputs   map[runner.AttemptKey]runner.Output
 	pauses    map[string]runner.Pause
 	incidents []runner.Incident
+	silences  []runner.Silence
 	notices   []runner.Notice
 	samples   []runner.Sample
 	events    []runner.Happening
@@ -60,7 +61,7 @@ func newFake() *fake {
 
 func (f *fake) options() web.Options {
 	return web.Options{
-		Runs: f, Slots: f, Alerts: f, Facts: f, KPIs: kpis{f}, Commands: commands{f}, Notices: notices{f}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(), Monitor: f.monitor,
+		Runs: f, Slots: f, Alerts: f, Facts: f, KPIs: kpis{f}, Commands: commands{f}, Desk: desk{f}, Timelines: desk{f}, Notices: notices{f}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(), Monitor: f.monitor,
 		Poll: 10 * time.Millisecond, Heartbeat: 20 * time.Millisecond,
 	}
 }

@@ -169,11 +169,12 @@ func stocked() *fake {
 	for i := range 3 {
 		f.incidents = append(f.incidents, runner.Incident{
 			ID:    fmt.Sprintf("01a%d", i),
-			Fault: runner.Fault{Fingerprint: fmt.Sprintf("workflow/w%d", i), Workflow: "daily", Severity: jobs.Critical, Reason: "failed", Title: "it failed", Run: "r", At: day(i + 1), Channels: []string{"ops"}},
+			Fault: runner.Fault{Fingerprint: fmt.Sprintf("workflow/w%d", i), Workflow: "daily", Severity: jobs.Critical, Reason: "failed", Title: "it failed", Run: "r", At: day(i + 1), Channels: []string{"ops"}, Check: "db", LastGood: day(1), FirstBad: day(1), Parent: "check/x"},
 			State: []runner.IncidentState{runner.IncidentOpen, runner.IncidentResolved}[i%2], Count: i + 1, OpenedAt: day(1), LastAt: day(i + 1), ResolvedAt: day(9), Resolver: "s",
+			AckedAt: day(2), AckedBy: "anna", AckedUntil: day(3), Suppressed: "silence 01c0", Flapping: i == 1,
 		})
 		f.notices = append(f.notices, runner.Notice{
-			ID: fmt.Sprintf("01b%d", i), Incident: "01a0", Channel: "ops", Action: runner.NoticeOpen, Combined: i == 1, Subject: "s", Text: "t",
+			ID: fmt.Sprintf("01b%d", i), Incident: "01a0", Channel: "ops", Action: runner.NoticeOpen, Seq: i, Combined: i == 1, Subject: "s", Text: "t",
 			State: []runner.NoticeState{runner.NoticePending, runner.NoticeSent, runner.NoticeDead}[i], Attempts: i, CreatedAt: day(1), NextAt: day(2), EndedAt: day(3), Receipt: "250", Error: "451",
 		})
 	}

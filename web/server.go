@@ -35,6 +35,9 @@ type Options struct {
 	// Raiser takes alerts; nil for a process that takes none.
 	Raiser  Raiser
 	Service Service
+	// Desk is where people work on incidents, Timelines what they did.
+	Desk      runner.Desk
+	Timelines runner.DeskReader
 	// Catalog is the configuration in force.
 	Catalog Catalog
 	// Monitor watches the checks; nil for a process that does not.

@@ -87,3 +87,13 @@ func (emptyLedger) Samples(context.Context, runner.SampleFilter) ([]runner.Stret
 func (emptyLedger) Happenings(context.Context, runner.HappeningFilter) ([]runner.Happening, error) {
 	return nil, nil
 }
+
+// Timeline finds nothing.
+func (emptyLedger) Timeline(_ context.Context, id string) ([]runner.Entry, error) {
+	return nil, fmt.Errorf("incident %s: %w: nothing has run yet", id, runner.ErrNotFound)
+}
+
+// Silences returns none.
+func (emptyLedger) Silences(context.Context, time.Time, bool) ([]runner.Silence, error) {
+	return nil, nil
+}

@@ -107,7 +107,7 @@ func codeOf(err error) int {
 		return exitRefused
 	case is[*warnedError](err):
 		return exitWarned
-	case is[*skippedError](err), errors.Is(err, runner.ErrNotClaimable), errors.Is(err, runner.ErrNoticeState):
+	case is[*skippedError](err), errors.Is(err, runner.ErrNotClaimable), errors.Is(err, runner.ErrNoticeState), errors.Is(err, runner.ErrIncidentState):
 		return exitSkipped
 	case errors.Is(err, context.Canceled):
 		return exitCanceled

@@ -65,7 +65,7 @@ crash-safe resume, proves the outcome, and records every run.`,
 		{"Looking at what will happen", []*cobra.Command{newPlan(a), newPause(a), newUnpause(a), newRunbook(a)}},
 		{"Looking after backups", []*cobra.Command{newBackup(a)}},
 		{"Looking into databases", []*cobra.Command{newDB(a)}},
-		{"Being told", []*cobra.Command{newAlert(a), newMetric(a), newMetrics(a), newLog(a), newEvent(a)}},
+		{"Being told", []*cobra.Command{newAlert(a), newIncident(a), newSilence(a), newMetric(a), newMetrics(a), newLog(a), newEvent(a)}},
 		{"Setting up", []*cobra.Command{newInit(a), newValidate(a), newDrain(a), newPruneHistory(a)}},
 		{"Reference", []*cobra.Command{newKinds(a), newSchema(a), newCompletion(a), newVersion(a), newHelp(a)}},
 	}

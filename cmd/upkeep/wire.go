@@ -70,6 +70,7 @@ type history struct {
 	config *configs.Config
 	slots  runner.SlotReader
 	alerts runner.AlertReader
+	desk   runner.DeskReader
 	facts  factsReader
 	// runbooks reads what runbooks did.
 	runbooks runbookReader
@@ -139,14 +140,14 @@ func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, er
 	reader, err := ledger.OpenReader(ctx, service.LedgerOptions(cfg, version, a.log()))
 	if errors.Is(err, ledger.ErrMissing) {
 		return history{
-			Reader: emptyLedger{}, config: cfg, slots: emptyLedger{}, alerts: emptyLedger{}, facts: emptyLedger{}, runbooks: emptyLedger{}, close: func() error { return nil }, log: a.log(),
+			Reader: emptyLedger{}, config: cfg, slots: emptyLedger{}, alerts: emptyLedger{}, desk: emptyLedger{}, facts: emptyLedger{}, runbooks: emptyLedger{}, close: func() error { return nil }, log: a.log(),
 			nodes: func(context.Context) ([]ledger.Node, error) { return nil, nil },
 		}, nil
 	}
 	if err != nil {
 		return history{}, err
 	}
-	return history{Reader: reader, config: cfg, slots: reader, alerts: reader, facts: reader, runbooks: reader, nodes: reader.Nodes, close: reader.Close, log: a.log()}, nil
+	return history{Reader: reader, config: cfg, slots: reader, alerts: reader, desk: reader, facts: reader, runbooks: reader, nodes: reader.Nodes, close: reader.Close, log: a.log()}, nil
 }
 
 // whoAmI names the person at the keyboard for the record.

@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -17,26 +20,34 @@ const parentGrace = 2 * time.Minute
 // suppressionOf says why nobody is to be told of an incident at an instant;
 // empty when people are.
 func suppressionOf(ctx context.Context, s session, i *heldIncident, at time.Time) (string, error) {
-	if i.Parent != "" && i.Parent != i.Fingerprint {
+	caused := false
+	if i.Parent != "" {
 		var one int
 		err := s.row(ctx, "SELECT 1 FROM incidents WHERE fingerprint = ? AND state = 'open'", i.Parent).Scan(&one)
-		if err == nil {
-			return "parent " + i.Parent, nil
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return "", fmt.Errorf("look for the cause of %q: %w", i.Fingerprint, err)
 		}
+		caused = err == nil
 	}
 	silences, err := silencesAt(ctx, s, at)
 	if err != nil {
 		return "", err
 	}
+	return i.suppressedBy(caused, silences), nil
+}
+
+// suppressedBy says why nobody is to be told of the incident. caused tells
+// whether its parent is open.
+func (i *heldIncident) suppressedBy(caused bool, silences []runner.Silence) string {
+	if caused && i.Parent != i.Fingerprint {
+		return "parent " + i.Parent
+	}
 	for _, silence := range silences {
 		if selects(silence, i.Fault) {
-			return "silence " + silence.ID, nil
+			return "silence " + silence.ID
 		}
 	}
-	return "", nil
+	return ""
 }
 
 // suppress notes that nobody is told of an incident from an instant on.
@@ -76,34 +87,66 @@ func resuppress(ctx context.Context, s session, i *heldIncident, at time.Time, r
 }
 
 // byParent tells whether the incident is suppressed because of another one.
-func (i *heldIncident) byParent() bool { return len(i.Suppressed) > 7 && i.Suppressed[:7] == "parent " }
+func (i *heldIncident) byParent() bool { return strings.HasPrefix(i.Suppressed, "parent ") }
 
-// Settle looks at all open incidents as of now.
+// Settle looks at all open incidents as of now. It writes only where there is
+// something to do.
 func (l *Ledger) Settle(ctx context.Context, now time.Time) (time.Time, error) {
 	const what = "settle the incidents"
 	now = now.UTC().Truncate(time.Microsecond)
-	var open []string
-	err := l.reading().each(ctx, "SELECT id FROM incidents WHERE state = 'open' ORDER BY id", nil, func(rows *sql.Rows) error {
-		var id string
-		err := rows.Scan(&id)
-		open = append(open, id)
+	open := map[string]*heldIncident{}
+	err := l.reading().each(ctx, "SELECT "+heldColumns+" FROM incidents WHERE state = 'open'", nil, func(rows *sql.Rows) error {
+		i, err := scanHeld(rows)
+		if err == nil {
+			open[i.Fingerprint] = i
+		}
 		return err
 	})
+	if err != nil || len(open) == 0 {
+		return time.Time{}, l.explain(ctx, what, err)
+	}
+	silences, err := silencesAt(ctx, l.reading(), now)
 	if err != nil {
 		return time.Time{}, l.explain(ctx, what, err)
 	}
 	next, err := nextSilence(ctx, l.reading(), now)
-	if err != nil || len(open) == 0 {
+	if err != nil {
 		return time.Time{}, l.explain(ctx, what, err)
 	}
-	for _, id := range open {
-		until, err := l.settleOne(ctx, id, now)
-		if err != nil {
-			return time.Time{}, err
+	var errs []error
+	for _, fingerprint := range slices.Sorted(maps.Keys(open)) {
+		i := open[fingerprint]
+		until := i.next()
+		if i.due(now, i.suppressedBy(open[i.Parent] != nil, silences)) {
+			if until, err = l.settleOne(ctx, i.ID, now); err != nil {
+				errs = append(errs, err)
+			}
 		}
 		next = sooner(next, until)
 	}
-	return next, nil
+	return next, errors.Join(errs...)
+}
+
+// due tells whether time, or why nobody is to be told now, has something to do
+// to the incident.
+func (i *heldIncident) due(now time.Time, why string) bool {
+	switch {
+	case !i.AckedUntil.IsZero() && !i.AckedUntil.After(now), i.Flapping && !i.steadyAt.After(now):
+		return true
+	case why != "":
+		return why != i.Suppressed || !i.releaseAt.IsZero()
+	case i.byParent():
+		return i.releaseAt.IsZero() || !i.releaseAt.After(now)
+	}
+	return i.Suppressed != ""
+}
+
+// next returns when time will have something to do to the incident by itself.
+func (i *heldIncident) next() time.Time {
+	if i.State != runner.IncidentOpen {
+		return time.Time{}
+	}
+	return sooner(i.AckedUntil, sooner(i.releaseAt, i.steadyAt))
 }
 
 // sooner returns the earlier of two instants, of which zero stands for never.
@@ -130,11 +173,7 @@ func (l *Ledger) settleOne(ctx context.Context, id string, now time.Time) (next 
 		if err := i.settle(ctx, s, now, r); err != nil {
 			return err
 		}
-		if i.State == runner.IncidentOpen {
-			for _, until := range []time.Time{i.AckedUntil, i.releaseAt, i.steadyAt} {
-				next = sooner(next, until)
-			}
-		}
+		next = i.next()
 		return r.write(ctx, s, time.Now())
 	})
 	return next, err

@@ -148,6 +148,8 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(CodeNotFound, hint, err.Error())
 	case errors.Is(err, runner.ErrNotClaimable):
 		return NewProblem(CodeNotClaimable, hint, err.Error())
+	case errors.Is(err, runner.ErrIncidentState):
+		return NewProblem(CodeSkipped, hint, err.Error())
 	case errors.Is(err, runner.ErrNoSpace):
 		return NewProblem(CodeNoSpace, cmp.Or(hint, "make room on the disk of the ledger"), err.Error())
 	case errors.Is(err, runner.ErrUnavailable):

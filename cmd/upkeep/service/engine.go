@@ -54,6 +54,8 @@ type Engine struct {
 	refusal func() error
 	// owed rings when notices were put on record.
 	owed chan struct{}
+	// unsettled rings with owed, for those who look at open incidents.
+	unsettled chan struct{}
 	// full rings when a write found no space.
 	full chan struct{}
 	// hard is the parent of everything that runs; stop ends it.
@@ -69,11 +71,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), refusal: func() error { return nil }, owed: make(chan struct{}, 1), full: make(chan struct{}, 1)}
+	e := &Engine{o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), refusal: func() error { return nil }, owed: make(chan struct{}, 1), unsettled: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	e.config.Store(o.Config)
 	lo := LedgerOptions(o.Config, o.Version, named(o.Log, "ledger"))
 	lo.Exclusive, lo.Command = true, o.Command
-	lo.Alarm, lo.Owed = o.Config.Alarm(), func() { ring(e.owed) }
+	lo.Alarm, lo.Owed = o.Config.Alarm(), func() { ring(e.owed); ring(e.unsettled) }
 	var err error
 	if e.ledger, err = ledger.Open(ctx, lo); err != nil {
 		return nil, err
