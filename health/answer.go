@@ -172,9 +172,11 @@ func (o Outcome) Report(c Check) runner.CheckReport {
 		Name: c.Name, Kind: c.Kind, Impact: c.Impact, Health: o.Health, Answer: o.Health, Phase: runner.CheckWell,
 		Message: o.Message, ErrorKind: o.ErrorKind, Values: o.Values, At: o.At.UTC(), Took: o.Took, Since: o.At.UTC(), Every: c.Every,
 	}
-	if o.Health == runner.Healthy {
+	switch {
+	case o.Void:
+	case o.Health == runner.Healthy:
 		r.LastGood = r.At
-	} else {
+	default:
 		r.Phase, r.FirstBad = runner.CheckFailing, r.At
 	}
 	return r

@@ -62,7 +62,11 @@ func (w *watch) ring() {
 func (m *Monitor) run(ctx context.Context, w *watch) {
 	defer close(w.done)
 	w.began = time.Now()
-	timer := time.NewTimer(schedule.Jitter(min(spread, w.check.Every), w.check.Name, m.o.Env.Node))
+	first := schedule.Jitter(min(spread, w.check.Every), w.check.Name, m.o.Env.Node)
+	if w.check.Kind == KindHeartbeat {
+		first = 0 // it costs nobody anything
+	}
+	timer := time.NewTimer(first)
 	defer timer.Stop()
 	for {
 		select {

@@ -196,7 +196,7 @@ func nagiosLine(checks []api.Check, overall runner.Health, values bool) string {
 		} else {
 			bad = append(bad, fmt.Sprintf("%s %s: %s", c.Name, c.Health, about(c)))
 		}
-		if c.At != nil {
+		if c.TookSeconds > 0 {
 			data = append(data, fmt.Sprintf("'%s.seconds'=%.6fs", c.Name, c.TookSeconds))
 		}
 		if values {
@@ -210,7 +210,7 @@ func nagiosLine(checks []api.Check, overall runner.Health, values bool) string {
 	switch {
 	case text == "" && len(checks) == 1:
 		text = checks[0].Name + ": " + about(checks[0])
-	case text == "":
+	case text == "" || overall == runner.Healthy:
 		text = count(healthy, "check") + " healthy"
 	case healthy > 0:
 		text += fmt.Sprintf("; %d healthy", healthy)

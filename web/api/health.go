@@ -70,11 +70,15 @@ func NewChecks(checks []Check) Checks {
 
 // Overall is the health of everything: the worst of all. A check without impact
 // makes it a warning at most, and so does one that could not be asked unless
-// its failure would be an outage.
+// its failure would be an outage. A heartbeat that waits for its first ping does
+// not count.
 func Overall(checks []Check) runner.Health {
 	worst := runner.Healthy
 	for _, c := range checks {
 		h := c.Health
+		if c.Kind == "heartbeat" && h == runner.HealthUnknown && c.Phase == runner.CheckWell {
+			continue
+		}
 		if c.Impact == runner.ImpactNone && h != runner.Healthy || c.Impact != runner.ImpactOutage && h == runner.HealthUnknown {
 			h = runner.HealthWarning
 		}
