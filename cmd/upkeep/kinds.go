@@ -2,14 +2,18 @@ package main
 
 import (
 	"fmt"
-	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/alerts"
+	alertsall "github.com/ghosteam/upkeep/alerts/all"
 	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
+	"github.com/ghosteam/upkeep/storage/object"
+	objectall "github.com/ghosteam/upkeep/storage/object/all"
 )
 
 // kindView is the JSON form of a kind.
@@ -31,67 +35,127 @@ type optionView struct {
 	Example  string   `json:"example"`
 }
 
+// kindDoc is a kind as the reference shows it.
+type kindDoc struct {
+	name, doc string
+	probe     bool
+	options   []jobs.Option
+}
+
+func (e kindDoc) summary() string {
+	line, _, _ := strings.Cut(e.doc, "\n")
+	return line
+}
+
+// The families of kinds.
+const (
+	ofJobs     = "jobs"
+	ofChannels = "channels"
+	ofStores   = "stores"
+)
+
+func families() []string { return []string{ofJobs, ofChannels, ofStores} }
+
+// kindsOf returns the kinds of a family, sorted by name.
+func kindsOf(family string) []kindDoc {
+	var out []kindDoc
+	switch family {
+	case ofChannels:
+		for _, k := range alerts.NewRegistry(alertsall.Kinds()...).All() {
+			out = append(out, kindDoc{name: k.Name, doc: k.Doc, options: jobs.DescribeOptions(k.Options())})
+		}
+	case ofStores:
+		for _, k := range object.NewRegistry(objectall.Kinds()...).All() {
+			out = append(out, kindDoc{name: k.Name, doc: k.Doc, options: jobs.DescribeOptions(k.Options())})
+		}
+	default:
+		for _, k := range jobsall.Kinds().All() {
+			out = append(out, kindDoc{name: k.Name, doc: k.Doc, probe: k.Probe, options: k.Describe()})
+		}
+	}
+	return out
+}
+
 func newKinds(a *app) *cobra.Command {
 	var markdown bool
+	family := ofJobs
 	cmd := &cobra.Command{
 		Use:   "kinds [KIND]",
-		Short: "List the kinds of job, or explain one with its options",
-		Long: `List the kinds of job, or explain one with its options. A probe has no effects and
-may serve as a check.`,
+		Short: "List the kinds of job, channel or store, or explain one",
+		Long: `List the kinds of job, or of channel or store, or explain one with its options. A
+probe has no effects and may serve as a check.`,
 		Example: "  upkeep kinds\n" +
-			"  upkeep kinds prune",
-		ValidArgsFunction: completeKinds,
+			"  upkeep kinds prune\n" +
+			"  upkeep kinds --of channels slack",
+		ValidArgsFunction: func(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return completeKinds(family, given)
+		},
 		RunE: func(_ *cobra.Command, given []string) error {
-			registry := jobsall.Kinds()
+			if !slices.Contains(families(), family) {
+				return usagef("there are no kinds of %q: use %s", family, strings.Join(families(), ", "))
+			}
+			kinds := kindsOf(family)
 			switch {
 			case markdown:
-				return writeKindsMarkdown(a.std.Out, registry.All())
+				return writeKindsMarkdown(a.std.Out)
 			case len(given) == 0:
-				return a.list(listKinds(registry.All()))
+				return a.list(listKinds(kinds))
 			}
-			kind, ok := registry.Lookup(given[0])
-			if !ok {
-				return notFoundf("`upkeep kinds` lists them", "there is no kind %q", given[0])
+			i := slices.IndexFunc(kinds, func(k kindDoc) bool { return k.name == given[0] })
+			if i < 0 {
+				return a.noKind(family, given[0])
 			}
 			if a.format == formatTable {
-				return a.explainKind(kind)
+				return a.explainKind(kinds[i], family)
 			}
-			return a.list(listOptions(kind))
+			return a.list(listOptions(kinds[i]))
 		},
 	}
 	a.outputFlag(cmd)
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "write the reference of all kinds as Markdown (docs/kinds.md)")
+	cmd.Flags().StringVar(&family, "of", ofJobs, "of this `FAMILY`: jobs, channels or stores")
+	completeFlag(cmd, "of", completeWords(families()))
 	return cmd
 }
 
-func completeKinds(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+// noKind says that there is no such kind, and where there is one.
+func (a *app) noKind(family, name string) error {
+	for _, other := range families() {
+		if slices.ContainsFunc(kindsOf(other), func(k kindDoc) bool { return k.name == name }) {
+			return notFoundf(fmt.Sprintf("it is one of %s: `upkeep kinds --of %s %s`", other, other, name), "there is no kind %q of %s", name, family)
+		}
+	}
+	return notFoundf("`upkeep kinds` lists them", "there is no kind %q", name)
+}
+
+func completeKinds(family string, given []string) ([]string, cobra.ShellCompDirective) {
 	var names []string
-	for _, k := range jobsall.Kinds().All() {
+	for _, k := range kindsOf(family) {
 		if len(given) == 0 {
-			names = append(names, k.Name+"\t"+k.Summary())
+			names = append(names, k.name+"\t"+k.summary())
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-func listKinds(kinds []jobs.Kind) listing {
+func listKinds(kinds []kindDoc) listing {
 	l := listing{columns: []string{"KIND", "PROBE", "WHAT IT DOES"}}
 	views := []kindView{}
 	for _, k := range kinds {
 		probe := ""
-		if k.Probe {
+		if k.probe {
 			probe = "yes"
 		}
-		l.rows = append(l.rows, []string{k.Name, probe, k.Summary()})
+		l.rows = append(l.rows, []string{k.name, probe, k.summary()})
 		views = append(views, viewKind(k))
 	}
 	l.data = views
 	return l
 }
 
-func viewKind(k jobs.Kind) kindView {
-	v := kindView{Name: k.Name, Probe: k.Probe, Doc: k.Doc, Options: []optionView{}}
-	for _, o := range k.Describe() {
+func viewKind(k kindDoc) kindView {
+	v := kindView{Name: k.name, Probe: k.probe, Doc: k.doc, Options: []optionView{}}
+	for _, o := range k.options {
 		option := optionView(o)
 		if option.Enum == nil {
 			option.Enum = []string{}
@@ -102,9 +166,9 @@ func viewKind(k jobs.Kind) kindView {
 }
 
 // listOptions makes the forms of one kind for programs.
-func listOptions(k jobs.Kind) listing {
+func listOptions(k kindDoc) listing {
 	l := listing{columns: []string{"OPTION", "TYPE", "DEFAULT", "REQUIRED", "ENUM", "MEANING", "EXAMPLE"}, data: viewKind(k)}
-	for _, o := range k.Describe() {
+	for _, o := range k.options {
 		l.rows = append(l.rows, []string{o.Path, o.Type, o.Default, strconv.FormatBool(o.Required), strings.Join(o.Enum, " "), o.Doc, o.Example})
 	}
 	return l
@@ -112,17 +176,20 @@ func listOptions(k jobs.Kind) listing {
 
 // explainKind writes the reference of one kind for people: the doc, and each
 // option with its meaning below it.
-func (a *app) explainKind(k jobs.Kind) error {
+func (a *app) explainKind(k kindDoc, family string) error {
 	w := a.std.Out
-	fmt.Fprintf(w, "%s\n", strings.TrimSpace(k.Doc))
+	fmt.Fprintf(w, "%s\n", strings.TrimSpace(k.doc))
 	p := a.painter(w)
-	options := k.Describe()
-	if len(options) == 0 {
+	if len(k.options) == 0 {
 		fmt.Fprintln(w, "\nIt has no options.")
 		return nil
 	}
-	fmt.Fprintf(w, "\n%s\n", p.bold("Options of with:"))
-	for _, o := range options {
+	title := "Options of with:"
+	if family != ofJobs {
+		title = "Options:"
+	}
+	fmt.Fprintf(w, "\n%s\n", p.bold(title))
+	for _, o := range k.options {
 		about := o.Type
 		if len(o.Enum) > 0 {
 			about = strings.Join(o.Enum, " | ")
@@ -143,54 +210,4 @@ func (a *app) explainKind(k jobs.Kind) error {
 		}
 	}
 	return nil
-}
-
-// writeKindsMarkdown writes docs/kinds.md.
-func writeKindsMarkdown(w io.Writer, kinds []jobs.Kind) error {
-	var b strings.Builder
-	b.WriteString("<!-- Written by `make generate` from the option structs; do not edit. -->\n# Kinds of job\n\n")
-	b.WriteString("`upkeep kinds KIND` prints the same. A *probe* has no effects and may serve as a check.\n\n")
-	b.WriteString("| kind | probe | what it does |\n|---|---|---|\n")
-	for _, k := range kinds {
-		probe := ""
-		if k.Probe {
-			probe = "yes"
-		}
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", k.Name, k.Name, probe, cell(k.Summary()))
-	}
-	for _, k := range kinds {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n", k.Name, strings.TrimSpace(k.Doc))
-		options := k.Describe()
-		if len(options) == 0 {
-			continue
-		}
-		b.WriteString("\n| option | type | default | meaning |\n|---|---|---|---|\n")
-		for _, o := range options {
-			def := ""
-			if o.Default != "" {
-				def = "`" + cell(o.Default) + "`"
-			}
-			if o.Required {
-				def = "**required**"
-			}
-			typ := o.Type
-			if len(o.Enum) > 0 {
-				typ = "`" + strings.Join(o.Enum, "` `") + "`"
-			}
-			doc := cell(o.Doc)
-			if o.Example != "" {
-				doc += " Example: `" + cell(o.Example) + "`"
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", o.Path, typ, def, doc)
-		}
-	}
-	if _, err := io.WriteString(w, b.String()); err != nil {
-		return fmt.Errorf("write the reference of kinds: %w", err)
-	}
-	return nil
-}
-
-// cell makes text fit into a cell of a Markdown table.
-func cell(s string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(s, "\n", " "), "|", `\|`)
 }
