@@ -59,7 +59,11 @@ type FailureFields struct {
 type ItemFields struct{ Action, Severity, Title, Incident string }
 
 // Template writes the title and the text of messages.
-type Template struct{ t *template.Template }
+type Template struct {
+	t *template.Template
+	// lists tells that it shows what a digest stands for.
+	lists bool
+}
 
 // ParseTemplate reads a template and tries it on a sample of every action: a
 // template that fails then would fail when it matters. Its functions are those
@@ -84,7 +88,7 @@ func ParseTemplate(text string) (*Template, error) {
 			}
 		}
 	}
-	out := &Template{t}
+	out := &Template{t: t, lists: strings.Contains(text, ".Items")}
 	for _, action := range Samples() {
 		if _, _, err := out.render(Sample(Origin{Project: "sample", Node: "sample"}, action)); err != nil {
 			return nil, err
@@ -137,8 +141,12 @@ func isList(p *parse.PipeNode) bool {
 }
 
 // Apply replaces the title and the text of a message. The commands, the output
-// and whatever else the message carries stay, for channels that show them.
+// and whatever else the message carries stay, for channels that show them. A digest stays as it is when
+// the template would not say what it stands for.
 func (t *Template) Apply(m Message) (Message, error) {
+	if m.Action == runner.NoticeDigest && !t.lists {
+		return m, nil
+	}
 	title, text, err := t.render(m)
 	if err != nil {
 		return m, err
