@@ -147,8 +147,8 @@ var keepers = []keeper{
 	{"mail", "github.com/wneessen/go-mail", []string{"alerts/email"}, "mail is a channel like any other"},
 	{
 		"prometheus", "github.com/prometheus",
-		[]string{"runner/metrics", "web", "cmd/...", "jobs/script"},
-		"parts report events; runner/metrics turns them into Prometheus, and jobs/script reads what programs expose",
+		[]string{"runner/metrics", "web", "cmd/...", "jobs/script", "health/scrape"},
+		"parts report events; runner/metrics turns them into Prometheus; jobs/script and health/scrape read what programs expose",
 	},
 	{"huma", "github.com/danielgtaylor/huma", []string{"web/..."}, "HTTP stops at web"},
 	{"testify", "github.com/stretchr", nil, "tests use the standard library and go-cmp"},

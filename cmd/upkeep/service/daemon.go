@@ -161,6 +161,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	mails.run(func() error { d.settleIncidents(mail); return nil })
 	mails.run(func() error { return d.server.serve(mail) })
 	mails.run(func() error { d.writeTextfile(mail); return nil })
+	clocks.run(func() error { return d.scrape(clock) })
 	mails.run(func() error { return (&pulse{d: d}).beat(clock) })
 	mails.run(func() error { d.supervisor.watch(mail, d.ticker.Alive); return nil })
 	d.happened(ctx, "restart", "upkeep", "upkeep "+d.o.Version+" started")
