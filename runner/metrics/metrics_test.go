@@ -59,6 +59,8 @@ type failer interface {
 	Fatal(args ...any)
 }
 
+func metricsOptions() metrics.Options { return metrics.Options{SeedNames: true} }
+
 func families(t failer, s *metrics.Set) map[string]*dto.MetricFamily {
 	t.Helper()
 	var text bytes.Buffer
