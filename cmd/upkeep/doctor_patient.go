@@ -38,6 +38,8 @@ type patient struct {
 	secrets  *doctor.Secrets
 	host     doctor.Host
 	getenv   func(string) (string, bool)
+	// work is an empty folder for probes.
+	work string
 
 	reader func() (*ledger.Reader, error)
 	daemon func() doctor.Daemon
@@ -47,6 +49,9 @@ type patient struct {
 func (a *app) patient(since time.Duration) *patient {
 	p := &patient{since: since, secrets: &doctor.Secrets{}, getenv: a.getenv}
 	p.secrets.AddEnvironment(os.Environ())
+	if work, err := os.MkdirTemp("", "upkeep-doctor-"); err == nil {
+		p.work = work
+	}
 	p.host = doctor.Host{Program: runProgram}.Complete()
 	if p.path, p.err = a.configFile(); p.err == nil {
 		p.cfg, p.err = configs.Load(p.path, a.catalog())
@@ -75,6 +80,11 @@ func (a *app) patient(since time.Duration) *patient {
 
 // close ends what was opened.
 func (p *patient) close(a *app) {
+	if p.work != "" {
+		if err := os.RemoveAll(p.work); err != nil {
+			a.log().Warn("remove a temporary folder", "error", err)
+		}
+	}
 	if reader, err := p.reader(); err == nil {
 		if err := reader.Close(); err != nil {
 			a.log().Warn("close the ledger", "error", err)
@@ -179,7 +189,8 @@ func (p *patient) askDaemon() doctor.Daemon {
 			d.Scheduled++
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), holderPatience, fmt.Errorf("no answer within %s", holderPatience))
+	const patience = 2 * holderPatience // of the client, that it may say what is the matter
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, fmt.Errorf("no answer within %s", patience))
 	defer cancel()
 	c := client.New(client.Options{Socket: d.Socket, By: "cli", Within: holderPatience})
 	defer c.Close()
@@ -222,7 +233,7 @@ func runProgram(ctx context.Context, argv ...string) (string, error) {
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0", "PAGER=cat")
 	cmd.Stdout, cmd.Stderr = &out, &said
 	cmd.WaitDelay = grace
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	err := cmd.Run()
 	switch {

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
-	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/health"
 	"github.com/ghosteam/upkeep/health/doctor"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/pgping"
@@ -20,6 +19,7 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/object"
+	"github.com/ghosteam/upkeep/web/client"
 )
 
 // examination is everything that the doctor looks at. What needs more of a
@@ -52,7 +52,9 @@ func (p *patient) examination(context.Context) doctor.Examination {
 }
 
 // logPlace is where the service writes its log.
-func (p *patient) logPlace(context.Context) (file, unit string) { return "", p.daemon().Unit }
+func (p *patient) logPlace(context.Context) (file, unit string) {
+	return p.cfg.Log.File, p.daemon().Unit
+}
 
 // clocks are those of other machines that matter.
 func (p *patient) clocks() []doctor.Reference {
@@ -93,7 +95,7 @@ func (p *patient) lookAtLedger(ctx context.Context) (doctor.Ledger, error) {
 			l.LogBytes = info.Size()
 		}
 		if space, err := p.host.Space(filepath.Dir(l.Address)); err == nil {
-			l.Free = int64(min(space.Free, 1<<62)) //nolint:gosec // bounded
+			l.Free = int64(min(space.Free, 1<<62))
 		}
 	}
 	reader, err := p.reader()
@@ -123,12 +125,23 @@ func explained(err error) string {
 	return err.Error()
 }
 
-// env is the world of a probe that the doctor runs.
-func (p *patient) env(name string) func(out *bytes.Buffer, scrub func(string) string) *jobs.Env {
+// env is the world of a probe that the doctor runs. Jobs that are no checks run
+// dry.
+func (p *patient) env(name string, check bool) func(out *bytes.Buffer, scrub func(string) string) *jobs.Env {
 	return func(out *bytes.Buffer, scrub func(string) string) *jobs.Env {
+		dir := ""
+		if check {
+			dir = filepath.Join(p.work, jobs.NameFrom(name))
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				dir = "" // a probe that needs it says so
+			}
+		}
 		return jobs.NewEnv(
-			jobs.Env{Workflow: "doctor", Job: name, Attempt: 1, Node: p.cfg.Node, Version: version, Root: p.cfg.Root, KillGrace: time.Second, Out: out},
-			jobs.Hooks{DryRun: true, Scrub: scrub},
+			jobs.Env{
+				RunID: "doctor-" + name, Workflow: "doctor", Job: name, Attempt: 1, Trigger: string(runner.ByManual), Slot: time.Now().UTC(),
+				Node: p.cfg.Node, Version: version, Root: p.cfg.Root, WorkDir: dir, KillGrace: time.Second, Out: out,
+			},
+			jobs.Hooks{DryRun: !check, Scrub: scrub},
 		)
 	}
 }
@@ -138,8 +151,11 @@ func (p *patient) checks() []doctor.Probe {
 	var out []doctor.Probe
 	for _, c := range p.cfg.Checks {
 		out = append(out, doctor.Probe{
-			Name: c.Name, Kind: c.Kind, Impact: c.Impact, Within: c.Timeout, Env: p.env(c.Name), Next: "upkeep health --check " + c.Name + " --fresh",
+			Name: c.Name, Kind: c.Kind, Impact: c.Impact, Within: c.Timeout, Env: p.env(c.Name, true), Next: "upkeep health --check " + c.Name + " --fresh",
 			Open: func() (jobs.Job, []string, error) {
+				if c.Kind == health.KindHeartbeat {
+					return told{socket: service.SocketPath(p.cfg), check: c.Name}, nil, nil
+				}
 				check, secrets, err := p.cfg.OpenCheck(c.Name)
 				return check.Probe, secrets, err
 			},
@@ -148,12 +164,39 @@ func (p *patient) checks() []doctor.Probe {
 	return out
 }
 
+// told asks the service about a heartbeat, which only it is told of.
+type told struct{ socket, check string }
+
+// Run implements jobs.Job.
+func (t told) Run(ctx context.Context, _ *jobs.Env) (jobs.Result, error) {
+	c := client.New(client.Options{Socket: t.socket, By: "cli", Within: holderPatience})
+	defer c.Close()
+	answer, err := c.Checks(ctx, false, t.check)
+	if errors.Is(err, client.ErrNoDaemon) {
+		return jobs.Result{
+			Summary:  "nobody listens for it: no service runs",
+			Findings: []jobs.Finding{{ID: "unheard", Severity: jobs.Warning, Text: "no service runs that could be told"}},
+		}, nil
+	}
+	if err != nil {
+		return jobs.Result{}, fmt.Errorf("ask the service about %s: %w", t.check, err)
+	}
+	r := jobs.Result{Summary: "the service does not know it"}
+	for _, report := range answer.Checks {
+		severity := map[runner.Health]jobs.Severity{runner.HealthCritical: jobs.Critical, runner.HealthWarning: jobs.Warning, runner.HealthUnknown: jobs.Warning}[report.Health]
+		if r.Summary = report.Message; severity != "" {
+			r.Findings = append(r.Findings, jobs.Finding{ID: "heartbeat", Severity: severity, Text: report.Message})
+		}
+	}
+	return r, nil
+}
+
 // databases asks every database server how it is, with the limits that its kind
 // has by default, whether a check does so or not.
 func (p *patient) databases() []doctor.Probe {
 	var out []doctor.Probe
 	for _, d := range p.cfg.Databases {
-		probe := doctor.Probe{Name: d.Name, Env: p.env(d.Name)}
+		probe := doctor.Probe{Name: d.Name, Env: p.env(d.Name, false)}
 		switch d.Kind {
 		case jobs.Postgres:
 			probe.Kind, probe.Open, probe.Next = "pgping", p.opened(d.Name, pgPing), "upkeep doctor --details"
@@ -271,89 +314,5 @@ func (p *patient) shelves() []doctor.Shelf {
 	for _, s := range p.cfg.Stores {
 		out = append(out, doctor.Shelf{Name: s.Name, Kind: s.Kind, Open: func() (object.Store, []string, error) { return p.cfg.OpenStore(s.Name) }})
 	}
-	return out
-}
-
-// eachJob makes every job of the configuration that can be made.
-func (p *patient) eachJob(visit func(workflow string, j configs.Job, job jobs.Job)) {
-	if !p.whole {
-		return
-	}
-	for _, w := range p.cfg.Workflows {
-		for _, j := range w.Jobs {
-			job, secrets, err := j.Build(nil)
-			p.secrets.Add(secrets...)
-			if err == nil {
-				visit(w.Name, j, job)
-			}
-		}
-	}
-}
-
-// keysOf are the names of what a job needs for itself alone.
-func keysOf(job jobs.Job) []string {
-	if e, ok := job.(jobs.Exclusive); ok {
-		return e.LockKeys()
-	}
-	return nil
-}
-
-// units are those that jobs of the kind service name.
-func (p *patient) units() []doctor.NamedUnit {
-	var out []doctor.NamedUnit
-	seen := map[string]bool{}
-	p.eachJob(func(workflow string, j configs.Job, job jobs.Job) {
-		for _, key := range keysOf(job) {
-			unit, ok := strings.CutPrefix(key, "service/")
-			if ok && j.Kind == "service" && !seen[unit] {
-				seen[unit] = true
-				out = append(out, doctor.NamedUnit{Name: unit, Job: workflow + "." + j.Name})
-			}
-		}
-	})
-	return out
-}
-
-// certificates are the jobs that look after certificates; without effects they
-// only look.
-func (p *patient) certificates() []doctor.Probe {
-	var out []doctor.Probe
-	p.eachJob(func(workflow string, j configs.Job, job jobs.Job) {
-		if j.Kind == "certificate" {
-			name := workflow + "." + j.Name
-			out = append(out, doctor.Probe{
-				Name: name, Kind: j.Kind, Impact: "outage", Env: p.env(name), Next: "upkeep run " + name,
-				Open: func() (jobs.Job, []string, error) { return job, nil, nil },
-			})
-		}
-	})
-	return out
-}
-
-// places are the folders that matter.
-func (p *patient) places() []doctor.Place {
-	if p.cfg == nil {
-		return nil
-	}
-	out := []doctor.Place{{Path: p.cfg.Root, What: "the root folder"}, {Path: service.StateDir(p.cfg), What: "the ledger"}}
-	if !p.whole {
-		return out
-	}
-	for _, s := range p.cfg.Stores {
-		store, secrets, err := p.cfg.OpenStore(s.Name)
-		p.secrets.Add(secrets...)
-		if housed, ok := store.(object.Housed); ok && err == nil {
-			out = append(out, doctor.Place{Path: housed.Dir(), What: "the store " + s.Name})
-		}
-	}
-	p.eachJob(func(workflow string, j configs.Job, job jobs.Job) {
-		for _, key := range keysOf(job) {
-			for _, family := range []string{"path", "sqlite"} {
-				if at, ok := strings.CutPrefix(key, family); ok && filepath.IsAbs(at) {
-					out = append(out, doctor.Place{Path: at, What: workflow + "." + j.Name})
-				}
-			}
-		}
-	})
 	return out
 }

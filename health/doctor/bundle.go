@@ -196,8 +196,8 @@ func (b *Bundle) shorten(limit int) []Shortened {
 // wholeLines leaves the line out that was cut.
 func wholeLines(text []byte, end bool) []byte {
 	if end {
-		if at := bytes.IndexByte(text, '\n'); at >= 0 {
-			return text[at+1:]
+		if _, rest, found := bytes.Cut(text, []byte{'\n'}); found {
+			return rest
 		}
 		return text
 	}

@@ -167,10 +167,10 @@ func resolved(places []Place) []Place {
 	out := slices.Clone(places)
 	for i := range out {
 		for at := filepath.Clean(out[i].Path); ; at = filepath.Dir(at) {
-			real, err := filepath.EvalSymlinks(at)
+			whole, err := filepath.EvalSymlinks(at)
 			if err == nil {
-				rest, _ := filepath.Rel(at, filepath.Clean(out[i].Path)) //nolint:errcheck // at is a parent of it
-				out[i].Path = filepath.Join(real, rest)
+				rest, _ := filepath.Rel(at, filepath.Clean(out[i].Path))
+				out[i].Path = filepath.Join(whole, rest)
 				break
 			}
 			if at == "/" || at == "." {

@@ -91,7 +91,7 @@ func statfs(at string) (Space, error) {
 		}
 		break
 	}
-	size := uint64(max(s.Frsize, 1)) //nolint:gosec // sizes are positive
+	size := uint64(max(s.Frsize, 1))
 	return Space{
 		Total: s.Blocks * size, Free: s.Bavail * size, Used: (s.Blocks - min(s.Bfree, s.Blocks)) * size,
 		Inodes: s.Files, InodesFree: s.Ffree,

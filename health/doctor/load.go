@@ -15,7 +15,7 @@ import (
 // Load is how much the machine has to do.
 type Load struct {
 	One, Five, Fifteen float64
-	Processors               int
+	Processors         int
 	UptimeSeconds      float64
 	// CPU and IO are how long tasks waited; nil when the kernel does not tell.
 	CPU *Pressure `json:",omitempty"`

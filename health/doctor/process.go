@@ -82,9 +82,9 @@ func parseStat(text string) (Process, error) {
 		return n
 	}
 	p := Process{PID: pid, Name: text[open+1 : shut], State: f[0]}
-	p.PPID, p.Threads = int(min(number(4), math.MaxInt32)), int(min(number(20), math.MaxInt32)) //nolint:gosec // bounded
+	p.PPID, p.Threads = int(min(number(4), math.MaxInt32)), int(min(number(20), math.MaxInt32))
 	p.ticks, p.started = number(14)+number(15), number(22)
-	pages, size := number(24), uint64(os.Getpagesize()) //nolint:gosec // positive
+	pages, size := number(24), uint64(os.Getpagesize())
 	p.RSS = min(pages, math.MaxUint64/size) * size
 	return p, nil
 }

@@ -269,7 +269,7 @@ func secretOptions(program string) []string {
 		return []string{"-p", "-P"}
 	case "ldapsearch", "ldapmodify":
 		return []string{"-w"}
-	case "mosquitto_pub", "mosquitto_sub":
+	case "mosquitto_pub": //nolint:misspell // its name
 		return []string{"-P"}
 	}
 	return nil

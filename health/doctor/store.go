@@ -58,7 +58,7 @@ func Stores(list []Shelf, secrets *Secrets) Step {
 			well++
 			free := ""
 			if r.FreeBytes != nil {
-				free = ", " + humanize.IBytes(uint64(max(*r.FreeBytes, 0))) + " free" //nolint:gosec // not negative
+				free = ", " + humanize.IBytes(uint64(max(*r.FreeBytes, 0))) + " free"
 			}
 			f.Lines = append(f.Lines, fmt.Sprintf("%s (%s): reached in %.0f ms%s", r.Name, r.Kind, r.TookSeconds*1000, free))
 		}

@@ -63,25 +63,25 @@ func (c Config) judge() []Finding {
 	if len(c.Errors) > 0 {
 		out = append(out, Finding{
 			ID: "invalid", Severity: jobs.Critical, Text: "the configuration has errors: " + first(c.Errors),
-			Means: "a service that runs goes on with the one before, one that starts does not", Next: "upkeep -c " + quoted(c.Path) + " validate",
+			Means: "a service that runs goes on with the one before, one that starts does not", Next: "upkeep validate",
 		})
 	}
 	if len(c.Unset) > 0 {
 		out = append(out, Finding{
 			ID: "unset", Severity: jobs.Warning, Text: "references have no value here: " + first(c.Unset),
-			Means: "what needs them cannot be looked at from this shell; the service may have them", Next: "upkeep -c " + quoted(c.Path) + " validate --no-preflight",
+			Means: "what needs them cannot be looked at from this shell; the service may have them", Next: "upkeep validate --no-preflight",
 		})
 	}
 	for what, why := range c.Unopened {
 		out = append(out, Finding{
 			ID: "unopened:" + jobs.FindingIDFrom(what), Severity: jobs.Warning, Text: fmt.Sprintf("%s cannot be opened: %s", what, why),
-			Means: "what uses it fails", Next: "upkeep -c " + quoted(c.Path) + " validate",
+			Means: "what uses it fails", Next: "upkeep validate",
 		})
 	}
 	if len(c.Warnings) > 0 {
 		out = append(out, Finding{
 			ID: "lint", Severity: jobs.Info, Text: fmt.Sprintf("%d things in the configuration are legal and look like mistakes: %s", len(c.Warnings), first(c.Warnings)),
-			Means: "they may be meant so", Next: "upkeep -c " + quoted(c.Path) + " validate --no-preflight",
+			Means: "they may be meant so", Next: "upkeep validate --no-preflight",
 		})
 	}
 	for _, f := range c.Files {
@@ -246,7 +246,7 @@ func LedgerState(look func(ctx context.Context) (Ledger, error)) Step {
 	}}
 }
 
-func bytesOf(n int64) uint64 { return uint64(max(n, 0)) } //nolint:gosec // not negative
+func bytesOf(n int64) uint64 { return uint64(max(n, 0)) }
 
 // judge says what is wrong with the ledger.
 func (l Ledger) judge() []Finding {

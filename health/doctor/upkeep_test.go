@@ -62,8 +62,10 @@ func TestJudge(t *testing.T) {
 		"ballast given up":   {doctor.Ledger{Dialect: "sqlite", BallastWanted: 5}.Judge(), "info ballast"},
 
 		"config well": {doctor.Config{Path: "x", Files: []doctor.ConfigFile{{Path: "x", Mode: 0o644}, {Path: "s", Mode: 0o600, Secret: true}}}.Judge(), ""},
-		"config bad": {doctor.Config{Path: "x", Errors: []string{"a", "b"}, Unset: []string{"c"}, Warnings: []string{"d"}, Unopened: map[string]string{"store s": "y"}}.Judge(),
-			"critical invalid, warning unset, warning unopened:store_s, info lint"},
+		"config bad": {
+			doctor.Config{Path: "x", Errors: []string{"a", "b"}, Unset: []string{"c"}, Warnings: []string{"d"}, Unopened: map[string]string{"store s": "y"}}.Judge(),
+			"critical invalid, warning unset, warning unopened:store_s, info lint",
+		},
 		"secret for all":   {doctor.Config{Files: []doctor.ConfigFile{{Path: "s", Mode: 0o644, Secret: true}}}.Judge(), "warning mode:s"},
 		"config of all":    {doctor.Config{Files: []doctor.ConfigFile{{Path: "x", Mode: 0o666}}}.Judge(), "critical mode:x"},
 		"secret not there": {doctor.Config{Files: []doctor.ConfigFile{{Path: "s", Secret: true, Error: "x"}}}.Judge(), ""},
@@ -107,6 +109,7 @@ type memory struct {
 func (m memory) Latest(context.Context, []string) (map[string]runner.Run, error) {
 	return m.latest, nil
 }
+
 func (m memory) Attempts(context.Context, ...runner.RunID) ([]runner.Attempt, error) {
 	return m.attempts, nil
 }
