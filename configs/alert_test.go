@@ -39,6 +39,55 @@ func TestLoad_ServiceDefaults(t *testing.T) {
 	}
 }
 
+func TestLoad_Alerting(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, `
+channels:
+  ops:  {kind: page, rate: 20/5m, group_wait: 0s, template: "{{.Title}}"}
+  desk: {kind: page, fallback: ops, fallback_after: 3m, send: open}
+  boss: {kind: page}
+routes:
+  - {to: [desk], repeat: 4h, escalate: [{after: 15m, to: [boss]}]}
+heartbeat: {url: "http://localhost/x"}
+digest: {weekly: "mon 08:00", to: ops}
+workflows:
+  daily: {alert: {after: 3}, jobs: {one: {kind: script, with: {run: "true"}}}}
+`, nil)
+	want := []alerts.Settings{
+		{FallbackAfter: 10 * time.Minute, Rate: alerts.Rate{Most: 20, Within: 5 * time.Minute}},
+		{FallbackAfter: 3 * time.Minute, Fallback: "ops", GroupWait: 20 * time.Second, Send: []runner.NoticeAction{runner.NoticeOpen}},
+		{FallbackAfter: 10 * time.Minute, GroupWait: 20 * time.Second},
+	}
+	for i, s := range want {
+		got := c.Channels[i].Settings
+		if (got.Template != nil) != (i == 0) {
+			t.Errorf("%s has the template %v", c.Channels[i].Name, got.Template)
+		}
+		got.Template = nil
+		if diff := cmp.Diff(s, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.Channels[i].Name, diff)
+		}
+	}
+	routes := []alerts.Route{{
+		To: unit.Names{"desk"}, Repeat: unit.Duration(4 * time.Hour),
+		Escalate: []alerts.Escalation{{After: unit.Duration(15 * time.Minute), To: unit.Names{"boss"}}},
+	}}
+	if diff := cmp.Diff(routes, c.Routes); diff != "" {
+		t.Error(diff)
+	}
+	if c.Heartbeat.URL.Reveal() != "http://localhost/x" || c.Heartbeat.Every != time.Minute || c.Weekly.Schedule.IsZero() || !cmp.Equal(c.Weekly.To, []string{"ops"}) {
+		t.Errorf("heartbeat %+v, digest %+v", c.Heartbeat, c.Weekly)
+	}
+	if c.Workflows[0].Alert.After != 3 {
+		t.Errorf("alert %+v", c.Workflows[0].Alert)
+	}
+	for _, w := range c.Warnings {
+		if w.Rule == "unused" {
+			t.Errorf("a channel that is used is said to be unused: %s", w)
+		}
+	}
+}
+
 func TestLoad_Service(t *testing.T) {
 	t.Parallel()
 	c, err := configs.Load("testdata/good/full.yaml", testCatalog(testEnv()))
@@ -48,7 +97,9 @@ func TestLoad_Service(t *testing.T) {
 	if c.DrainTimeout != 2*time.Minute || c.Ballast != 16<<20 || c.History != (runner.History{Keep: 90 * 24 * time.Hour, Runs: 500, Bytes: 256 << 20}) {
 		t.Errorf("got %+v", c)
 	}
-	if diff := cmp.Diff([]configs.Channel{{Name: "ops", Kind: "email"}, {Name: "pager", Kind: "page"}, {Name: "chat", Kind: "email"}}, c.Channels); diff != "" {
+	usual := alerts.Settings{FallbackAfter: 10 * time.Minute, GroupWait: 20 * time.Second}
+	channels := []configs.Channel{{Name: "ops", Kind: "email", Settings: usual}, {Name: "pager", Kind: "page", Settings: usual}, {Name: "chat", Kind: "email", Settings: usual}}
+	if diff := cmp.Diff(channels, c.Channels); diff != "" {
 		t.Error(diff)
 	}
 	routes := []alerts.Route{

@@ -58,8 +58,11 @@ func (l *loader) channel(item *decode.Item[channelField]) Channel {
 func (l *loader) fallbacks() {
 	names := l.w.channels.Names()
 	next := map[string]string{}
-	for _, c := range l.config.Channels {
-		next[c.Name] = c.Settings.Fallback
+	for i := range l.w.channels {
+		// As it stands there: what else is wrong with the channel does not matter.
+		if e, given := l.w.channels[i].Value.node.Get("fallback"); given && e.Value.Kind == source.Scalar {
+			next[l.w.channels[i].Name] = e.Value.Text
+		}
 	}
 	for i := range l.w.channels {
 		item := &l.w.channels[i]
