@@ -264,7 +264,7 @@ func TestServe_LogFormats(t *testing.T) {
 		"journal":  {env: []string{"JOURNAL_STREAM=9:1234"}, line: `^<6>msg="upkeep serves" node=`},
 		"asked":    {args: []string{"--log-format", "journal"}, line: `^<4>msg="the configuration looks odd" what="`},
 		"text":     {line: `^time=\S+ level=INFO msg="upkeep serves" node=`},
-		"json":     {args: []string{"--log-format", "json"}, line: `^\{"time":".*","level":"INFO","msg":"upkeep serves","node":"`},
+		"json":     {args: []string{"--log-format", "json"}, line: `^\{"timestamp":"\S+Z","level":"INFO","severity_number":9,"logger":"upkeep","message":"upkeep serves","node":"`},
 		"override": {env: []string{"JOURNAL_STREAM=9:1234"}, args: []string{"--log-format", "text"}, line: `^time=\S+ level=INFO msg="upkeep serves" node=`},
 	} {
 		t.Run(name, func(t *testing.T) {
