@@ -53,7 +53,7 @@ func newRunbookList(a *app) *cobra.Command {
 		Use:   "list",
 		Short: "List the runbooks and how well they do",
 		Long: `List the runbooks: what starts each, how often its check did so, the share of the runs
-that fixed the fault, the median time from the start of a run to the proof of that,
+that fixed the fault, the median time from when a run was due to the proof of that,
 and how many fixes did not last 24 hours. What the ledger no longer has does not count.`,
 		Example: "  upkeep runbook list\n  upkeep runbook list -o json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listRunbooks(cmd.Context()) },

@@ -119,7 +119,10 @@ func (a *app) showPlan(p runbookPlan, b runbook.Runbook) error {
 		runbook.Auto: "it runs by itself", runbook.Approve: "it waits for approval", runbook.Observe: "a dry run shows what it would do",
 	}
 	facts := [][2]string{
-		{"runbook", p.Name}, {"when", p.Trigger}, {"now", p.Check}, {"mode", fmt.Sprintf("%s: %s", p.Mode, then[p.Mode])},
+		{"runbook", p.Name},
+		{"when", p.Trigger},
+		{"now", p.Check},
+		{"mode", fmt.Sprintf("%s: %s", p.Mode, then[p.Mode])},
 		{"budget", fmt.Sprintf("%d of %d within %s are used", p.Used, p.Max, unit.Duration(b.Limits.Per))},
 	}
 	if len(p.Locks) > 0 {

@@ -296,3 +296,34 @@ func TestRunbook_Locked(t *testing.T) {
 	}
 	d.stop(t)
 }
+
+// Who gets the alerts is asked for an approval, once, also when the service that
+// asked dies.
+func TestRunbook_Asks(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t)
+	p.die()
+	box := newMailbox(t)
+	config := strings.Replace(ward(p, "cooldown: 1s, max: 9/1h, grace: 5s", "touch mended"), "    limits:", "    mode: approve\n    limits:", 1)
+	h := newHouse(t, mailing(box, config[strings.Index(config, "checks:"):]))
+	h.env = []string{"SMTP_PASSWORD=" + box.server.Password}
+	owed := func() int {
+		return h.count(t, "SELECT count(*) FROM notices WHERE action = 'remind' AND subject = 'mend waits for approval'")
+	}
+	for range 2 {
+		d := h.serve(t)
+		eventually(t, "somebody is asked", func() (bool, string) { return owed() > 0, d.said(t) })
+		d.await(t, "msg=\"upkeep serves\"")
+		d.kill(t)
+	}
+	d := h.serve(t)
+	eventually(t, "it is asked for again", func() (bool, string) {
+		return h.count(t, "SELECT count(*) FROM runs WHERE workflow = 'mend'") == 1, d.said(t)
+	})
+	h.upkeep(t, 0, "approve", "mend")
+	h.outcome(t, "mend", "not_fixed", 1)
+	if n := owed(); n != 1 {
+		t.Errorf("%d notices ask for it", n)
+	}
+	d.stop(t)
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ghosteam/upkeep/health/runbook"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/schedule"
 )
 
 // inWorld runs a test with a process that looks after one runbook, in time that
@@ -343,6 +344,26 @@ func TestEngine_Evidence(t *testing.T) {
 	})
 }
 
+// Outside its window it does not start, and within it does.
+func TestEngine_Window(t *testing.T) {
+	t.Parallel()
+	b := book()
+	var err error
+	if b.Window, err = schedule.ParseWindow(schedule.WindowRule{Allow: []string{"01:00-02:00"}}); err != nil {
+		t.Fatal(err)
+	}
+	inWorld(t, b, func(t *testing.T, w *world) { // it begins at midnight UTC
+		w.answers("api", runner.HealthCritical, 59*time.Minute)
+		if len(w.runs) != 0 || !strings.Contains(w.story(), "its window 01:00-02:00 is closed, until 2000-01-01 01:00:00 UTC") {
+			t.Fatalf("%d runs, told:\n%s", len(w.runs), w.story())
+		}
+		w.answers("api", runner.HealthCritical, 2*time.Minute)
+		if len(w.runs) != 1 {
+			t.Errorf("%d runs in the window", len(w.runs))
+		}
+	})
+}
+
 // A folded check is not the place to act.
 func TestEngine_Cause(t *testing.T) {
 	t.Parallel()
@@ -373,7 +394,11 @@ func TestScore(t *testing.T) {
 	s := runbook.ScoreOf([]runner.Remedy{
 		{Outcome: runner.OutcomeFixed, BegunAt: at(0), DecidedAt: at(10), RelapsedAt: at(50)},
 		{Outcome: runner.OutcomeFixed, BegunAt: at(0), DecidedAt: at(30)},
-		{Outcome: runner.OutcomeNotFixed}, {Outcome: runner.OutcomeWorse}, {Outcome: runner.OutcomeDropped}, {Outcome: runner.OutcomeObserved}, {},
+		{Outcome: runner.OutcomeNotFixed},
+		{Outcome: runner.OutcomeWorse},
+		{Outcome: runner.OutcomeDropped},
+		{Outcome: runner.OutcomeObserved},
+		{},
 	})
 	rate, ok := s.Rate()
 	if s.Runs != 7 || rate != 0.5 || !ok || s.TimeToFix != 20*time.Second || s.Relapsed != 1 || s.Open != 1 {

@@ -17,9 +17,10 @@ type history struct {
 	open, unsaved bool
 	// disabled tells that it led to a pause that may have been ended since.
 	disabled bool
-	// refused is the rule that was last put on record, for the fault since then.
-	refused      Rule
-	refusedSince time.Time
+	// refused is the rule that was last put on record, for the fault since then;
+	// refusedAt is the answer after which it was last looked at.
+	refused                 Rule
+	refusedSince, refusedAt time.Time
 	// asked tells that people were asked for their approval, ended that the
 	// answers before its end do not count any more.
 	asked, ended bool
@@ -66,6 +67,9 @@ func (e *Engine) history(ctx context.Context, b Runbook) (*history, error) {
 
 // consider starts a runbook that is due, or puts on record why not.
 func (e *Engine) consider(ctx context.Context, b Runbook, h *history, w watch) error {
+	if h.refusedAt.Equal(w.latest.At) {
+		return nil // the next answer is soon enough
+	}
 	if err := e.relapsed(ctx, b, h, w); err != nil {
 		return err
 	}
@@ -114,6 +118,7 @@ func (e *Engine) announce(ctx context.Context, b Runbook, h *history, w watch) e
 // rule and fault.
 func (e *Engine) refuse(ctx context.Context, b Runbook, h *history, w watch, r Refusal) error {
 	if h.refused == r.Rule && h.refusedSince.Equal(w.since) {
+		h.refusedAt = w.latest.At
 		return nil
 	}
 	text := fmt.Sprintf("not started, though %s: %s", b.Trigger.Describe(w.latest), r.Text)
@@ -124,7 +129,7 @@ func (e *Engine) refuse(ctx context.Context, b Runbook, h *history, w watch, r R
 	if err := e.o.Actions.Tell(ctx, b, text); err != nil {
 		return err
 	}
-	h.refused, h.refusedSince = r.Rule, w.since
+	h.refused, h.refusedSince, h.refusedAt = r.Rule, w.since, w.latest.At
 	return nil
 }
 

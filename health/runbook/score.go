@@ -14,8 +14,9 @@ type Score struct {
 	Runs, Fixed, NotFixed, Worse, Observed, Dropped, Open int
 	// Relapsed is how many of the fixed ones did not last a day.
 	Relapsed int
-	// TimeToFix is the median time from the beginning of the run to the answer
-	// that showed the check to be well; 0 without any.
+	// TimeToFix is the median time from when a run was asked for to the answer
+	// that showed the check to be well, so that waiting for approval counts; 0
+	// without any.
 	TimeToFix time.Duration
 }
 
