@@ -1,9 +1,12 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"syscall"
 	"time"
@@ -73,10 +76,28 @@ func freeze(ts *testscript.TestScript, neg bool, args []string) {
 	defer func() { ts.Check(db.Close()) }()
 	waitFor(ts, glance, func() bool {
 		ts.Check(a.cmd.Process.Signal(syscall.SIGSTOP))
+		// One of its threads may still be on its way into a transaction.
+		waitFor(ts, time.Millisecond, func() bool { return stopped(ts, a.cmd.Process.Pid) }, func() string { return "it does not stop" })
 		if _, err = db.ExecContext(context.Background(), "BEGIN IMMEDIATE; ROLLBACK"); err == nil {
 			return true
 		}
 		ts.Check(a.cmd.Process.Signal(syscall.SIGCONT))
 		return false
 	}, func() string { return err.Error() })
+}
+
+// stopped tells whether every thread of a process stands still.
+func stopped(ts *testscript.TestScript, pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	ts.Check(err)
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			return false // a thread that has ended since
+		}
+		if _, state, ok := bytes.Cut(stat, []byte(") ")); !ok || state[0] != 'T' {
+			return false
+		}
+	}
+	return len(threads) > 0
 }
