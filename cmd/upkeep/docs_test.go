@@ -195,6 +195,10 @@ func TestDocs_JSON(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	healthy := filepath.Join(dir, "healthy.yaml")
+	if err := os.WriteFile(healthy, []byte("checks: {api: {kind: script, with: {run: [echo, metric rows=3]}}}\nworkflows: {daily: {jobs: {say: {kind: script, with: {run: [echo]}}}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	h := &house{dir: dir}
 	h.owe(t)
 	d := h.serve(t)
@@ -227,6 +231,7 @@ func TestDocs_JSON(t *testing.T) {
 			call(t, 0, "-c", config, "backup", "prune", "-o", "json"), call(t, 0, "-c", config, "backup", "drill", "-o", "json"),
 		},
 		"validate": {call(t, 0, "-c", config, "validate", "-o", "json")},
+		"health":   {call(t, 0, "-c", healthy, "health", "-o", "json")},
 	}
 	documented := sections(readDoc(t, "json.md"))
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(printed)), slices.Sorted(maps.Keys(documented))); diff != "" {

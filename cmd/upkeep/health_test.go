@@ -120,8 +120,8 @@ func TestHealth_Outage(t *testing.T) {
 	server := newDoor(t, "")
 	config := mailing(box, fmt.Sprintf(`
 checks:
-  port: {kind: tcp, every: 2s, retry_every: 1s, fail_after: 3, ok_after: 2, timeout: 3s, impact: outage, with: {address: %q, timeout: 2s}}
-  behind: {kind: tcp, every: 2s, retry_every: 1s, depends_on: port, with: {address: %q, timeout: 2s}}
+  port: {kind: tcp, every: 2s, retry_every: 1s, fail_after: 3, ok_after: 2, timeout: 3s, impact: outage, with: {address: %q, timeout: 2s, latency: {warn: 1s, crit: 1500ms}}}
+  behind: {kind: tcp, every: 2s, retry_every: 1s, depends_on: port, with: {address: %q, timeout: 2s, latency: {warn: 1s, crit: 1500ms}}}
 workflows:
   daily: {jobs: {say: {kind: script, with: {run: [echo, hello]}}}}
 `, server.address, server.address))
