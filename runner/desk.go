@@ -80,9 +80,11 @@ type Desk interface {
 	// Resolve ends an open incident by hand. The channels that were told of it are
 	// told of its end. ErrIncidentState when it is resolved.
 	Resolve(ctx context.Context, incident, by, note string) error
-	// Silence records a silence, which must end after it begins, and returns its ID.
+	// Silence records a silence, which must end after it begins, and returns its
+	// ID. On incidents that are open it takes effect with the next Settle.
 	Silence(ctx context.Context, s Silence) (id string, err error)
-	// EndSilence ends a silence now; ErrNotFound when there is none.
+	// EndSilence ends a silence now, for open incidents with the next Settle;
+	// ErrNotFound when there is none.
 	EndSilence(ctx context.Context, id, by string) error
 }
 

@@ -39,7 +39,8 @@ func (a *app) onDesk(ctx context.Context, command string, do func(context.Contex
 	return a.onLedgerOf(ctx, cfg, command, func(ctx context.Context, l *ledger.Ledger) error { return do(ctx, deskOnLedger{l}) })
 }
 
-// deskOnLedger works on the ledger itself. What that owes waits for a service.
+// deskOnLedger works on the ledger itself, and settles what follows, as no
+// service does. What that owes waits for one.
 type deskOnLedger struct{ ledger *ledger.Ledger }
 
 // AckIncident says that who types works on an incident.
@@ -63,13 +64,20 @@ func (d deskOnLedger) Silence(ctx context.Context, r api.SilenceRequest) (runner
 	if err != nil {
 		return s, err
 	}
-	s.ID, err = d.ledger.Silence(ctx, s)
+	if s.ID, err = d.ledger.Silence(ctx, s); err != nil {
+		return s, err
+	}
+	_, err = d.ledger.Settle(ctx, time.Now())
 	return s, err
 }
 
 // EndSilence ends a silence.
 func (d deskOnLedger) EndSilence(ctx context.Context, id string) error {
-	return d.ledger.EndSilence(ctx, id, whoAmI())
+	if err := d.ledger.EndSilence(ctx, id, whoAmI()); err != nil {
+		return err
+	}
+	_, err := d.ledger.Settle(ctx, time.Now())
+	return err
 }
 
 // mostOfIncident bounds what belongs to an incident when it is shown or looked

@@ -63,7 +63,8 @@ func selects(v runner.Silence, f runner.Fault) bool {
 }
 
 // Silence records a silence. Repeating it with the same ID changes nothing; one
-// without an ID gets one. A zero Since means now.
+// without an ID gets one. A zero Since means now. What is open already is
+// suppressed with the next Settle.
 func (l *Ledger) Silence(ctx context.Context, v runner.Silence) (string, error) {
 	const what = "record a silence"
 	now := time.Now()
@@ -88,16 +89,7 @@ func (l *Ledger) Silence(ctx context.Context, v runner.Silence) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	l.settleSoon(ctx)
 	return v.ID, nil
-}
-
-// settleSoon does at once what the next look would do; when that fails, the
-// next look does.
-func (l *Ledger) settleSoon(ctx context.Context) {
-	if _, err := l.Settle(ctx, time.Now()); err != nil {
-		l.o.Log.WarnContext(ctx, "what a silence changes shows with the next look", "error", err)
-	}
 }
 
 func checkSilence(v runner.Silence) error {
@@ -122,13 +114,14 @@ func checkSilence(v runner.Silence) error {
 	return errors.Join(errs...)
 }
 
-// EndSilence ends a silence now. One that has ended stays as it is.
+// EndSilence ends a silence now. One that has ended stays as it is. What it
+// kept back is told with the next Settle.
 func (l *Ledger) EndSilence(ctx context.Context, id, by string) error {
 	what := "end silence " + clean(id, maxName)
 	if checkText("the ID", id, maxName) != nil {
 		return fmt.Errorf("%s: %w", what, runner.ErrNotFound)
 	}
-	err := l.transact(ctx, what, func(ctx context.Context, s session) error {
+	return l.transact(ctx, what, func(ctx context.Context, s session) error {
 		s.owe()
 		now := time.Now().UnixMicro()
 		var until int64
@@ -142,10 +135,6 @@ func (l *Ledger) EndSilence(ctx context.Context, id, by string) error {
 		_, err = s.exec(ctx, "UPDATE silences SET ended_at = ?, ended_by = ? WHERE id = ? AND ended_at IS NULL", now, cleanLine(by, maxShortText), id)
 		return err
 	})
-	if err == nil {
-		l.settleSoon(ctx)
-	}
-	return err
 }
 
 // Silences returns the silences that have not ended at now, or all, the newest
