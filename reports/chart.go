@@ -109,28 +109,39 @@ func (c Chart) caption() string {
 // sparkParts is how many characters a line becomes.
 const sparkParts = 24
 
-// spark draws the line with characters; a blank is where nothing is on record.
+// spark draws the line with characters: one for each of a few points, else for
+// each part of the time; a blank is where nothing is on record.
 func (c Chart) spark() string {
 	low, high, ok := c.span()
 	if !ok {
 		return " "
 	}
 	glyphs := []rune("▁▂▃▄▅▆▇█")
-	at := 0
 	var b strings.Builder
+	put := func(v float64) {
+		at := len(glyphs) / 2
+		if high > low {
+			at = min(len(glyphs)-1, max(0, int((v-low)/(high-low)*float64(len(glyphs)-1)+0.5)))
+		}
+		b.WriteRune(glyphs[at])
+	}
+	if len(c.Points) <= sparkParts {
+		for _, p := range c.Points {
+			put(p.Value)
+		}
+		return b.String()
+	}
+	at := 0
 	for _, part := range (window{c.From, c.Until}).parts(sparkParts) {
 		var inner []float64
 		for ; at < len(c.Points) && c.Points[at].At.Before(part.until); at++ {
 			inner = append(inner, c.Points[at].Value)
 		}
-		switch {
-		case len(inner) == 0:
+		if len(inner) == 0 {
 			b.WriteByte(' ')
-		case high == low:
-			b.WriteRune(glyphs[len(glyphs)/2])
-		default:
-			b.WriteRune(glyphs[int((mean(inner)-low)/(high-low)*float64(len(glyphs)-1)+0.5)])
+			continue
 		}
+		put(mean(inner))
 	}
 	return b.String()
 }

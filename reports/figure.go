@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"strings"
 	"time"
 )
 
@@ -125,6 +126,14 @@ type Row struct {
 	ID string
 	// Text says what it adds to the figure.
 	Text string
+}
+
+// Rests says on how much the figure rests: "3 incidents"; "-" when on nothing.
+func (f Figure) Rests() string {
+	if f.N == 0 {
+		return "-"
+	}
+	return plural(f.N, strings.TrimSuffix(f.Of, "s"))
 }
 
 // set gives the figure an exact value, its text and the verdict that follows.

@@ -108,14 +108,11 @@ func headline(figures []Figure, runs []runner.Run, incidents []runner.Incident) 
 func figuresOf(list []Figure) Section {
 	s := Section{Title: "Operational figures", Table: Table{Columns: []string{"Figure", "Target", "Value", "Verdict", "Rests on", "Coverage", "Why", "Next"}}}
 	for _, f := range list {
-		coverage, rests := "-", "-"
+		coverage := "-"
 		if f.Coverage >= 0 {
 			coverage = percent(f.Coverage)
 		}
-		if f.N > 0 {
-			rests = fmt.Sprintf("%d %s", f.N, f.Of)
-		}
-		row := cells(f.Title, f.Aim.String(), f.Text, string(f.Verdict), rests, coverage, f.Why, f.Next)
+		row := cells(f.Title, f.Aim.String(), f.Text, string(f.Verdict), f.Rests(), coverage, f.Why, f.Next)
 		row[3].Mood = f.Verdict.mood()
 		s.Table.add(row...)
 		if c, ok := f.chart(); ok {

@@ -96,7 +96,7 @@ func (a *app) listKPIs(ctx context.Context, window time.Duration) error {
 	}
 	for _, f := range list {
 		l.rows = append(l.rows, []string{
-			f.Name, f.Aim.String(), f.Text, paintVerdict(p, f.Verdict), restsOn(f), coverage(f), spark(f), oneLine(f.Source, mostAbout), oneLine(next(f), mostError),
+			f.Name, f.Aim.String(), f.Text, paintVerdict(p, f.Verdict), f.Rests(), coverage(f), spark(f), oneLine(f.Source, mostAbout), oneLine(next(f), mostError),
 		})
 	}
 	return a.list(l)
@@ -108,17 +108,6 @@ func next(f reports.Figure) string {
 		return f.Why
 	}
 	return f.Next
-}
-
-func restsOn(f reports.Figure) string {
-	if f.N == 0 {
-		return "-"
-	}
-	of := f.Of
-	if f.N == 1 {
-		of = strings.TrimSuffix(of, "s")
-	}
-	return fmt.Sprintf("%d %s", f.N, of)
 }
 
 func coverage(f reports.Figure) string {
@@ -202,7 +191,7 @@ func (a *app) tellKPI(f reports.Figure) {
 	line("target", f.Aim.String())
 	line("window", stamp(f.From)+" to "+stamp(f.Until))
 	line("source", f.Source)
-	line("rests on", restsOn(f))
+	line("rests on", f.Rests())
 	line("coverage", coverage(f))
 	line("why", f.Why)
 	line("next", f.Next)
