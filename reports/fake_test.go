@@ -168,3 +168,8 @@ func (s *shelf) Happenings(_ context.Context, f runner.HappeningFilter) ([]runne
 	}
 	return latest(list, func(e runner.Happening) string { return e.ID }, f.Before, f.Limit), s.fail
 }
+
+// resultOf is a result with one value.
+func resultOf(name string, v float64) jobs.Result {
+	return jobs.Result{Values: map[string]float64{name: v}}
+}
