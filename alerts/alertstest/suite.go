@@ -202,10 +202,17 @@ func refusals(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 func silent(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 	s := open(t, Silent)
 	cause := errors.New("too slow for the test")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, cause)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.Channel.Send(ctx, Fault())
+		failed <- err
+	}()
+	reached(t, s, failed)
 	began := time.Now()
-	_, err := s.Channel.Send(ctx, Fault())
+	cancel(cause)
+	err := <-failed
 	if !errors.Is(err, cause) {
 		t.Errorf("Send = %v, want an error that wraps the cause", err)
 	}
@@ -217,6 +224,23 @@ func silent(t *testing.T, open func(t *testing.T, b Behavior) Subject) {
 	}
 	met(t, s)
 	quiet(t, s, err)
+}
+
+// reached waits until the receiving side falls silent.
+func reached(t *testing.T, s Subject, failed <-chan error) {
+	t.Helper()
+	if s.Met == nil {
+		t.Fatal("the receiving side cannot tell when it is reached")
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s.Met() == 0 {
+		select {
+		case err := <-failed:
+			t.Fatalf("Send = %v before the receiving side was reached", err)
+		case <-tick.C:
+		}
+	}
 }
 
 func again(t *testing.T, open func(t *testing.T, b Behavior) Subject) {

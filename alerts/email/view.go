@@ -24,7 +24,7 @@ type view struct {
 
 func newView(m alerts.Message) view {
 	v := view{
-		Title: jobs.OneLine(m.Title), Verdict: wording.Verdict(m), Color: colorOf(m), Lead: wording.Lead(m), Text: wording.Lines(m.Text),
+		Title: wording.One(m.Title), Verdict: wording.Verdict(m), Color: colorOf(m), Lead: wording.Lead(m), Text: wording.Lines(m.Text),
 		Facts: wording.Facts(m), Failures: wording.Failures(m), Commands: wording.Commands(m), Footer: wording.Footer(m),
 		Headers: map[string]string{"X-Upkeep-Action": string(m.Action)},
 	}
@@ -32,7 +32,7 @@ func newView(m alerts.Message) view {
 		for name, value := range map[string]string{
 			"Severity": string(i.Severity), "Reason": i.Reason, "Incident": i.ID, "Workflow": i.Workflow, "Check": i.Check,
 		} {
-			if value = jobs.OneLine(value); value != "" {
+			if value = wording.One(value); value != "" {
 				v.Headers["X-Upkeep-"+name] = value
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/alerts/internal/wording"
@@ -117,7 +116,7 @@ func key(m alerts.Message) string {
 		id = m.Incident.ID
 	}
 	text := "upkeep/" + m.Project + "/" + id
-	if wording.Line(text) == text && utf8.RuneCountInString(text) <= longestKey {
+	if len(text) <= longestKey && wording.Line(text) == text {
 		return text
 	}
 	sum := sha256.Sum256([]byte(m.Project + "\x00" + id))
@@ -130,9 +129,9 @@ func summary(m alerts.Message) string {
 		line = wording.Headline(m)
 	}
 	if m.Project != "" {
-		line = "[" + m.Project + "] " + line
+		line = "[" + wording.One(m.Project) + "] " + line
 	}
-	return cmp.Or(jobs.OneLine(line), "something is wrong")
+	return cmp.Or(wording.One(line), "something is wrong")
 }
 
 // began is when the fault did, or the notice was made.
@@ -144,7 +143,7 @@ func began(m alerts.Message) time.Time {
 }
 
 // name makes foreign text fit for a short field.
-func name(text string) string { return cut(jobs.OneLine(text), longestName) }
+func name(text string) string { return cut(wording.One(text), longestName) }
 
 // cut shortens to so many characters.
 func cut(text string, limit int) string {
@@ -156,9 +155,9 @@ func cut(text string, limit int) string {
 
 // details are what PagerDuty shows as a table.
 func details(m alerts.Message) map[string]any {
-	out := map[string]any{"notice": wording.Line(m.ID), "project": jobs.OneLine(m.Project), "action": string(m.Action)}
+	out := map[string]any{"notice": wording.Line(m.ID), "project": wording.One(m.Project), "action": string(m.Action)}
 	if m.Incident != nil {
-		out["incident"], out["fingerprint"] = wording.Line(m.Incident.ID), jobs.OneLine(m.Incident.Fingerprint)
+		out["incident"], out["fingerprint"] = wording.Line(m.Incident.ID), wording.One(m.Incident.Fingerprint)
 	}
 	for _, f := range wording.Facts(m) {
 		out[strings.ToLower(f.Name)] = f.Value

@@ -35,7 +35,7 @@ func colorOf(m alerts.Message) string {
 func compose(m alerts.Message) message {
 	headline := wording.Headline(m)
 	if m.Project != "" {
-		headline = jobs.OneLine("[" + m.Project + "] " + headline)
+		headline = wording.One("[" + wording.One(m.Project) + "] " + headline)
 	}
 	no := false
 	out := message{

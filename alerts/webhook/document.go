@@ -3,7 +3,6 @@ package webhook
 import (
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/alerts/internal/wording"
-	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -102,8 +101,8 @@ func documentOf(m alerts.Message) document {
 	zone := m.At.Location()
 	d := document{
 		Version: version, ID: wording.Line(m.ID), Thread: wording.Line(m.Thread), Action: string(m.Action), Combined: m.Combined,
-		Severity: string(wording.Severity(m)), Verdict: wording.Verdict(m), Project: jobs.OneLine(m.Project), Node: jobs.OneLine(m.Node),
-		At: moment(m.At, zone), Title: jobs.OneLine(m.Title), Text: wording.Lines(m.Text),
+		Severity: string(wording.Severity(m)), Verdict: wording.Verdict(m), Project: wording.One(m.Project), Node: wording.One(m.Node),
+		At: moment(m.At, zone), Title: wording.One(m.Title), Text: wording.Lines(m.Text),
 		Failures: []failure{}, Items: []item{}, Commands: []command{},
 	}
 	d.incident(m)
@@ -111,15 +110,15 @@ func documentOf(m alerts.Message) document {
 	for i, f := range m.Failures {
 		shown := wording.Failures(m)[i]
 		d.Failures = append(d.Failures, failure{
-			Job: jobs.OneLine(f.Job), Kind: jobs.OneLine(f.Kind), Attempt: f.Number, State: string(f.State), Reason: jobs.OneLine(string(f.Reason)),
+			Job: wording.One(f.Job), Kind: wording.One(f.Kind), Attempt: f.Number, State: string(f.State), Reason: wording.One(string(f.Reason)),
 			Error: shown.Error, Hint: shown.Hint, ExitCode: f.ExitCode, Output: append([]string{}, shown.Output...), OutputCut: f.Cut,
 			StartedAt: moment(f.StartedAt, zone), FinishedAt: moment(f.FinishedAt, zone),
 		})
 	}
 	for _, one := range m.Items[:min(len(m.Items), mostItems)] {
-		shown := item{Notice: wording.Line(one.Notice), Action: string(one.Action), Title: jobs.OneLine(one.Title)}
+		shown := item{Notice: wording.Line(one.Notice), Action: string(one.Action), Title: wording.One(one.Title)}
 		if one.Incident != nil {
-			shown.Severity, shown.Incident = jobs.OneLine(string(one.Incident.Severity)), wording.Line(one.Incident.ID)
+			shown.Severity, shown.Incident = wording.One(string(one.Incident.Severity)), wording.Line(one.Incident.ID)
 		}
 		d.Items = append(d.Items, shown)
 	}
@@ -135,10 +134,10 @@ func (d *document) incident(m alerts.Message) {
 		return
 	}
 	d.Incident = &incident{
-		ID: wording.Line(i.ID), Fingerprint: jobs.OneLine(i.Fingerprint), Workflow: jobs.OneLine(i.Workflow), Check: jobs.OneLine(i.Check),
-		Severity: jobs.OneLine(string(i.Severity)), Reason: jobs.OneLine(i.Reason), Title: jobs.OneLine(i.Title), State: string(i.State), Count: i.Count,
+		ID: wording.Line(i.ID), Fingerprint: wording.One(i.Fingerprint), Workflow: wording.One(i.Workflow), Check: wording.One(i.Check),
+		Severity: wording.One(string(i.Severity)), Reason: wording.One(i.Reason), Title: wording.One(i.Title), State: string(i.State), Count: i.Count,
 		OpenedAt: moment(i.OpenedAt, zone), LastAt: moment(i.LastAt, zone), ResolvedAt: moment(i.ResolvedAt, zone), DownSeconds: m.Down().Seconds(),
-		AckedBy: jobs.OneLine(i.AckedBy), AckedUntil: moment(i.AckedUntil, zone), Flapping: i.Flapping,
+		AckedBy: wording.One(i.AckedBy), AckedUntil: moment(i.AckedUntil, zone), Flapping: i.Flapping,
 	}
 }
 
@@ -148,9 +147,9 @@ func (d *document) run(m alerts.Message) {
 		return
 	}
 	d.Run = &run{
-		ID: wording.Line(string(r.ID)), Workflow: jobs.OneLine(r.Spec.Workflow), Slot: moment(r.Slot, zone), Trigger: string(r.Trigger),
-		By: jobs.OneLine(r.By), State: string(r.State), Reason: jobs.OneLine(string(r.Reason)), Message: jobs.OneLine(r.Message),
-		Node: jobs.OneLine(r.Node), StartedAt: moment(r.StartedAt, zone), FinishedAt: moment(r.FinishedAt, zone),
+		ID: wording.Line(string(r.ID)), Workflow: wording.One(r.Spec.Workflow), Slot: moment(r.Slot, zone), Trigger: string(r.Trigger),
+		By: wording.One(r.By), State: string(r.State), Reason: wording.One(string(r.Reason)), Message: wording.One(r.Message),
+		Node: wording.One(r.Node), StartedAt: moment(r.StartedAt, zone), FinishedAt: moment(r.FinishedAt, zone),
 	}
 }
 

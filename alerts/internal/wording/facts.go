@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/alerts"
-	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -19,7 +18,7 @@ type facts struct {
 }
 
 func (f *facts) add(name, value string) {
-	if value = jobs.OneLine(value); value != "" {
+	if value = One(value); value != "" {
 		f.list = append(f.list, Fact{name, value})
 	}
 }
@@ -79,7 +78,7 @@ func (f *facts) run(r *runner.Run) {
 	}
 	trigger := string(r.Trigger)
 	if r.By != "" {
-		trigger += ", by " + r.By
+		trigger += ", by " + One(r.By)
 	}
 	f.add("Trigger", trigger)
 	f.add("Ran on", r.Node)
@@ -105,7 +104,7 @@ type Failure struct {
 func Failures(m alerts.Message) []Failure {
 	var out []Failure
 	for _, f := range m.Failures {
-		shown := Failure{Head: head(f), Error: Lines(f.Error), Hint: Lines(f.Hint), Cut: f.Cut}
+		shown := Failure{Head: headOf(f), Error: Lines(f.Error), Hint: Lines(f.Hint), Cut: f.Cut}
 		for _, text := range f.Output {
 			shown.Output = append(shown.Output, Line(text))
 		}
@@ -114,8 +113,8 @@ func Failures(m alerts.Message) []Failure {
 	return out
 }
 
-func head(f alerts.Failure) string {
-	line := fmt.Sprintf("job %s (%s) %s", f.Job, f.Kind, stateOf(string(f.State), string(f.Reason)))
+func headOf(f alerts.Failure) string {
+	line := fmt.Sprintf("job %s (%s) %s", One(f.Job), One(f.Kind), stateOf(string(f.State), string(f.Reason)))
 	if f.ExitCode > 0 {
 		line += fmt.Sprintf(", exit code %d", f.ExitCode)
 	}
@@ -125,5 +124,5 @@ func head(f alerts.Failure) string {
 	if !f.StartedAt.IsZero() && f.FinishedAt.After(f.StartedAt) {
 		line += ", after " + Long(f.FinishedAt.Sub(f.StartedAt))
 	}
-	return jobs.OneLine(line)
+	return One(line)
 }

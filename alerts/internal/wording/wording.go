@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/jobs"
@@ -18,6 +19,9 @@ const (
 	// longestLine bounds a line of a body in characters, mostLines a text.
 	longestLine = 1000
 	mostLines   = 100
+	// longestOne bounds what is looked at for a short line, in bytes: much may be
+	// white space.
+	longestOne = 16 << 10
 )
 
 // Severity returns how grave it is what m tells of: that of its incident, or of
@@ -67,7 +71,7 @@ func Verdict(m alerts.Message) string {
 }
 
 // Headline is the verdict and the title, one line.
-func Headline(m alerts.Message) string { return jobs.OneLine(Verdict(m) + ": " + m.Title) }
+func Headline(m alerts.Message) string { return One(Verdict(m) + ": " + m.Title) }
 
 // Lead says what the message is, where the title does not; it may be empty.
 func Lead(m alerts.Message) string {
@@ -92,7 +96,7 @@ func Lead(m alerts.Message) string {
 }
 
 func acknowledged(m alerts.Message) string {
-	who := jobs.OneLine(m.Incident.AckedBy)
+	who := One(m.Incident.AckedBy)
 	if who == "" {
 		who = "Somebody"
 	}
@@ -115,10 +119,10 @@ func When(m alerts.Message, t time.Time) string {
 func Footer(m alerts.Message) string {
 	line := "upkeep"
 	if m.Node != "" {
-		line += " on " + jobs.OneLine(m.Node)
+		line += " on " + One(m.Node)
 	}
 	if m.Project != "" {
-		line += ", project " + jobs.OneLine(m.Project)
+		line += ", project " + One(m.Project)
 	}
 	return line
 }
@@ -132,10 +136,26 @@ func Commands(m alerts.Message) []alerts.Command {
 	return out
 }
 
+// One makes foreign text fit for a short line, as jobs.OneLine does, and does not
+// look at more of it than could matter.
+func One(text string) string { return jobs.OneLine(head(text, longestOne)) }
+
+// head returns the beginning of a text, at most so many bytes.
+func head(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
+}
+
 // Line makes foreign text fit for one line of a body: valid, at most 1000
 // characters, without control characters and without those that turn the
 // direction of writing.
 func Line(text string) string {
+	text = head(text, utf8.UTFMax*(longestLine+1))
 	text = strings.Map(func(c rune) rune {
 		if !unicode.IsGraphic(c) {
 			return ' '
