@@ -257,7 +257,9 @@ func TestEngine_Observe(t *testing.T) {
 			t.Errorf("pauses %v, told:\n%s", w.pauses, w.story())
 		}
 		// Dry runs do not count once it may act.
+		w.mu.Lock()
 		w.book.Mode = runbook.Auto
+		w.mu.Unlock()
 		w.answers("api", runner.HealthCritical, 2*time.Minute)
 		if len(w.runs) != 2 || w.runs[1].DryRun {
 			t.Errorf("runs %+v", w.runs)
@@ -328,10 +330,12 @@ func TestEngine_Evidence(t *testing.T) {
 	b := book()
 	b.Trigger.Evidence = true
 	inWorld(t, b, func(t *testing.T, w *world) {
+		w.mu.Lock()
 		w.opened = []runner.Incident{{AckedAt: time.Now(), AckedBy: "anna", Suppressed: "silence 1"}}
 		for _, name := range []string{"database", "redis"} {
 			w.reports[name] = runner.CheckReport{Name: name, Health: runner.HealthCritical}
 		}
+		w.mu.Unlock()
 		for range 2 {
 			w.answers("api", runner.HealthCritical, 2*time.Minute)
 			w.end(runner.Failed)

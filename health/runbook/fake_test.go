@@ -55,8 +55,8 @@ func (w *world) start(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	w.stop, w.done = stop, make(chan struct{})
 	w.engine = runbook.New(runbook.Options{
-		Runbooks: func() []runbook.Runbook { return []runbook.Runbook{w.book} },
-		Locks:    func(string) []string { return w.locks },
+		Runbooks: func() []runbook.Runbook { w.mu.Lock(); defer w.mu.Unlock(); return []runbook.Runbook{w.book} },
+		Locks:    func(string) []string { w.mu.Lock(); defer w.mu.Unlock(); return w.locks },
 		Held:     func() error { w.mu.Lock(); defer w.mu.Unlock(); return w.held },
 		Records:  w, Remedies: w, Actions: w, Checks: w,
 	})
