@@ -30,9 +30,10 @@ type Retention struct {
 	// configuration.
 	Workflows map[string]History
 	Others    History
-	// Rest is the age from which resolved incidents with their notices, ended
-	// notices without an incident, events, ended pauses and the cursors of
-	// workflows that are not named in Workflows go; 0 means any age stays.
+	// Rest is the age from which resolved incidents with their notices and
+	// timelines, ended notices without an incident, events, ended pauses and
+	// silences, and the cursors of workflows that are not named in Workflows go;
+	// 0 means any age stays.
 	Rest time.Duration
 	// Grains say how coarse older samples are kept; those older than Rest go.
 	Grains []Grain
@@ -49,7 +50,7 @@ type Pruned struct {
 	Bytes int64
 	// Specs are frozen texts that no run uses any longer. A dry run counts
 	// only those that no run uses yet.
-	Specs, Incidents, Notices, Events, Pauses, Cursors int
+	Specs, Incidents, Notices, Events, Pauses, Silences, Cursors int
 	// Samples are samples and stretches, Folded those that became part of a
 	// longer stretch.
 	Samples, Folded int

@@ -126,7 +126,7 @@ func childMain(text string) int {
 	if err == nil {
 		err = map[string]func(context.Context, order) error{
 			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "crowd": childCrowd, "full": childFull, "read": childRead, "sleeper": childSleeper, "decide": childDecide,
-			"alarm": childAlarm(false), "alarm at once": childAlarm(true), "sender": childSender,
+			"alarm": childAlarm(false), "alarm at once": childAlarm(true), "sender": childSender, "desk": childDesk,
 		}[o.Role](context.Background(), o)
 	}
 	if err != nil {

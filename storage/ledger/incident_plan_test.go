@@ -25,10 +25,11 @@ func fillAlerts(t testing.TB, l *ledger.Ledger, n int) {
 	)
 	source := series(l, 0, n-1)
 	notice := func(channel, action, where string, group int) string {
+		turn := map[string]string{"open": "0", "worse": "1", "resolve": "2"}[action]
 		id := strings.Replace("{id}", "{id}", "replace({id}, '-8000-', '-8"+fmt.Sprintf("%03d", group)+"-')", 1)
-		return `INSERT INTO notices (id, incident, channel, action, combined, subject, text, state, attempts, owner, created_at, next_at, ended_at, receipt, error)
+		return `INSERT INTO notices (id, incident, channel, action, combined, subject, text, state, attempts, owner, created_at, next_at, ended_at, receipt, error, seq, turn)
 			SELECT ` + id + `, {id}, '` + channel + `', '` + action + `', 0, '', '', CASE WHEN {open} THEN 'pending' ELSE 'sent' END, 0, '', {micros}, {micros},
-			CASE WHEN {open} THEN NULL ELSE {micros} END, '', '' FROM ` + source + " WHERE " + where
+			CASE WHEN {open} THEN NULL ELSE {micros} END, '', '', 0, ` + turn + ` FROM ` + source + " WHERE " + where
 	}
 	statements := []string{
 		`INSERT INTO incidents (id, fingerprint, workflow, severity, reason, title, run, channels, state, count, opened_at, last_at, resolved_at, resolver)
@@ -36,6 +37,10 @@ func fillAlerts(t testing.TB, l *ledger.Ledger, n int) {
 			CASE WHEN {open} THEN 'open' ELSE 'resolved' END, 1, {micros}, {micros}, CASE WHEN {open} THEN NULL ELSE {micros} END, '' FROM ` + source,
 		notice("ops", "open", "1 = 1", 1), notice("pager", "open", "1 = 1", 2),
 		notice("ops", "resolve", "NOT ({open})", 3), notice("pager", "resolve", "NOT ({open})", 4),
+		notice("ops", "worse", "i % 100 = 3", 5),
+		`INSERT INTO entries (incident, at, kind, name, text, made_by) SELECT {id}, {micros}, 'opened', '', 't', '' FROM ` + source,
+		`INSERT INTO silences (id, workflow, checked, reason, severity, why, made_by, since, until, ended_at, ended_by)
+			SELECT {id}, '', 'x', '', '', 'w', 'b', {micros}, {micros} + 60000000, NULL, '' FROM ` + source,
 		`INSERT INTO events (id, kind, subject, text, made_by, at) SELECT {id}, CASE WHEN i % 50 = 0 THEN 'deploy' ELSE 'reload' END, 's', 't', 'b', {micros} FROM ` + source,
 	}
 	err := l.Transact(t.Context(), func(exec func(string, ...any) error) error {
@@ -50,7 +55,7 @@ func fillAlerts(t testing.TB, l *ledger.Ledger, n int) {
 		t.Fatal(err)
 	}
 	if l.Dialect() == "postgres" {
-		if _, err := l.Writer().Exec("VACUUM (ANALYZE) incidents, notices, events"); err != nil {
+		if _, err := l.Writer().Exec("VACUUM (ANALYZE) incidents, notices, events, entries, silences"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,6 +117,20 @@ func alertQuestions(t testing.TB, l *ledger.Ledger, n int) []question {
 			}
 			return 1
 		}, 1},
+		{"the timeline of an incident", func(t testing.TB, l *ledger.Ledger) int {
+			list, err := l.Timeline(t.Context(), middle.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(list)
+		}, 1},
+		{"silences that have not ended", func(t testing.TB, l *ledger.Ledger) int {
+			list, err := l.Silences(t.Context(), fillStart().Add(time.Duration(n-10)*30*time.Second), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(list)
+		}, 10},
 		{"last notices", notices(runner.NoticeFilter{}), 50},
 		{"notices of an incident", notices(runner.NoticeFilter{Incident: middle.ID}), 2},
 		{"notices of a channel", notices(runner.NoticeFilter{Channel: "ops"}), 50},
@@ -135,8 +154,8 @@ func TestPlans_Alerts(t *testing.T) {
 		explain func(*testing.T, *ledger.Ledger, ledger.Recorded) []string
 		walks   *regexp.Regexp
 	}{
-		"sqlite":   {ledgertest.SQLite, explainSQLite, regexp.MustCompile(`^SCAN (incidents|notices|events|n|o)\b`)},
-		"postgres": {ledgertest.Postgres, explainPostgres, regexp.MustCompile(`Seq Scan on (incidents|notices|events)|Rows Removed by Filter: \d{3,}`)},
+		"sqlite":   {ledgertest.SQLite, explainSQLite, regexp.MustCompile(`^SCAN (incidents|notices|events|entries|silences|n|o)\b`)},
+		"postgres": {ledgertest.Postgres, explainPostgres, regexp.MustCompile(`Seq Scan on (incidents|notices|events|entries|silences)|Rows Removed by Filter: \d{3,}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

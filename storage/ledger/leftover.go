@@ -61,6 +61,7 @@ func (l *Ledger) pruneRest(ctx context.Context, r runner.Retention, pruned *runn
 		{"notices", "id", "incident IS NULL AND ended_at IS NOT NULL AND ended_at < ?", &pruned.Notices},
 		{"events", "id", "at < ?", &pruned.Events},
 		{"pauses", "workflow", "until < ?", &pruned.Pauses},
+		{"silences", "id", "until < ?", &pruned.Silences},
 	} {
 		if r.DryRun {
 			query := "SELECT COUNT(*) FROM " + rest.table + " WHERE " + rest.where

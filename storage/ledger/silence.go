@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -140,13 +141,15 @@ func (l *Ledger) EndSilence(ctx context.Context, id, by string) error {
 // Silences returns the silences that have not ended at now, or all, the newest
 // first, at most 1,000.
 func (r *Reader) Silences(ctx context.Context, now time.Time, all bool) ([]runner.Silence, error) {
-	limit := fmt.Sprintf(" ORDER BY id DESC LIMIT %d", mostSilences)
+	limit := fmt.Sprintf(" LIMIT %d", mostSilences)
 	var list []runner.Silence
 	var err error
 	if all {
-		list, err = listSilences(ctx, r.reading(), limit)
+		list, err = listSilences(ctx, r.reading(), "ORDER BY id DESC"+limit)
 	} else {
-		list, err = listSilences(ctx, r.reading(), "WHERE until > ? AND (ended_at IS NULL OR ended_at > ?)"+limit, now.UnixMicro(), now.UnixMicro())
+		// The index is by their ends; few have not ended.
+		list, err = listSilences(ctx, r.reading(), "WHERE until > ? AND (ended_at IS NULL OR ended_at > ?) ORDER BY until DESC"+limit, now.UnixMicro(), now.UnixMicro())
+		slices.SortFunc(list, func(a, b runner.Silence) int { return strings.Compare(b.ID, a.ID) })
 	}
 	return list, r.explain(ctx, "list the silences", err)
 }

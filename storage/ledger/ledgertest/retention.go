@@ -170,10 +170,15 @@ func testPruneAll(t *testing.T, dsn secret.String) {
 	s.decide(runner.Decided{Cursor: cursor("gone", -24*1000*30)}, runner.Decided{Cursor: cursor("w", -24*1000*30)})
 	s.pause(runner.Pause{Workflow: "short", By: "anna", Why: "x", Until: time.Now().Add(time.Hour)})
 	s.pause(runner.Pause{Workflow: "long", By: "anna", Why: "x"})
+	s.silence("short", time.Now(), time.Hour)
+	kept := s.silence("long", time.Now(), 300*day)
 	retention := runner.Retention{Now: time.Now().Add(365 * day), Workflows: map[string]runner.History{"w": {Keep: 30 * day}}, Rest: 90 * day}
 	got := s.prune(retention)
 	text := len(Request("w", hour(0)).Spec.Text) + len("# version 0\n")
-	same(t, "what went", runner.Pruned{Runs: map[string]int{"w": 2}, Bytes: int64(10 + 2*text), Specs: 2, Pauses: 1, Cursors: 1}, got)
+	same(t, "what went", runner.Pruned{Runs: map[string]int{"w": 2}, Bytes: int64(10 + 2*text), Specs: 2, Pauses: 1, Silences: 1, Cursors: 1}, got)
+	if list, err := s.Silences(s.ctx, time.Now(), true); err != nil || len(list) != 1 || list[0].ID != kept {
+		t.Errorf("silences left: %+v, %v", list, err)
+	}
 	if list := s.cursors(""); len(list) != 1 || list[0].Workflow != "w" {
 		t.Errorf("cursors left: %+v", list)
 	}
