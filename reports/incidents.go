@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,8 +190,8 @@ func (m *measurement) recovered(ctx context.Context, i runner.Incident) (time.Ti
 		return time.Time{}, err
 	}
 	good := i.ResolvedAt
-	for k := len(list) - 1; k >= 0; k-- {
-		switch s := list[k]; {
+	for _, s := range slices.Backward(list) {
+		switch {
 		case s.Length > 0:
 			return i.ResolvedAt, nil
 		case s.Sum == 0:

@@ -21,7 +21,7 @@ func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(1, math.Abs(b)) 
 func TestMeasure_Accuracy(t *testing.T) {
 	t.Parallel()
 	result := func(accuracy, n float64) jobs.Result {
-		return jobs.Result{Values: map[string]float64{"accuracy": accuracy, "labelled": n}, Outputs: map[string]string{"version": "7"}}
+		return jobs.Result{Values: map[string]float64{"accuracy": accuracy, reports.CountValue: n}, Outputs: map[string]string{"version": "7"}}
 	}
 	tests := map[string]struct {
 		age      time.Duration
@@ -59,10 +59,10 @@ func TestMeasure_Accuracy(t *testing.T) {
 func TestMeasure_AccuracyOfAFailedJob(t *testing.T) {
 	t.Parallel()
 	s := newShelf()
-	s.job("daily", "model", noon.Add(-2*day), jobs.Result{Values: map[string]float64{"accuracy": 0.95, "labelled": 1000}})
-	a := s.job("daily", "model", noon.Add(-day), jobs.Result{Values: map[string]float64{"accuracy": 0.5, "labelled": 1000}})
+	s.job("daily", "model", noon.Add(-2*day), jobs.Result{Values: map[string]float64{"accuracy": 0.95, reports.CountValue: 1000}})
+	a := s.job("daily", "model", noon.Add(-day), jobs.Result{Values: map[string]float64{"accuracy": 0.5, reports.CountValue: 1000}})
 	a.State, a.Reason = runner.Failed, runner.ReasonFindings
-	s.job("daily", "model", noon.Add(-time.Hour), jobs.Result{Values: map[string]float64{"accuracy": 0.99, "labelled": 1000}})
+	s.job("daily", "model", noon.Add(-time.Hour), jobs.Result{Values: map[string]float64{"accuracy": 0.99, reports.CountValue: 1000}})
 	s.runs[2].DryRun = true // what a dry run says is not on record
 	p := reports.Guide()
 	p.Accuracy.Job = reports.JobName{Workflow: "daily", Job: "model"}

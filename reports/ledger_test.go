@@ -95,7 +95,7 @@ func TestMeasure_OnALedger(t *testing.T) {
 		}
 		samples = samples[n:]
 	}
-	runOnce(t, l, "daily", "model", jobs.Result{Values: map[string]float64{"accuracy": 0.93, "labelled": 1000, "latency_p95_seconds": 0.08}})
+	runOnce(t, l, "daily", "model", jobs.Result{Values: map[string]float64{"accuracy": 0.93, reports.CountValue: 1000, "latency_p95_seconds": 0.08}})
 	runOnce(t, l, "daily", "drift", jobs.Result{})
 	if _, err := l.Raise(ctx, runner.Fault{
 		Fingerprint: "check/api", Check: "api", Severity: jobs.Critical, Reason: "check", Title: "api is away", At: down.from.Add(56 * time.Second),

@@ -221,19 +221,7 @@ func (m *measurement) retraining(ctx context.Context) (Figure, error) {
 			f.Rows = append(f.Rows, Row{At: a.attempt.FinishedAt, What: of.String(), ID: string(a.run.ID), Text: weekName(a.attempt.FinishedAt, m.plan.Zone) + ": " + a.attempt.Result.Summary})
 		}
 	}
-	weeks, evaluated := 0, 0
-	for monday := weekOf(begin, m.plan.Zone); monday.Before(m.now); monday = monday.AddDate(0, 0, 7) {
-		whole := !monday.Before(begin) && !monday.AddDate(0, 0, 7).After(m.now)
-		// A week that is not over, or not all in the window, counts once it is
-		// evaluated.
-		if !whole && !done[monday] {
-			continue
-		}
-		weeks++
-		if done[monday] {
-			evaluated++
-		}
-	}
+	weeks, evaluated := m.weeksSince(begin, done)
 	f.N = int64(weeks)
 	if weeks == 0 {
 		f.short("no whole week is on record", "")
@@ -254,6 +242,22 @@ func (m *measurement) retraining(ctx context.Context) (Figure, error) {
 		f.Next = "let the job run every week, and see why it did not: `upkeep why " + of.Workflow + "`"
 	}
 	return f, nil
+}
+
+// weeksSince counts the weeks since an instant, and those of them in which
+// something was done; done has their Mondays. A week that is not over, or not all
+// behind the instant, counts once something was.
+func (m *measurement) weeksSince(begin time.Time, done map[time.Time]bool) (weeks, with int) {
+	for monday := weekOf(begin, m.plan.Zone); monday.Before(m.now); monday = monday.AddDate(0, 0, 7) {
+		whole := !monday.Before(begin) && !monday.AddDate(0, 0, 7).After(m.now)
+		if done[monday] {
+			with++
+		}
+		if whole || done[monday] {
+			weeks++
+		}
+	}
+	return weeks, with
 }
 
 // weekOf is the Monday on which the ISO week of an instant begins.

@@ -4,6 +4,10 @@ import (
 	"time"
 )
 
+// CountValue is the value with which check_model_performance.py says on how many
+// predictions an accuracy rests.
+const CountValue = "labelled" //nolint:misspell // as the script writes it
+
 // The names of the figures, in the order in which they are shown.
 const (
 	Uptime          = "uptime"
@@ -145,7 +149,7 @@ func Guide() Plan {
 		Window: 30 * 24 * time.Hour, Zone: time.UTC, UptimeTarget: 0.999,
 		Response: LatencyAim{Target: 200 * time.Millisecond}, Model: LatencyAim{Target: 100 * time.Millisecond},
 		Errors: RateAim{Target: 0.001}, Demand: RateAim{Target: 1000},
-		Accuracy: ResultAim{Target: 0.9, Value: "accuracy", Count: "labelled"},
+		Accuracy: ResultAim{Target: 0.9, Value: "accuracy", Count: CountValue},
 		Drift:    JobAim{Target: 24 * time.Hour},
 		MTTD:     5 * time.Minute, MTTR: 15 * time.Minute,
 		DeployTarget: 1, FailureTarget: 0.05, SuspectWithin: 2 * time.Hour, LeastDeploys: 20,

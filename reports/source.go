@@ -73,15 +73,6 @@ func (s Source) series(ctx context.Context, name string, from, until time.Time) 
 	}
 }
 
-// known tells whether a series is on record.
-func (s Source) known(ctx context.Context, name string) (bool, error) {
-	list, err := s.Samples.Series(ctx, name)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(list, func(one runner.Series) bool { return one.Name == name }), nil
-}
-
 // incidents reads the incidents that were opened in the window, and those that
 // were opened before it and are still open or were resolved in it, the earliest
 // first.

@@ -89,7 +89,7 @@ func TestScraper(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		fmt.Fprintf(w, "# TYPE queue_length gauge\nqueue_length %d\n", asked.Add(1))
+		_, _ = fmt.Fprintf(w, "# TYPE queue_length gauge\nqueue_length %d\n", asked.Add(1))
 	}))
 	t.Cleanup(server.Close)
 	k := &keeper{got: make(chan struct{}, 1)}
@@ -118,7 +118,7 @@ func TestScraper_Fails(t *testing.T) {
 	}{
 		"a status":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, "503"},
 		"a redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) }, "302"},
-		"a page":     {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") }, "not the text form"},
+		"a page":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "<html>hello</html>") }, "not the text form"},
 		"no end": {func(w http.ResponseWriter, _ *http.Request) {
 			line := bytes.Repeat([]byte("# a comment\n"), 1<<16)
 			for range 16 {
@@ -160,7 +160,7 @@ func TestScraper_Fails(t *testing.T) {
 // A ledger that is away costs what was to be recorded, and nothing else.
 func TestScraper_LedgerIsAway(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "queue_length 1") }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "queue_length 1") }))
 	t.Cleanup(server.Close)
 	k := &keeper{got: make(chan struct{}, 1), fail: errors.New("the disk is full")}
 	to := target()
