@@ -120,7 +120,7 @@ func TestRefusals_HideSecrets(t *testing.T) {
 	if answer := ask("/api/v1/runs", `{"workflow":"daily"}`); !strings.Contains(answer, `"code":"internal"`) {
 		t.Errorf("an error is answered with %s", answer)
 	}
-	for _, want := range []string{`msg="a request panicked"`, `msg="a request failed"`, "request="} {
+	for _, want := range []string{`msg="a request panicked"`, `msg="a request failed"`, "request_id="} {
 		if !strings.Contains(d.log.String(), want) {
 			t.Errorf("the log has no %s:\n%s", want, d.log)
 		}

@@ -110,6 +110,10 @@ func TestConform(t *testing.T) {
 		{"post", "/api/v1/drain", "/api/v1/drain", `{"mode":"until_idle"}`},
 		{"delete", "/api/v1/drain", "/api/v1/drain", ""},
 		{"post", "/api/v1/reload", "/api/v1/reload", ""},
+		{"get", "/api/v1/log/levels", "/api/v1/log/levels", ""},
+		{"put", "/api/v1/log/levels", "/api/v1/log/levels", `{"level":"debug","logger":"http","for_seconds":60}`},
+		{"put", "/api/v1/log/levels", "/api/v1/log/levels", `{"level":"loud"}`},
+		{"delete", "/api/v1/log/levels", "/api/v1/log/levels?logger=http", ""},
 	}
 	asked := map[string]bool{
 		// These two do not answer JSON.
