@@ -28,7 +28,7 @@ INCIDENT is its ID, the beginning of one, the name of a check or a workflow for 
 newest incident, or ` + "`last`" + `.`,
 		Example: "  upkeep incident list\n  upkeep incident show database\n  upkeep incident ack last --note \"looking\"",
 	}
-	return withCommands(cmd, newIncidentList(a), newIncidentShow(a), newIncidentAck(a), newIncidentNote(a), newIncidentResolve(a))
+	return withCommands(cmd, newIncidentList(a), newIncidentShow(a), newIncidentAck(a), newIncidentNote(a), newIncidentResolve(a), newIncidentReport(a))
 }
 
 func newIncidentList(a *app) *cobra.Command {

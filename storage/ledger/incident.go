@@ -87,8 +87,10 @@ func (l *Ledger) Raise(ctx context.Context, f runner.Fault) (bool, error) {
 }
 
 func checkFault(f runner.Fault) error {
-	errs := []error{checkFingerprint(f.Fingerprint), checkText("the workflow", f.Workflow, maxName), checkText("the reason", f.Reason, maxName), checkText("the run", string(f.Run), maxName),
-		checkText("the check", f.Check, maxName), checkText("the fingerprint of the parent", f.Parent, maxFingerprint)}
+	errs := []error{
+		checkFingerprint(f.Fingerprint), checkText("the workflow", f.Workflow, maxName), checkText("the reason", f.Reason, maxName), checkText("the run", string(f.Run), maxName),
+		checkText("the check", f.Check, maxName), checkText("the fingerprint of the parent", f.Parent, maxFingerprint),
+	}
 	for _, channel := range f.Channels {
 		errs = append(errs, checkName("a channel", channel))
 	}
