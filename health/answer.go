@@ -84,6 +84,7 @@ func healthOf(worst jobs.Severity) runner.Health {
 		return runner.HealthCritical
 	case jobs.Warning:
 		return runner.HealthWarning
+	case jobs.Info:
 	}
 	return runner.Healthy
 }

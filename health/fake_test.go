@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -252,4 +253,32 @@ func of(t *testing.T, m *health.Monitor, name string) runner.CheckReport {
 	}
 	t.Fatalf("there is no report of %s", name)
 	return runner.CheckReport{}
+}
+
+// raised returns every fault that was raised.
+func (r *record) raised() []runner.Fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.faults)
+}
+
+// opened returns the faults that are open.
+func (r *record) opened() map[string]runner.Fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.open)
+}
+
+// ends returns as of when incidents were cleared.
+func (r *record) ends() []time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.cleared)
+}
+
+// forget begins to note anew.
+func (r *record) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = nil
 }

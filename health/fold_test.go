@@ -37,7 +37,7 @@ func TestFold_ParentFails(t *testing.T) {
 				t.Fatalf("said %v", r.said())
 			}
 			for _, name := range []string{"api", "web"} {
-				if parent := r.open["check/"+name].Parent; parent != "check/db" {
+				if parent := r.opened()["check/"+name].Parent; parent != "check/db" {
 					t.Errorf("the parent of %s is %q", name, parent)
 				}
 				if cause := of(t, m, name).Cause; cause != "db" {
@@ -45,14 +45,14 @@ func TestFold_ParentFails(t *testing.T) {
 				}
 			}
 			// A suspect child has what it depends on asked at once.
-			if first := r.faults[0].At; first.Sub(began) > 75*time.Second {
+			if first := r.raised()[0].At; first.Sub(began) > 75*time.Second {
 				t.Errorf("db was found after %s", first.Sub(began))
 			}
 			for _, name := range []string{"db", "api", "web"} {
 				w.is(name, good)
 			}
 			time.Sleep(3 * time.Minute)
-			if len(r.open) != 0 || len(r.said()) != 6 {
+			if len(r.opened()) != 0 || len(r.said()) != 6 {
 				t.Errorf("said %v", r.said())
 			}
 		})

@@ -138,7 +138,7 @@ func TestHeartbeat_Restart(t *testing.T) {
 				stop()
 				time.Sleep(time.Hour)
 				// It was missed while nothing ran.
-				m, stop = start(t, w, r, nil, nightly())
+				_, stop = start(t, w, r, nil, nightly())
 				time.Sleep(time.Minute)
 				if diff := cmp.Diff([]string{"raise check/nightly critical"}, what(r.said())); diff != "" {
 					t.Error(diff)

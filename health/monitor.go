@@ -98,7 +98,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	m.mu.Lock()
 	m.running = ctx
 	for _, name := range m.order {
-		m.start(m.watches[name])
+		m.start(m.watches[name]) //nolint:contextcheck // they live as long as Run, whoever starts them
 	}
 	m.mu.Unlock()
 	m.replacing.Unlock()
@@ -217,7 +217,7 @@ func (m *Monitor) Replace(ctx context.Context, checks []Check, connectivity *Con
 	}
 	m.mu.Lock()
 	for _, w := range fresh {
-		m.start(w)
+		m.start(w) //nolint:contextcheck // they live as long as Run, whoever starts them
 	}
 	m.mu.Unlock()
 	m.drop(ctx, gone, next)
@@ -262,7 +262,7 @@ func (m *Monitor) answered(ctx context.Context, w *watch, o Outcome) {
 	phase := w.standing.phase()
 	m.mu.Unlock()
 	if before != phase {
-		m.o.Log.InfoContext(ctx, "check "+w.check.Name+" is "+string(phase), "check", w.check.Name, "answer", string(o.Health), "message", o.Message, "error_kind", o.ErrorKind)
+		m.o.Log.InfoContext(ctx, "a check is in another phase", "check", w.check.Name, "phase", string(phase), "answer", string(o.Health), "message", o.Message, "error_kind", o.ErrorKind)
 	}
 	m.samples.add(samplesOf(w.check.Name, o)...)
 	m.record(ctx, w)

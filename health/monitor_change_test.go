@@ -38,12 +38,12 @@ func TestMonitor_Restart(t *testing.T) {
 		_, stop := start(t, w, r, nil, check("db"), check("cache"), check("old"), check("well"))
 		time.Sleep(2 * time.Minute)
 		stop()
-		first := r.open["check/db"]
+		first := r.opened()["check/db"]
 		if len(r.said()) != 3 || first.Severity != jobs.Critical {
 			t.Fatalf("said %v", r.said())
 		}
 		time.Sleep(time.Hour)
-		r.log = nil
+		r.forget()
 		m, stop := start(t, w, r, nil, check("db"), check("cache"), check("well"))
 		defer stop()
 		synctest.Wait()
@@ -95,7 +95,7 @@ func TestMonitor_Reload(t *testing.T) {
 		before, asked := of(t, m, "db"), w.times("db")
 		changed := check("changed")
 		changed.Digest, changed.Every = "another", time.Minute
-		r.log = nil
+		r.forget()
 		m.Replace(t.Context(), []health.Check{check("new"), changed, check("db")}, nil)
 		synctest.Wait()
 		if diff := cmp.Diff(before, of(t, m, "db")); diff != "" {
@@ -251,7 +251,10 @@ func TestMonitor_SamplesRefused(t *testing.T) {
 			r.series["check.db."+what] = []runner.Sample{{}}
 		}
 		r.full = true
-		w.is("db", func(context.Context, *jobs.Env) (jobs.Result, error) { time.Sleep(time.Second); return good(nil, nil) })
+		w.is("db", func(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
+			time.Sleep(time.Second)
+			return good(ctx, env)
+		})
 		_, stop := start(t, w, r, nil, check("db"), check("other"))
 		time.Sleep(5 * time.Minute)
 		stop()

@@ -35,7 +35,7 @@ func TestMonitor_DetectsInTime(t *testing.T) {
 			if took := time.Since(began); took > c.WorstDetection() {
 				t.Errorf("a fault %s after a minute was found after %s, the worst case is %s", after, took, c.WorstDetection())
 			}
-			f := r.faults[0]
+			f := r.raised()[0]
 			if f.LastGood.After(began) || f.FirstBad.Before(began) || f.FirstBad.Sub(f.LastGood) > c.Every {
 				t.Errorf("last good %s, first bad %s, began %s", f.LastGood, f.FirstBad, began)
 			}
@@ -51,7 +51,7 @@ func TestMonitor_DetectsInTime(t *testing.T) {
 				t.Errorf("that it is well was found after %s", took)
 			}
 			// It was well from the first good answer on, not from when that was sure.
-			if at := r.cleared[0]; at.Before(healed) || time.Since(at) < c.RetryEvery {
+			if at := r.ends()[0]; at.Before(healed) || time.Since(at) < c.RetryEvery {
 				t.Errorf("cleared as of %s, well since %s, now %s", at, healed, time.Now())
 			}
 			if got := of(t, m, "db"); got.Phase != runner.CheckWell || !got.FirstBad.IsZero() || got.Health != runner.Healthy {
@@ -69,7 +69,7 @@ func TestMonitor_Evidence(t *testing.T) {
 		defer stop()
 		w.is("db", bad)
 		time.Sleep(2 * time.Minute)
-		if len(r.faults) != 1 {
+		if len(r.raised()) != 1 {
 			t.Fatalf("raised %v", r.said())
 		}
 		want := []runner.Evidence{
@@ -77,10 +77,10 @@ func TestMonitor_Evidence(t *testing.T) {
 			{Name: "values", Text: "connect_seconds 0.1\n"},
 			{Name: "output", Text: "dialing with <redacted>\n"},
 		}
-		if diff := cmp.Diff(want, r.faults[0].Evidence); diff != "" {
+		if diff := cmp.Diff(want, r.raised()[0].Evidence); diff != "" {
 			t.Errorf("evidence (-want +got):\n%s", diff)
 		}
-		if title := r.faults[0].Title; strings.Contains(title, "hunter2") {
+		if title := r.raised()[0].Title; strings.Contains(title, "hunter2") {
 			t.Errorf("the title tells a secret: %s", title)
 		}
 	})
@@ -124,7 +124,7 @@ func TestMonitor_CheckerFaults(t *testing.T) {
 				if got.Health != test.health || got.ErrorKind != test.kind {
 					t.Errorf("health %s, error_kind %s", got.Health, got.ErrorKind)
 				}
-				if len(r.faults) != 1 || r.faults[0].Severity != test.severity {
+				if len(r.raised()) != 1 || r.raised()[0].Severity != test.severity {
 					t.Errorf("raised %v", r.said())
 				}
 				if up := r.values("check.db.up"); test.health == runner.HealthUnknown && len(up) > 0 {
@@ -256,7 +256,7 @@ func TestMonitor_ResolvedByHand(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(12 * time.Minute)
-		if r.open["check/db"].Fingerprint == "" {
+		if r.opened()["check/db"].Fingerprint == "" {
 			t.Errorf("it is not open: %v", r.said())
 		}
 	})

@@ -140,3 +140,25 @@ func TestStanding_CriticalProperty(t *testing.T) {
 		}
 	})
 }
+
+// When the clock is set back or forth, the phases follow the answers all the
+// same, and a fault never begins before the last good answer.
+func TestStanding_ClockJumps(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringOfN(rapid.RuneFrom([]rune("hhcw")), 1, 40, -1).Draw(t, "answers")
+		steady, jumping := answers(text), answers(text)
+		for i := range jumping {
+			jumping[i].At = jumping[i].At.Add(time.Duration(rapid.IntRange(-7200, 7200).Draw(t, "jump")) * time.Second)
+		}
+		want, got := health.Walk(3, 2, steady), health.Walk(3, 2, jumping)
+		for i := range want {
+			if want[i].Phase != got[i].Phase || want[i].Health != got[i].Health {
+				t.Fatalf("%s: with jumps %s %s, without %s %s", text[:i+1], got[i].Phase, got[i].Health, want[i].Phase, want[i].Health)
+			}
+			if first := got[i].FirstBad; !first.IsZero() && first.Before(got[i].LastGood) {
+				t.Fatalf("%s: first bad at %s, last good at %s", text[:i+1], first, got[i].LastGood)
+			}
+		}
+	})
+}

@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -89,9 +90,7 @@ func get(t *testing.T, m *monitor, who *web.Identity, method, target string, hea
 		o.Monitor = m
 	}
 	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
-	for key, values := range header {
-		r.Header[key] = values
-	}
+	maps.Copy(r.Header, header)
 	if who != nil {
 		r = r.WithContext(web.Identify(r.Context(), *who))
 	}

@@ -213,7 +213,7 @@ workflows:
 	for name, server := range map[string]*door{"database": postgres, "redis": redis} {
 		server.shut()
 		began := time.Now()
-		d.await(t, `check `+name+` is failing`)
+		d.await(t, `check=`+name+` phase=failing`)
 		t.Logf("%s: found after %.1f s", name, time.Since(began).Seconds())
 		component := h.health(t, 1)[name]
 		if component["status"] != "critical" || component["connection"] != "failed" || component["error_kind"] != "connect" {
@@ -223,7 +223,7 @@ workflows:
 			t.Errorf("a password is told: %s", text)
 		}
 		server.open(t)
-		d.await(t, `check `+name+` is well`)
+		d.await(t, `check=`+name+` phase=well`)
 		eventually(t, name+" is reached again", func() (bool, string) {
 			text, _ := h.command(t, "health", "--check", name, "-o", "csv").CombinedOutput()
 			return !strings.Contains(string(text), "critical"), string(text)
