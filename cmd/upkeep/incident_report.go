@@ -1,22 +1,12 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/reports"
 )
-
-// errNoIncident has the hint for an incident that does not exist.
-func errNoIncident(err error) error {
-	if is[*notFoundError](err) || errors.Is(err, context.Canceled) {
-		return err
-	}
-	return hintIfNone(err, "`upkeep incident list` lists the incidents")
-}
 
 func newIncidentReport(a *app) *cobra.Command {
 	var f reportFlags
@@ -25,18 +15,23 @@ func newIncidentReport(a *app) *cobra.Command {
 		Short: "Write the post-mortem of an incident",
 		Long: `Write what is on record of an incident: what happened when, what was found, who was told,
 what had changed before, and how the check answered around it. What people have to add
-stands at the end as questions.`,
-		Example: "  upkeep incident report 019aa1b2\n  upkeep incident report 019aa1b2 --out post-mortem.html",
+stands at the end as questions. INCIDENT is as for ` + "`upkeep incident show`" + `.`,
+		Example:           "  upkeep incident report last\n  upkeep incident report database --out post-mortem.html",
+		ValidArgsFunction: a.completeIncidents,
 		RunE: func(cmd *cobra.Command, given []string) error {
-			reader, err := a.openReader(cmd.Context())
+			ctx := cmd.Context()
+			reader, err := a.openReader(ctx)
 			if err != nil {
 				return err
 			}
 			defer reader.Close()
-			timelines, _ := reader.alerts.(reports.Timelines) //nolint:errcheck // an empty ledger has none
-			d, err := reports.PostMortem(cmd.Context(), reader.source(), timelines, given[0], time.Now())
+			incident, err := findIncident(ctx, reader, given[0])
 			if err != nil {
-				return errNoIncident(err)
+				return err
+			}
+			d, err := reports.PostMortem(ctx, reader.source(), reader.desk, incident.ID, time.Now())
+			if err != nil {
+				return err
 			}
 			return a.writeReport(cmd, d, f)
 		},
