@@ -74,7 +74,7 @@ func TestMeter(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		defer func() {
-			if thrown := recover(); thrown != nil && !errors.Is(thrown.(error), http.ErrAbortHandler) { //nolint:forcetypeassert // the guard throws nothing else
+			if thrown := recover(); thrown != nil && !errors.Is(thrown.(error), http.ErrAbortHandler) {
 				panic(thrown)
 			}
 			status = w.Code

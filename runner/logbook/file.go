@@ -159,7 +159,7 @@ func (f *File) Write(record []byte) (int, error) {
 	}
 	f.size += int64(n)
 	if f.lost > 0 {
-		fmt.Fprintf(f.o.Complaints, "upkeep: the log %s is written again; %d records are not in it\n", f.o.Path, f.lost)
+		f.tell("the log %s is written again; %d records are not in it", f.o.Path, f.lost)
 		f.lost, f.complained = 0, time.Time{}
 	}
 	return n, nil
@@ -182,7 +182,13 @@ func (f *File) complain(last *time.Time, what string, err error) {
 		return
 	}
 	*last = now
-	fmt.Fprintf(f.o.Complaints, "upkeep: the log %s: %s: %v\n", f.o.Path, what, err)
+	f.tell("the log %s: %s: %v", f.o.Path, what, err)
+}
+
+// tell says something about the file. That nobody hears it is nothing that
+// anybody could be told.
+func (f *File) tell(format string, args ...any) {
+	_, _ = fmt.Fprintf(f.o.Complaints, "upkeep: "+format+"\n", args...)
 }
 
 // Reopen closes the file and opens what is at its path now, as after somebody

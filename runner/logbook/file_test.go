@@ -489,7 +489,7 @@ func TestFile_Killed(t *testing.T) {
 				}
 			}
 		}
-		if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL { //nolint:forcetypeassert // it is one on Linux
+		if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			t.Fatalf("it was not killed: %v\n%s", err, complaints.String())
 		}
 		said[cmd.Process.Pid] = last

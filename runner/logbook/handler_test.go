@@ -78,7 +78,7 @@ func TestJSON_Keys(t *testing.T) {
 			t.Parallel()
 			log, out := newLog(logbook.NewLevels(slog.LevelInfo, nil), keys)
 			ctx := logbook.With(t.Context(), slog.String("request_id", "r-1"), slog.String("by", "ana"))
-			log.With(logbook.Logger("alert")).With(logbook.Logger("alert.slack"), "run", "0191").ErrorContext(ctx, "it failed",
+			log.With(logbook.Logger("alert")).With(logbook.Logger("alert.slack"), slog.String("run", "0191")).ErrorContext(ctx, "it failed",
 				"error", errors.New("no route"), "stack", "goroutine 1", "took", 1500*time.Millisecond, "model", "fraud", "level", "high")
 			got := object(t, out.String())
 			at, line := "timestamp", "line"
@@ -89,6 +89,7 @@ func TestJSON_Keys(t *testing.T) {
 				attributes, _ = got["Attributes"].(map[string]any)
 			case logbook.KeysECS:
 				at, line = "@timestamp", "log.origin.file.line"
+			default:
 			}
 			text, _ := got[at].(string)
 			if _, err := time.Parse(time.RFC3339Nano, text); err != nil || !strings.HasSuffix(text, "Z") || len(text) != len("2026-11-23T02:30:00.000000000Z") {

@@ -245,6 +245,7 @@ func appendValue(text []byte, v slog.Value) []byte {
 		case fmt.Stringer:
 			return appendString(text, a.String())
 		}
+	default:
 	}
 	encoded, err := json.Marshal(v.Any())
 	if err != nil { // infinite numbers, functions and the like

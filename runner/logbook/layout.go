@@ -16,8 +16,9 @@ func layoutOf(keys Keys) layout {
 		return otel
 	case KeysECS:
 		return ecs
+	default:
+		return seed
 	}
-	return seed
 }
 
 // The keys that parts use for what the sets of keys have names of their own for.

@@ -25,7 +25,7 @@ func newSeedMetrics(m maker) seedMetrics {
 		memory:      m.gauges("system_memory_percent", "The share of the memory that is not available, in percent."),
 		disk:        m.gauges("system_disk_percent", "The share of the file system at / that is in use, in percent."),
 		accuracy:    m.gauges("model_accuracy", "The share of right predictions, 0 to 1; model all stands for all of them.", "model_name", "version"),
-		samples:     m.gauges("model_accuracy_samples", "How many labelled predictions the accuracy rests on.", "model_name", "version"),
+		samples:     m.gauges("model_accuracy_samples", "How many predictions with a known outcome the accuracy rests on.", "model_name", "version"),
 		judgedAt:    m.gauges("model_accuracy_timestamp_seconds", "When the accuracy was found.", "model_name", "version"),
 		predictions: m.counters("predictions_total", "Predictions that upkeep was told of.", "model_name"),
 		took:        m.histograms("model_prediction_duration_seconds", "How long predictions took that upkeep was told of.", latencies(), "model_name"),
@@ -39,6 +39,9 @@ const (
 	mostModels   = 20
 	mostVersions = 3
 )
+
+// labeled is how the scripts call the number of predictions with a known outcome.
+const labeled = "labelled" //nolint:misspell // their word
 
 // modelOf reads the model and its version behind the word of a value, as in
 // accuracy.MODEL.VERSION.
@@ -65,7 +68,7 @@ func (s *Set) valued(values map[string]float64, at time.Time) {
 			set(s.seed.judgedAt, seconds(at), model, version)
 		}
 	}
-	for _, word := range []string{"labelled", "samples"} {
+	for _, word := range []string{labeled, "samples"} {
 		for name, n := range values {
 			model, version, ok := modelOf(name, word)
 			if !ok {
