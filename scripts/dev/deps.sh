@@ -6,7 +6,7 @@
 #   deps.sh lint       what `make lint` needs
 #   deps.sh test       what `make test` needs
 #
-# On a machine with systemd, Debian starts the database services it installs. The tests do not use
+# On a machine with systemd, Debian starts the services it installs. The tests do not use
 # those: they start their own servers (servers.sh).
 set -euo pipefail
 

@@ -37,7 +37,9 @@ func (d *Daemon) watcher() (*health.Monitor, error) {
 }
 
 // checkObservers are told of every answer of a check.
-func (d *Daemon) checkObservers() []runner.CheckObserver { return []runner.CheckObserver{d.o.Metrics, d.runbooks} }
+func (d *Daemon) checkObservers() []runner.CheckObserver {
+	return []runner.CheckObserver{d.o.Metrics, d.runbooks}
+}
 
 // watched are the checks of a configuration as a monitor takes them.
 func watched(cfg *configs.Config) []health.Check {
