@@ -227,11 +227,12 @@ func (s *torture) judgeIncident(t *testing.T, r *ledger.Reader, i runner.Inciden
 		counts["again"] += inOrder(t, i, channel, owed, told)
 		tried, combined, dead := false, false, false
 		for _, n := range owed {
-			switch {
-			case n.Action == runner.NoticeRepeat:
+			switch n.Action {
+			case runner.NoticeRepeat:
 				counts["repeated"]++
-			case n.Action == runner.NoticeResolve:
+			case runner.NoticeResolve:
 				combined = n.Combined
+			default:
 			}
 			tried = tried || n.Action != runner.NoticeResolve && n.Attempts > 0
 			dead = dead || n.State == runner.NoticeDead
