@@ -81,6 +81,7 @@
 //	notices    messages owed to channels; per incident and channel at most one
 //	           of the beginning and one of the end
 //	events     what happened to the system
+//	remedies   what runs that checks started did about it
 //
 // Everything that belongs to a run goes with its row. Instants are microseconds
 // since 1970-01-01 UTC.
