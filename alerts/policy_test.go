@@ -11,6 +11,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/schedule"
 )
 
 func policy(t *testing.T, o alerts.PolicyOptions) *alerts.Policy {
@@ -266,5 +267,35 @@ func TestPolicy_Unhealthy(t *testing.T) {
 	}
 	if got := p.Channels(jobs.Critical, "daily", "failed"); !cmp.Equal(got, []string{"pager", "nobody"}) {
 		t.Errorf("a workflow with the name of a silent check tells %v", got)
+	}
+}
+
+func TestPolicy_Window(t *testing.T) {
+	t.Parallel()
+	nights, err := schedule.ParseWindow(schedule.WindowRule{Allow: []string{"22:00-05:00"}, Zone: time.UTC})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := policy(t, alerts.PolicyOptions{Quiet: []alerts.Quiet{
+		{Workflow: "never", Checks: []string{"*"}}, {Workflow: "nobody", Window: nights},
+		{Workflow: "daily", Window: nights, Checks: []string{"api", "data*"}},
+	}})
+	night, closes := at(), at().Add(3*time.Hour)
+	for name, test := range map[string]struct {
+		fault runner.Fault
+		at    time.Time
+		want  string
+	}{
+		"within":           {runner.Fault{Check: "database"}, night, "daily"},
+		"by day":           {runner.Fault{Check: "database"}, night.Add(8 * time.Hour), ""},
+		"at its close":     {runner.Fault{Check: "api"}, closes, ""},
+		"another check":    {runner.Fault{Check: "redis"}, night, ""},
+		"of a workflow":    {runner.Fault{Workflow: "api"}, night, ""},
+		"of upkeep itself": {runner.Fault{}, night, ""},
+	} {
+		got, until := p.Window(test.fault, test.at)
+		if got != test.want || (got != "") != until.Equal(closes) {
+			t.Errorf("%s: %q until %s, want %q", name, got, until, test.want)
+		}
 	}
 }

@@ -89,12 +89,16 @@ func (l *loader) alarm() {
 		return
 	}
 	own := map[string]alerts.WorkflowAlert{}
+	var quiet []alerts.Quiet
 	for _, w := range l.config.Workflows {
+		if len(w.Quiet) > 0 {
+			quiet = append(quiet, alerts.Quiet{Workflow: w.Name, Window: w.Window, Checks: w.Quiet})
+		}
 		if w.Alert.Off || len(w.Alert.To) > 0 || w.Alert.Severity != jobs.Critical || w.Alert.After > 1 {
 			own[w.Name] = w.Alert // the others are what the policy takes for granted
 		}
 	}
-	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own})
+	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own, Quiet: quiet})
 	if err != nil {
 		e, _ := l.node.Get("routes")
 		l.d.Report(e.At, "bad-value", "routes", err.Error(), jobs.HintOf(err))

@@ -2,9 +2,12 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/runner/schedule"
@@ -44,7 +47,12 @@ func (b *draft) calendar() {
 		if err != nil {
 			b.calendarProblem(err, e.Value, "window", e.At)
 		}
-		b.out.Window = compiled
+		b.out.Window, b.out.Quiet = compiled, f.Quiet
+		for i, pattern := range f.Quiet {
+			if !doublestar.ValidatePattern(pattern) {
+				b.d.Report(at(e.Value, fmt.Sprintf("quiet[%d]", i), e.At), "bad-value", b.child("window.quiet"), fmt.Sprintf("%q is not a pattern", pattern), "* ? [a-z] and {a,b} are understood")
+			}
+		}
 	}
 }
 

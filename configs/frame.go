@@ -154,6 +154,8 @@ type windowFile struct {
 	Allow    []string `yaml:"allow" doc:"When runs may start." example:"[\"mon-fri 22:00-05:00\"]"`
 	Blackout []string `yaml:"blackout" doc:"When runs may not start; it wins over allow." example:"[\"12-24..01-02\"]"`
 	OnClose  string   `yaml:"on_close" enum:"warn,stop" doc:"What happens to what still runs when the window closes: warn (the default) or stop."`
+	// Quiet are patterns of doublestar.
+	Quiet unit.Names `yaml:"quiet" doc:"Checks whose faults nobody is told of while the window is open; * ? [a-z] and {a,b} are understood. What still lasts at its close is told then." example:"[api]"`
 }
 
 type paramFile struct {

@@ -38,6 +38,8 @@ type Workflow struct {
 	Overlap runner.Overlap
 	// Window is when its runs may start.
 	Window schedule.Window
+	// Quiet are patterns of the checks whose faults are expected in Window.
+	Quiet []string
 	// EveryNode tells that each node has a run of its own; Label restricts the
 	// nodes to those with that label, and is empty for all.
 	EveryNode bool

@@ -98,6 +98,15 @@ type DeskReader interface {
 	Silences(ctx context.Context, now time.Time, all bool) ([]Silence, error)
 }
 
+// Maintenance knows the windows in which faults are expected. An Alarm may be
+// one, too.
+type Maintenance interface {
+	// Window returns the workflow in whose window a fault stands at an instant,
+	// and when that window closes; an empty name for none. It is pure and quick,
+	// and called by several goroutines.
+	Window(f Fault, at time.Time) (workflow string, closes time.Time)
+}
+
 // Settler does what time does to incidents: suppressions, acknowledgements and
 // silences end, and what comes and goes becomes steady. Its method follows the
 // obligations of Ledger; several instances may call it beside each other.

@@ -36,7 +36,10 @@ func (a *app) onDesk(ctx context.Context, command string, do func(context.Contex
 	if c != nil {
 		return do(ctx, c)
 	}
-	return a.onLedgerOf(ctx, cfg, command, func(ctx context.Context, l *ledger.Ledger) error { return do(ctx, deskOnLedger{l}) })
+	return a.onLedgerOf(ctx, cfg, command, func(ctx context.Context, l *ledger.Ledger) error {
+		l.SetAlarm(cfg.Alarm())
+		return do(ctx, deskOnLedger{l})
+	})
 }
 
 // deskOnLedger works on the ledger itself, and settles what follows, as no

@@ -95,7 +95,7 @@ func (l *Ledger) begin(ctx context.Context, s session, i *heldIncident, ruled ru
 	at := i.OpenedAt
 	r.entry(i, at, runner.EntryOpened, i.Title, "")
 	r.entries = append(r.entries, evidenceOf(i.ID, at, ruled.first.Evidence)...)
-	why, err := suppressionOf(ctx, s, i, at)
+	why, err := l.suppressionOf(ctx, s, i, at)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (l *Ledger) recur(ctx context.Context, s session, i *heldIncident, ruled ru
 		i.unack(at, "it got worse", r)
 	}
 	if rose || i.Suppressed != "" {
-		if err := resuppress(ctx, s, i, at, r); err != nil {
+		if err := l.resuppress(ctx, s, i, at, r); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ const parentGrace = 2 * time.Minute
 
 // suppressionOf says why nobody is to be told of an incident at an instant;
 // empty when people are.
-func suppressionOf(ctx context.Context, s session, i *heldIncident, at time.Time) (string, error) {
+func (l *Ledger) suppressionOf(ctx context.Context, s session, i *heldIncident, at time.Time) (string, error) {
 	caused := false
 	if i.Parent != "" {
 		var one int
@@ -33,12 +33,26 @@ func suppressionOf(ctx context.Context, s session, i *heldIncident, at time.Time
 	if err != nil {
 		return "", err
 	}
-	return i.suppressedBy(caused, silences), nil
+	return l.suppressedBy(i, caused, silences, at), nil
 }
 
-// suppressedBy says why nobody is to be told of the incident. caused tells
-// whether its parent is open.
-func (i *heldIncident) suppressedBy(caused bool, silences []runner.Silence) string {
+// window returns the workflow in whose maintenance window a fault stands, and
+// when that closes.
+func (l *Ledger) window(f runner.Fault, at time.Time) (string, time.Time) {
+	alarm := l.alarm.Load()
+	if alarm == nil {
+		return "", time.Time{}
+	}
+	m, ok := (*alarm).(runner.Maintenance)
+	if !ok {
+		return "", time.Time{}
+	}
+	return m.Window(f, at)
+}
+
+// suppressedBy says why nobody is to be told of an incident at an instant.
+// caused tells whether its parent is open.
+func (l *Ledger) suppressedBy(i *heldIncident, caused bool, silences []runner.Silence, at time.Time) string {
 	if caused && i.Parent != i.Fingerprint {
 		return "parent " + i.Parent
 	}
@@ -46,6 +60,9 @@ func (i *heldIncident) suppressedBy(caused bool, silences []runner.Silence) stri
 		if selects(silence, i.Fault) {
 			return "silence " + silence.ID
 		}
+	}
+	if workflow, _ := l.window(i.Fault, at); workflow != "" {
+		return "window " + workflow
 	}
 	return ""
 }
@@ -60,8 +77,8 @@ func (i *heldIncident) suppress(s session, why string, at time.Time, r *record) 
 // resuppress looks anew whether people are to be told of an incident, and does
 // nothing but note it. Without its cause an incident stays suppressed for a
 // moment.
-func resuppress(ctx context.Context, s session, i *heldIncident, at time.Time, r *record) error {
-	why, err := suppressionOf(ctx, s, i, at)
+func (l *Ledger) resuppress(ctx context.Context, s session, i *heldIncident, at time.Time, r *record) error {
+	why, err := l.suppressionOf(ctx, s, i, at)
 	switch {
 	case err != nil:
 		return err
@@ -116,8 +133,8 @@ func (l *Ledger) Settle(ctx context.Context, now time.Time) (time.Time, error) {
 	var errs []error
 	for _, fingerprint := range slices.Sorted(maps.Keys(open)) {
 		i := open[fingerprint]
-		until := i.next()
-		if i.due(now, i.suppressedBy(open[i.Parent] != nil, silences)) {
+		until := l.next(i, now)
+		if i.due(now, l.suppressedBy(i, open[i.Parent] != nil, silences, now)) {
 			if until, err = l.settleOne(ctx, i.ID, now); err != nil {
 				errs = append(errs, err)
 			}
@@ -141,12 +158,16 @@ func (i *heldIncident) due(now time.Time, why string) bool {
 	return i.Suppressed != ""
 }
 
-// next returns when time will have something to do to the incident by itself.
-func (i *heldIncident) next() time.Time {
+// next returns when time will have something to do to an incident by itself.
+func (l *Ledger) next(i *heldIncident, now time.Time) time.Time {
 	if i.State != runner.IncidentOpen {
 		return time.Time{}
 	}
-	return sooner(i.AckedUntil, sooner(i.releaseAt, i.steadyAt))
+	var closes time.Time
+	if strings.HasPrefix(i.Suppressed, "window ") {
+		_, closes = l.window(i.Fault, now)
+	}
+	return sooner(closes, sooner(i.AckedUntil, sooner(i.releaseAt, i.steadyAt)))
 }
 
 // sooner returns the earlier of two instants, of which zero stands for never.
@@ -170,22 +191,22 @@ func (l *Ledger) settleOne(ctx context.Context, id string, now time.Time) (next 
 			return err
 		}
 		r := new(record)
-		if err := i.settle(ctx, s, now, r); err != nil {
+		if err := l.settleHeld(ctx, s, i, now, r); err != nil {
 			return err
 		}
-		next = i.next()
+		next = l.next(i, now)
 		return r.write(ctx, s, time.Now())
 	})
 	return next, err
 }
 
-// settle does to an open incident what time does to it.
-func (i *heldIncident) settle(ctx context.Context, s session, now time.Time, r *record) error {
+// settleHeld does to an open incident what time does to it.
+func (l *Ledger) settleHeld(ctx context.Context, s session, i *heldIncident, now time.Time, r *record) error {
 	before := *i
 	if !i.AckedUntil.IsZero() && !i.AckedUntil.After(now) {
 		i.unack(now, "the time of the acknowledgement is over", r)
 	}
-	if err := resuppress(ctx, s, i, now, r); err != nil {
+	if err := l.resuppress(ctx, s, i, now, r); err != nil {
 		return err
 	}
 	if i.Flapping && !i.steadyAt.After(now) {

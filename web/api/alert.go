@@ -31,7 +31,7 @@ type Incident struct {
 	AckedAt     *time.Time           `json:"acked_at" doc:"when somebody took it over"`
 	AckedBy     string               `json:"acked_by"`
 	AckedUntil  *time.Time           `json:"acked_until" doc:"until when that counts; null for no end"`
-	Suppressed  string               `json:"suppressed" doc:"why nobody is told at present: silence ID or parent FINGERPRINT; empty when people are told"`
+	Suppressed  string               `json:"suppressed" doc:"why nobody is told at present: silence ID, parent FINGERPRINT or window WORKFLOW; empty when people are told"`
 	Flapping    bool                 `json:"flapping" doc:"it comes and goes, and stays open until it has been well for a while"`
 }
 

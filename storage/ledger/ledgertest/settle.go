@@ -170,6 +170,49 @@ func testParents(t *testing.T, dsn secret.String) {
 	s.expect("no cause", "chat", "open")
 }
 
+// windows is an alarm with a maintenance window for checks whose names begin
+// with d.
+type windows struct {
+	verdicts
+
+	opens, closes time.Time
+}
+
+func (w windows) Window(f runner.Fault, at time.Time) (string, time.Time) {
+	if strings.HasPrefix(f.Check, "d") && !at.Before(w.opens) && at.Before(w.closes) {
+		return "nightly", w.closes
+	}
+	return "", time.Time{}
+}
+
+// testWindows: what is expected within a maintenance window is told when it
+// lasts longer.
+func testWindows(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	closes := at.Add(time.Hour)
+	s.SetAlarm(windows{opens: at, closes: closes})
+	s.raise(checkFault("db", jobs.Critical, at, "ops"))
+	s.raise(checkFault("disk", jobs.Critical, at, "ops"))
+	s.raise(checkFault("api", jobs.Critical, at, "ops"))
+	if i := s.newest("check/db"); i.Suppressed != "window nightly" {
+		t.Errorf("within the window: %+v", i)
+	}
+	s.expect("one is outside of the window", "ops", "open")
+	s.clear("check/disk", at.Add(time.Minute))
+	if next := s.settle(at.Add(time.Minute)); !next.Equal(closes) {
+		t.Errorf("next is %s, want the close of the window at %s", next, closes)
+	}
+	s.expect("within", "ops", "")
+	if next := s.settle(closes); !next.IsZero() {
+		t.Errorf("after the close next is %s", next)
+	}
+	s.expect("it lasts", "ops", "open")
+	s.raise(checkFault("db", jobs.Critical, closes, "ops"))
+	s.clear("check/db", closes.Add(time.Minute))
+	s.expect("its end", "ops", "resolve")
+}
+
 // testFlapping: what comes and goes is told once, and then how it ended up.
 func testFlapping(t *testing.T, dsn secret.String) {
 	l := Open(t, dsn, func(o *ledger.Options) { o.LeaseTTL, o.Flapping = longLease, ledger.Flapping{} })

@@ -81,6 +81,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Duties", testDuties},
 		{"Silences", testSilences},
 		{"Parents", testParents},
+		{"Windows", testWindows},
 		{"Flapping", testFlapping},
 		{"DeskModel", testDeskModel},
 		{"Happenings", testHappenings},
