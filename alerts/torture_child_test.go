@@ -139,9 +139,9 @@ func tortureSettings(name string) alerts.Settings {
 	case "mail":
 		return alerts.Settings{Style: alerts.Gathering, GroupWait: 20 * time.Second, Rate: alerts.Rate{Most: 40, Within: 5 * time.Minute}}
 	case "chat":
-		return alerts.Settings{Fallback: "mail", FallbackAfter: 10 * time.Minute}
+		return alerts.Settings{Fallback: "mail", FallbackAfter: 2 * time.Minute}
 	case "pager":
-		return alerts.Settings{Style: alerts.Recording, Fallback: "mail", FallbackAfter: 10 * time.Minute}
+		return alerts.Settings{Style: alerts.Recording, Fallback: "mail", FallbackAfter: 2 * time.Minute}
 	}
 	return alerts.Settings{}
 }
@@ -149,8 +149,8 @@ func tortureSettings(name string) alerts.Settings {
 // tortureRoutes are what is done about faults that last.
 func tortureRoutes() (*alerts.Policy, error) {
 	return alerts.NewPolicy(alerts.PolicyOptions{Routes: []alerts.Route{{
-		To: unit.Names{"mail", "chat", "pager"}, Repeat: unit.Duration(30 * time.Minute),
-		Escalate: []alerts.Escalation{{After: unit.Duration(15 * time.Minute), To: unit.Names{"boss"}}},
+		To: unit.Names{"mail", "chat", "pager"}, Repeat: unit.Duration(5 * time.Minute),
+		Escalate: []alerts.Escalation{{After: unit.Duration(3 * time.Minute), To: unit.Names{"boss"}}},
 	}}})
 }
 

@@ -37,10 +37,10 @@ func TestTorture_Kill(t *testing.T) {
 	if os.Getenv("UPKEEP_SOAK") != "" {
 		changes = 20_000
 	}
-	s := &torture{order: tortureOrder{Dir: t.TempDir(), Began: time.Now(), Scale: 100}}
+	s := &torture{order: tortureOrder{Dir: t.TempDir(), Began: time.Now(), Scale: 60}}
 	for s.made < changes {
 		s.order.Changes = changes - s.made
-		s.live(t, 30*time.Millisecond+rand.N(500*time.Millisecond))
+		s.live(t, 1+rand.IntN(40), rand.N(20*time.Millisecond))
 	}
 	s.settle(t)
 	s.judge(t)
@@ -84,15 +84,21 @@ func (s *torture) start(t *testing.T) (*exec.Cmd, *bufio.Scanner, *strings.Build
 	return cmd, words, said
 }
 
-// live lets a process work for a moment and kills it.
-func (s *torture) live(t *testing.T, moment time.Duration) {
+// live lets a process make so many changes, however long that takes on a busy
+// machine, and kills it a moment later.
+func (s *torture) live(t *testing.T, changes int, moment time.Duration) {
 	t.Helper()
 	cmd, words, said := s.start(t)
-	kill := time.AfterFunc(moment, func() { _ = cmd.Process.Kill() })
-	defer kill.Stop()
 	for words.Scan() {
-		if words.Text() == "changed" {
+		switch words.Text() {
+		case "changed":
 			s.made++
+			changes--
+		case "done":
+			changes = 0
+		}
+		if changes == 0 {
+			time.AfterFunc(moment, func() { _ = cmd.Process.Kill() })
 		}
 	}
 	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
