@@ -204,6 +204,7 @@ func TestDocs_JSON(t *testing.T) {
 	d := h.serve(t)
 	detached, _ := h.upkeep(t, 0, "run", "daily", "--detach", "-o", "json")
 	h.runs(t, "daily", "failed")
+	levels, _ := h.upkeep(t, 0, "log", "level", "debug", "--for", "1h", "-o", "json")
 	d.stop(t)
 	call(t, 0, "-c", config, "pause", "daily", "--reason", "to see", "--until", "1h")
 	call(t, 0, "-c", config, "pause", "mend", "--reason", "to see")
@@ -225,6 +226,7 @@ func TestDocs_JSON(t *testing.T) {
 		"prune-history":     {call(t, 0, "-c", config, "prune-history", "--dry-run", "-o", "json")},
 		"metric list":       {call(t, 0, "-c", config, "metric", "list", "-o", "json")},
 		"metric show":       {call(t, 0, "-c", config, "metric", "show", "accuracy", "-o", "json")},
+		"log level":         {levels},
 		"event list":        {call(t, 0, "-c", config, "event", "list", "-o", "json")},
 		"backup": {
 			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),
