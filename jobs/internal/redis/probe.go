@@ -71,12 +71,24 @@ func (h *heard) Write(p []byte) (int, error) {
 	if err == nil || h.SetReadDeadline(time.Now().Add(lastWords)) != nil {
 		return n, err
 	}
-	said := make([]byte, longestRefuse)
-	if m, _ := h.Read(said); m > 0 && said[0] == '-' {
-		line, _, _ := strings.Cut(string(said[1:m]), "\r\n")
+	_, _ = h.Read(make([]byte, longestRefuse))
+	if last := h.said.Load(); last != nil {
+		return n, *last
+	}
+	return n, err
+}
+
+// Read reads into p. Last words are remembered, because the client may take
+// them for the answer to a command that it can do without.
+func (h *heard) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if n == 0 || p[0] != '-' {
+		return n, err
+	}
+	line, _, _ := strings.Cut(string(p[1:min(n, longestRefuse)]), "\r\n")
+	if strings.HasPrefix(line, tooManyClients) || strings.HasPrefix(line, "DENIED ") {
 		last := refusal(line)
 		h.said.Store(&last)
-		return n, last
 	}
 	return n, err
 }
@@ -105,6 +117,9 @@ func (c *Conn) Info(ctx context.Context) (map[string]string, error) {
 	return parseInfo(text), nil
 }
 
+// tooManyClients begins what a server says that has as many clients as it allows.
+const tooManyClients = "ERR max number of clients"
+
 // CodeClients is the Code of a server that has as many clients as it allows.
 const CodeClients = "MAXCLIENTS"
 
@@ -116,7 +131,7 @@ func Code(err error) string {
 		return ""
 	}
 	text := said.Error()
-	if strings.HasPrefix(text, "ERR max number of clients") {
+	if strings.HasPrefix(text, tooManyClients) {
 		return CodeClients
 	}
 	code, _, _ := strings.Cut(text, " ")
