@@ -277,7 +277,8 @@ func TestPolicy_Window(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := policy(t, alerts.PolicyOptions{Quiet: []alerts.Quiet{
-		{Workflow: "never", Checks: []string{"*"}}, {Workflow: "nobody", Window: nights},
+		{Workflow: "never", Checks: []string{"*"}},
+		{Workflow: "nobody", Window: nights},
 		{Workflow: "daily", Window: nights, Checks: []string{"api", "data*"}},
 	}})
 	night, closes := at(), at().Add(3*time.Hour)
