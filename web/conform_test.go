@@ -92,6 +92,7 @@ func TestConform(t *testing.T) {
 		{"post", "/api/v1/notices/{id}/drop", "/api/v1/notices/01b2/drop", ""},
 		{"post", "/api/v1/notices/{id}/drop", "/api/v1/notices/01b2/drop", `{"reason":"old"}`},
 		{"post", "/api/v1/channels/{name}/test", "/api/v1/channels/ops/test", ""},
+		{"post", "/api/v1/alerts", "/api/v1/alerts", `{"type":"drift","message":"81 %","severity":"critical","metadata":{"model":"v41"}}`},
 		{"post", "/api/v1/samples", "/api/v1/samples", `{"samples":[{"series":"accuracy","value":0.93}]}`},
 		{"post", "/api/v1/samples", "/api/v1/samples", `{"samples":[{"series":"Not a name","value":1}]}`},
 		{"get", "/api/v1/samples", "/api/v1/samples?series=accuracy", ""},
