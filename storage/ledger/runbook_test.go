@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 )
@@ -107,6 +108,52 @@ func TestRemedies_GoWithTheirRuns(t *testing.T) {
 			}
 			if list, err := l.Remedies(t.Context(), runner.RemedyFilter{}); err != nil || len(list) != 1 {
 				t.Errorf("%d are left, %v", len(list), err)
+			}
+		})
+	}
+}
+
+// What a runbook did stands in the story of the incident, once, also after its
+// end.
+func TestActed(t *testing.T) {
+	t.Parallel()
+	for name, dsn := range dialects() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := ledgertest.Open(t, dsn(t), nil)
+			if _, err := l.Raise(t.Context(), runner.Fault{Fingerprint: "check/api", Check: "api", Severity: jobs.Critical, Reason: "check", Title: "api is critical", At: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+			list, err := l.Incidents(t.Context(), runner.IncidentFilter{Fingerprint: "check/api"})
+			if err != nil || len(list) != 1 {
+				t.Fatalf("%d incidents, %v", len(list), err)
+			}
+			for range 2 {
+				if err := l.Acted(t.Context(), list[0].ID, "mend", "run 1 started"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := l.Clear(t.Context(), "check/api", time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Acted(t.Context(), list[0].ID, "mend", "fixed by run 1"); err != nil {
+				t.Fatal(err)
+			}
+			entries, err := l.Timeline(t.Context(), list[0].ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var told []string
+			for _, e := range entries {
+				if e.Kind == runner.EntryRunbook {
+					told = append(told, e.By+": "+e.Text)
+				}
+			}
+			if diff := cmp.Diff([]string{"mend: run 1 started", "mend: fixed by run 1"}, told); diff != "" {
+				t.Error(diff)
+			}
+			if err := l.Acted(t.Context(), "0199aaaa-0000-7000-8000-000000000001", "mend", "x"); !errors.Is(err, runner.ErrNotFound) {
+				t.Errorf("of an incident that is not on record: %v", err)
 			}
 		})
 	}
