@@ -173,6 +173,7 @@ func paintHealth(p painter, h runner.Health) string {
 		return p.paint("32", string(h))
 	case runner.HealthCritical:
 		return p.red(string(h))
+	case runner.HealthWarning, runner.HealthUnknown:
 	}
 	return p.yellow(string(h))
 }
