@@ -120,7 +120,7 @@ func (c Chart) spark() string {
 	var b strings.Builder
 	put := func(v float64) {
 		at := len(glyphs) / 2
-		if high > low {
+		if high-low > 1e-9*math.Abs(high) {
 			at = min(len(glyphs)-1, max(0, int((v-low)/(high-low)*float64(len(glyphs)-1)+0.5)))
 		}
 		b.WriteRune(glyphs[at])

@@ -68,8 +68,8 @@ func TestMeasure_OnALedger(t *testing.T) {
 	t.Parallel()
 	ctx, l := t.Context(), aLedger(t)
 	now := time.Now().UTC().Truncate(time.Minute).Add(2 * time.Minute) // behind all that is recorded
-	from := now.Add(-4 * day)
-	down := stretch{from.Add(24 * time.Hour), from.Add(24*time.Hour + 90*time.Second)}
+	from := now.Add(-day)
+	down := stretch{from.Add(6 * time.Hour), from.Add(6*time.Hour + 60*time.Second)}
 	var samples []runner.Sample
 	errors, requests := 0.0, 0.0
 	for at := from; at.Before(now); at = at.Add(30 * time.Second) {
@@ -111,7 +111,7 @@ func TestMeasure_OnALedger(t *testing.T) {
 	}
 
 	p := watched("api")
-	p.Window, p.Response.Histogram, p.Errors.All, p.Errors.Bad, p.Demand.All = 4*day, "scrape.api.seconds_hist", "scrape.api.requests", "scrape.api.requests.errors", "scrape.api.requests"
+	p.Window, p.Response.Histogram, p.Errors.All, p.Errors.Bad, p.Demand.All = day, "scrape.api.seconds_hist", "scrape.api.requests", "scrape.api.requests.errors", "scrape.api.requests"
 	p.Accuracy.Job, p.Drift.Job = reports.JobName{Workflow: "daily", Job: "model"}, reports.JobName{Workflow: "daily", Job: "drift"}
 	source := reports.Source{Runs: l, Samples: l, Incidents: l, Events: l}
 	check := func() {
@@ -125,7 +125,7 @@ func TestMeasure_OnALedger(t *testing.T) {
 			got[f.Name] = f
 		}
 		want := map[string]float64{
-			reports.Uptime: 1 - 90/p.Window.Seconds(), reports.ErrorRate: errors / requests, reports.Accuracy: 0.93,
+			reports.Uptime: 1 - 60/p.Window.Seconds(), reports.ErrorRate: errors / requests, reports.Accuracy: 0.93,
 			reports.MTTD: 86, reports.MTTR: got[reports.MTTR].Value, reports.ChangeFailure: 1,
 		}
 		for name, v := range want {
@@ -139,7 +139,7 @@ func TestMeasure_OnALedger(t *testing.T) {
 		if f := got[reports.ResponseTime]; f.Verdict != reports.Missed && f.Verdict != reports.Met || f.Low != 0.1 || f.High != 0.2 || math.Abs(float64(f.N)-requests) > 1e-3*requests {
 			t.Errorf("response time %s, %v to %v of %d, want %v requests", f.Verdict, f.Low, f.High, f.N, requests)
 		}
-		if f := got[reports.MTTR]; f.Value != 90 && f.Value != 120 { // to the first good answer, or to the end of the incident
+		if f := got[reports.MTTR]; f.Value != 60 && f.Value != 90 { // to the first good answer, or to the end of the incident
 			t.Errorf("mttr is %v", f.Value)
 		}
 		if f := got[reports.Throughput]; math.Abs(f.Value-629.5) > 3 || !strings.Contains(f.Text, "peak 659/min") {
@@ -147,8 +147,8 @@ func TestMeasure_OnALedger(t *testing.T) {
 		}
 	}
 	check()
-	pruned, err := l.PruneRuns(ctx, runner.Retention{Now: now, Grains: []runner.Grain{{After: 48 * time.Hour, Length: 5 * time.Minute}}})
-	if err != nil || pruned.Folded < 10_000 {
+	pruned, err := l.PruneRuns(ctx, runner.Retention{Now: now, Grains: []runner.Grain{{After: 6 * time.Hour, Length: 5 * time.Minute}}})
+	if err != nil || pruned.Folded < 5_000 {
 		t.Fatalf("folded %d: %v", pruned.Folded, err)
 	}
 	check()

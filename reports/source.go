@@ -2,6 +2,7 @@ package reports
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -56,21 +57,45 @@ const (
 	mostAttempts = 200
 )
 
-// series reads all stretches of a series that begin in [from, until), in the
-// order of time.
+// longestStretch is how long the stretches are at most into which old samples
+// are folded.
+const longestStretch = time.Hour
+
+// series reads all stretches of a series in [from, until), in the order of time.
+// Of one that began before, the part that lies within counts.
 func (s Source) series(ctx context.Context, name string, from, until time.Time) ([]runner.Stretch, error) {
 	var list []runner.Stretch
 	for {
-		part, err := s.Samples.Samples(ctx, runner.SampleFilter{Series: name, Since: from, Until: until, Limit: samplePage})
+		part, err := s.Samples.Samples(ctx, runner.SampleFilter{Series: name, Since: from.Add(-longestStretch), Until: until, Limit: samplePage})
 		if err != nil {
 			return nil, err
 		}
 		list = append(part, list...)
 		if len(part) < samplePage {
-			return list, nil
+			return cutBefore(list, from), nil
 		}
-		until = part[0].At // the latest come first; stretches of one instant are never split: a series has one sample at an instant
+		until = part[0].At // the latest come first, and a series has one sample at an instant
 	}
+}
+
+// cutBefore leaves out what lies before an instant.
+func cutBefore(list []runner.Stretch, from time.Time) []runner.Stretch {
+	var out []runner.Stretch
+	for _, s := range list {
+		switch end := s.At.Add(s.Length); {
+		case !s.At.Before(from):
+			out = append(out, s)
+		case end.After(from):
+			share := float64(end.Sub(from)) / float64(s.Length)
+			count := math.Round(float64(s.Count) * share)
+			s.At, s.Length = from, end.Sub(from)
+			s.Count, s.Sum = int64(count), s.Mean()*count
+			if s.Count > 0 {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
 }
 
 // incidents reads the incidents that were opened in the window, and those that
