@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -169,17 +170,17 @@ func TestExamination_Hanging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		defer close(release)
-		hung := false
+		var hung atomic.Bool
 		var progress []string
 		r := doctor.Examination{Steps: []doctor.Step{
-			{Name: "deaf", Title: "what hangs", Within: 3 * time.Second, Look: func(context.Context) (doctor.Found, error) { hung = true; <-release; return doctor.Found{}, nil }},
+			{Name: "deaf", Title: "what hangs", Within: 3 * time.Second, Look: func(context.Context) (doctor.Found, error) { hung.Store(true); <-release; return doctor.Found{}, nil }},
 			{Name: "late", Title: "what heeds its end", Look: func(ctx context.Context) (doctor.Found, error) { <-ctx.Done(); return doctor.Found{}, ctx.Err() }},
 			{Name: "quick", Title: "what answers", Look: func(context.Context) (doctor.Found, error) { return doctor.Found{Summary: "well"}, nil }},
 			{Name: "mad", Title: "what panics", Look: func(context.Context) (doctor.Found, error) { panic("pl4nted") }},
 		}, Progress: func(ended string, waiting []string) {
 			progress = append(progress, fmt.Sprintf("%s %d", ended, len(waiting)))
 		}}.Run(t.Context())
-		if !hung {
+		if !hung.Load() {
 			t.Error("nothing hung")
 		}
 		var states []string
@@ -359,11 +360,11 @@ func TestBundle_NoSecrets(t *testing.T) {
 // TestBundle_Limit: a bundle stays below its limit, and says what it cut.
 func TestBundle_Limit(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("a line of a log\n", 1<<14)
+	long := strings.Repeat("a line of a log\n", 1<<12)
 	r := steps{{Name: "big", Title: "b", Look: func(context.Context) (doctor.Found, error) {
 		return doctor.Found{Lines: strings.Split(long, "\n"), Facts: strings.Split(long, "\n"), Files: []doctor.File{{Name: "log", Content: "first\n" + long + "last\n", End: true}, {Name: "head", Content: "first\n" + long}}}, nil
 	}}}.run(t, nil)
-	for _, limit := range []int{1 << 20, 600 << 10, 64 << 10} {
+	for _, limit := range []int{200 << 10, 100 << 10, 16 << 10} {
 		b, err := doctor.Pack(r, limit)
 		if err != nil {
 			t.Fatal(err)

@@ -98,8 +98,8 @@ func bounded[T any](ctx context.Context, within time.Duration, look func(context
 		err   error
 	}
 	done := make(chan answer, 1)
+	defer cancel()
 	go func() {
-		defer cancel()
 		defer func() {
 			if p := recover(); p != nil {
 				done <- answer{err: fmt.Errorf("the look itself failed: %v: %s", p, firstFrame(debug.Stack()))}
@@ -108,21 +108,20 @@ func bounded[T any](ctx context.Context, within time.Duration, look func(context
 		found, err := look(ctx)
 		done <- answer{found, err}
 	}()
+	var a answer
 	select {
-	case a := <-done:
-		if a.err != nil && errors.Is(a.err, context.DeadlineExceeded) && ctx.Err() != nil {
+	case a = <-done:
+	case <-ctx.Done():
+		select { // an answer of the last moment counts
+		case a = <-done:
+		default:
 			a.err = context.Cause(ctx)
 		}
-		return a.found, a.err
-	case <-ctx.Done():
 	}
-	select { // an answer of the last moment counts
-	case a := <-done:
-		return a.found, a.err
-	default:
-		var none T
-		return none, context.Cause(ctx)
+	if a.err != nil && ctx.Err() != nil && (errors.Is(a.err, context.DeadlineExceeded) || errors.Is(a.err, context.Canceled)) {
+		a.err = context.Cause(ctx)
 	}
+	return a.found, a.err
 }
 
 // firstFrame is where a panic came from, in one line.
