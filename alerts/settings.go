@@ -60,8 +60,8 @@ func (r Rate) MarshalText() ([]byte, error) {
 	return fmt.Appendf(nil, "%d/%s", r.Most, unit.Duration(r.Within)), nil
 }
 
-// Common are the options that every channel has, whatever its kind.
-type Common struct {
+// Terms are the options that every channel has, whatever its kind.
+type Terms struct {
 	Fallback      string        `yaml:"fallback" doc:"The channel that is told instead when this one refuses a message for good, or cannot be reached for too long." example:"ops"`
 	FallbackAfter unit.Duration `yaml:"fallback_after" doc:"How long a critical fault waits for this channel before the fallback is told too, from 1m; other faults wait a day."`
 	Rate          Rate          `yaml:"rate" doc:"The most messages within a time. What exceeds it goes out as one digest or, to channels that keep a record of each incident, waits." example:"20/5m"`
@@ -70,9 +70,9 @@ type Common struct {
 	Template      string        `yaml:"template" doc:"What a message says, as a template (Go text/template); the first line is its title. docs/alerts.md lists the fields." example:"\"{{.Severity}} {{.Title}}\""`
 }
 
-// DefaultCommon returns the common options of a channel that sets none.
-func DefaultCommon() Common {
-	return Common{FallbackAfter: unit.Duration(defaultFallbackAfter), GroupWait: unit.Duration(defaultGroupWait)}
+// DefaultTerms returns the common options of a channel that sets none.
+func DefaultTerms() Terms {
+	return Terms{FallbackAfter: unit.Duration(defaultFallbackAfter), GroupWait: unit.Duration(defaultGroupWait)}
 }
 
 // sendable are the actions that a channel may leave out.
@@ -101,7 +101,7 @@ type Settings struct {
 
 // Settings checks the options and makes the settings of a channel of them. The
 // error is a *jobs.FieldError.
-func (c Common) Settings(channel Channel) (Settings, error) {
+func (c Terms) Settings(channel Channel) (Settings, error) {
 	s := Settings{
 		Fallback: c.Fallback, FallbackAfter: c.FallbackAfter.Std(), Rate: c.Rate, GroupWait: c.GroupWait.Std(), Style: styleOf(channel),
 	}

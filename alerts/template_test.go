@@ -89,22 +89,22 @@ func TestRate_Text(t *testing.T) {
 	}
 }
 
-func TestCommon_Settings(t *testing.T) {
+func TestTerms_Settings(t *testing.T) {
 	t.Parallel()
-	tests := map[string]func(*alerts.Common){
-		"fallback_after": func(c *alerts.Common) { c.FallbackAfter = unit.Duration(time.Second) },
-		"group_wait":     func(c *alerts.Common) { c.GroupWait = unit.Duration(time.Hour) },
-		"send[1]":        func(c *alerts.Common) { c.Send = unit.Names{"open", "everything"} },
-		"template":       func(c *alerts.Common) { c.Template = "{{.Nothing}}" },
+	tests := map[string]func(*alerts.Terms){
+		"fallback_after": func(c *alerts.Terms) { c.FallbackAfter = unit.Duration(time.Second) },
+		"group_wait":     func(c *alerts.Terms) { c.GroupWait = unit.Duration(time.Hour) },
+		"send[1]":        func(c *alerts.Terms) { c.Send = unit.Names{"open", "everything"} },
+		"template":       func(c *alerts.Terms) { c.Template = "{{.Nothing}}" },
 	}
 	for field, spoil := range tests {
-		c := alerts.DefaultCommon()
+		c := alerts.DefaultTerms()
 		spoil(&c)
 		if _, err := c.Settings(nil); err == nil || !strings.HasPrefix(err.Error(), field+": ") {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	if s, err := alerts.DefaultCommon().Settings(nil); err != nil || s.GroupWait != 20*time.Second || s.Style != alerts.OneByOne {
+	if s, err := alerts.DefaultTerms().Settings(nil); err != nil || s.GroupWait != 20*time.Second || s.Style != alerts.OneByOne {
 		t.Errorf("the defaults are %+v, %v", s, err)
 	}
 }

@@ -20,7 +20,7 @@ type Channel struct {
 // commonKeys are the options that every channel has, whatever its kind.
 func commonKeys() []string {
 	var keys []string
-	for _, f := range decode.Fields(reflect.TypeFor[alerts.Common]()) {
+	for _, f := range decode.Fields(reflect.TypeFor[alerts.Terms]()) {
 		keys = append(keys, f.Name)
 	}
 	return keys
@@ -45,7 +45,7 @@ func (l *loader) channel(item *decode.Item[channelField]) Channel {
 	out := Channel{Name: item.Name, Kind: kindOf(item.Value.node)}
 	opened, _ := l.w.openChannel(l.d, item)
 	node, _ := parted(item.Value.node)
-	values := alerts.DefaultCommon()
+	values := alerts.DefaultTerms()
 	l.w.construct(l.d, options{values: &values, node: node, path: "channels." + item.Name, key: item.At}, nil, func() (err error) {
 		out.Settings, err = values.Settings(opened)
 		return err

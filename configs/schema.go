@@ -251,7 +251,7 @@ func stores(catalog Catalog) (out []member) {
 
 func channels(catalog Catalog) (out []member) {
 	for _, k := range catalog.Channels.All() {
-		out = append(out, member{k.Name, k.Summary(), k.Options(), alerts.DefaultCommon()})
+		out = append(out, member{k.Name, k.Summary(), k.Options(), alerts.DefaultTerms()})
 	}
 	return out
 }

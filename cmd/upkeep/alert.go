@@ -21,10 +21,7 @@ notice: when it opens, when it gets worse, when it is resolved, and, where the r
 say so, again while it lasts. Notices wait in the outbox until a channel has taken them.`,
 		Example: "  upkeep alert test ops\n  upkeep alert send model-drift \"accuracy fell to 81 %\" --severity critical\n  upkeep alert outbox",
 	}
-	// What stood here before the outbox had commands of its own.
-	retry, drop := newOutboxRetry(a), newOutboxDrop(a)
-	retry.Hidden, drop.Hidden = true, true
-	return withCommands(cmd, newAlertSend(a), newAlertTest(a), newAlertPreview(a), newAlertOutbox(a), retry, drop)
+	return withCommands(cmd, newAlertSend(a), newAlertTest(a), newAlertPreview(a), newAlertOutbox(a))
 }
 
 func newAlertTest(a *app) *cobra.Command {

@@ -24,7 +24,7 @@ func writeKindsMarkdown(w io.Writer) error {
 	}
 	writeKinds(&b, kindsOf(ofJobs))
 	b.WriteString("\n# Kinds of channel\n\n`upkeep kinds --of channels KIND` prints the same. Besides its own, every channel has these options:\n")
-	writeOptions(&b, jobs.DescribeOptions(new(alerts.DefaultCommon())))
+	writeOptions(&b, jobs.DescribeOptions(new(alerts.DefaultTerms())))
 	writeKinds(&b, kindsOf(ofChannels))
 	b.WriteString("\n# Kinds of store\n\n`upkeep kinds --of stores KIND` prints the same.\n")
 	writeKinds(&b, kindsOf(ofStores))
