@@ -295,7 +295,7 @@ func keysOf(section string) []string {
 }
 
 // freeNames are the objects whose keys users choose.
-var freeNames = []string{"params", "jobs", "runs", "values", "outputs"}
+var freeNames = []string{"params", "jobs", "runs", "values", "outputs", "components"}
 
 // collect adds the paths of all keys in data.
 func collect(into map[string]bool, at string, data any) {
