@@ -118,7 +118,7 @@ func feed(s *metrics.Set) {
 	attempt.Job, attempt.Kind, attempt.State = "model", "script", runner.Warned
 	attempt.Result = jobs.Result{Values: map[string]float64{
 		"accuracy": 0.93, "samples": 500, "accuracy.fraud.v2": 0.91, "accuracy_low.fraud.v2": 0.9,
-		"labelled.fraud.v2": 120, //nolint:misspell // the word of the scripts
+		"labelled.fraud.v2": 120,
 	}}
 	s.Observe(ctx, runner.AttemptEnded{Attempt: attempt})
 	run.State, run.FinishedAt = runner.Warned, t0.Add(2*time.Minute)
