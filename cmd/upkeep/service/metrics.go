@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/reports"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/metrics"
 	"github.com/ghosteam/upkeep/runner/ticker"
@@ -19,6 +20,10 @@ import (
 // measureEvery is how often the service looks at what nobody tells it of: the
 // incidents, the outbox and the coming slots.
 const measureEvery = 15 * time.Second
+
+// figureEvery is how often it computes the operational figures, which reads
+// their whole window.
+const figureEvery = 15 * time.Minute
 
 // inventory is what a configuration names, for metrics.
 func inventory(cfg *configs.Config) metrics.Inventory {
@@ -134,6 +139,8 @@ type measuring struct {
 	d *Daemon
 	// filled are the workflows whose past was looked at.
 	filled map[string]bool
+	// figured is when the operational figures were computed.
+	figured time.Time
 }
 
 // look shows how things are. What the ledger knows of the past of a workflow is
@@ -147,7 +154,29 @@ func (m *measuring) look(ctx context.Context) error {
 	for _, r := range m.d.monitor.Reports(ctx) {
 		set.Stands(r.Name, r.Health)
 	}
-	return errors.Join(m.fill(ctx, cfg), set.Refresh(ctx, m.d.ledger), m.remedies(ctx))
+	return errors.Join(m.fill(ctx, cfg), set.Refresh(ctx, m.d.ledger), m.remedies(ctx), m.figures(ctx, cfg))
+}
+
+// figures shows the operational figures.
+func (m *measuring) figures(ctx context.Context, cfg *configs.Config) error {
+	now := time.Now()
+	if now.Sub(m.figured) < figureEvery {
+		return nil
+	}
+	list, err := reports.Measure(ctx, SourceOf(m.d.ledger.Reader), cfg.KPIs, now)
+	if err != nil {
+		return fmt.Errorf("compute the operational figures for the metrics: %w", err)
+	}
+	m.figured = now
+	shown := make([]metrics.Figure, len(list))
+	for i, f := range list {
+		shown[i] = metrics.Figure{
+			Name: f.Name, Value: f.Value, Target: f.Aim.Target, Known: f.Known,
+			Judged: f.Verdict == reports.Met || f.Verdict == reports.Missed, Met: f.Verdict == reports.Met,
+		}
+	}
+	m.d.o.Metrics.Figures(shown...)
+	return nil
 }
 
 // fill reads the past of workflows that were not looked at yet.
