@@ -25,11 +25,12 @@ const (
 	ReasonDrained  = "drained"   // somebody drained the service and forgot to end that
 	ReasonCheck    = "check"     // a check says that something is not well
 	ReasonRaised   = "raised"    // somebody says that something is wrong
+	ReasonNetwork  = "network"   // this machine's own network is down, so that checks say nothing
 )
 
 // Reasons lists the reasons of faults, the words that a route may match.
 func Reasons() []string {
-	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonStuck, ReasonDiskFull, ReasonReload, ReasonDrained, ReasonCheck, ReasonRaised}
+	return []string{ReasonFailed, ReasonLost, ReasonMissed, ReasonStale, ReasonStuck, ReasonDiskFull, ReasonReload, ReasonDrained, ReasonCheck, ReasonRaised, ReasonNetwork}
 }
 
 // Severities is one severity or a list of them: `severity: critical` and
@@ -67,7 +68,7 @@ type Match struct {
 	// itself none of both.
 	Workflow unit.Names `yaml:"workflow" doc:"Names of workflows; * ? [a-z] and {a,b} are understood." example:"daily*"`
 	Check    unit.Names `yaml:"check" doc:"Names of checks; * ? [a-z] and {a,b} are understood." example:"db*"`
-	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,stuck,disk_full,reload,drained,check,raised" doc:"What happened: failed, lost, missed, stale, stuck, disk_full, reload, drained, check, raised."`
+	Reason   unit.Names `yaml:"reason" enum:"failed,lost,missed,stale,stuck,disk_full,reload,drained,check,raised,network" doc:"What happened: failed, lost, missed, stale, stuck, disk_full, reload, drained, check, raised, network."`
 }
 
 // Validate returns a *jobs.FieldError when the route could never match.

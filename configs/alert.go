@@ -77,9 +77,14 @@ func (b *draft) alert() {
 	if !given || b.frozen {
 		return
 	}
-	addressees(b.d, e.Value, "to", f.To, b.world.channels.Names(), b.child("alert"), e.At)
+	b.world.told(b.d, e, f.To, b.child("alert"))
+}
+
+// told checks the channels that the alert: of a workflow or a check names.
+func (w *world) told(d *decode.Decoder, e source.Entry, names unit.Names, path string) {
+	addressees(d, e.Value, "to", names, w.channels.Names(), path, e.At)
 	if to, given := e.Value.Get("to"); given && to.Value.Kind == source.List && len(to.Value.Items) == 0 {
-		b.d.Report(to.At, "bad-value", b.child("alert.to"), "to names no channel", "write off: true to tell nobody, or leave to: out to follow the routes")
+		d.Report(to.At, "bad-value", path+".to", "to names no channel", "write off: true to tell nobody, or leave to: out to follow the routes")
 	}
 }
 
@@ -98,7 +103,11 @@ func (l *loader) alarm() {
 			own[w.Name] = w.Alert // the others are what the policy takes for granted
 		}
 	}
-	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own, Quiet: quiet})
+	checks := map[string]alerts.WorkflowAlert{}
+	for _, c := range l.config.Checks {
+		checks[c.Name] = c.Alert
+	}
+	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own, Checks: checks, Quiet: quiet})
 	if err != nil {
 		e, _ := l.node.Get("routes")
 		l.d.Report(e.At, "bad-value", "routes", err.Error(), jobs.HintOf(err))

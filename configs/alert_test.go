@@ -143,6 +143,35 @@ func TestLoad_Service(t *testing.T) {
 }
 
 // Without routes every channel hears everything; with an empty list none does.
+// A check may say who is told of its faults, and how grave they are at most.
+func TestLoad_AlertsOfChecks(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, `
+channels: {ops: {kind: page}, desk: {kind: page}}
+routes: [{to: [ops]}]
+checks:
+  plain: {kind: system, impact: outage}
+  mild:  {kind: system, impact: outage, alert: {severity: warning, to: desk}}
+  mute:  {kind: system, impact: outage, alert: {off: true}}
+`, nil)
+	type told struct {
+		Severity jobs.Severity
+		Channels []string
+	}
+	got := map[string]told{}
+	for _, check := range c.Checks {
+		f := c.Alarm().Unhealthy(runner.CheckReport{Name: check.Name, Impact: check.Impact, Health: runner.HealthCritical})
+		got[check.Name] = told{f.Severity, f.Channels}
+	}
+	want := map[string]told{"plain": {jobs.Critical, []string{"ops"}}, "mild": {jobs.Warning, []string{"desk"}}, "mute": {jobs.Critical, nil}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+	if len(c.Warnings) > 0 {
+		t.Errorf("warnings: %v", c.Warnings)
+	}
+}
+
 func TestLoad_NoRoutes(t *testing.T) {
 	t.Parallel()
 	const channels = "channels: {a: {kind: page}, b: {kind: page}}\n"

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/problem"
 	"github.com/ghosteam/upkeep/configs/internal/source"
@@ -33,6 +34,9 @@ type Check struct {
 	Timeout time.Duration
 	// DependsOn are the checks whose failure explains this one's.
 	DependsOn []string
+	// Alert is what it says about its own alerts. Its Severity is the gravest
+	// that its faults may have; empty for any.
+	Alert alerts.WorkflowAlert
 	// Slug is where a heartbeat is told, Grace how late it may be; both are zero
 	// for a probe.
 	Slug  string
@@ -97,7 +101,11 @@ func (f *checkField) fillDefaults() {
 // checks builds all checks and the ways between them.
 func (l *loader) checks() {
 	for i := range l.w.checks {
-		l.checkFrame(&l.w.checks[i])
+		item := &l.w.checks[i]
+		l.checkFrame(item)
+		if e, given := item.Node.Get("alert"); given {
+			l.w.told(l.d, e, item.Value.Alert.To, "checks."+item.Name+".alert")
+		}
 		l.w.checks[i].Value.fillDefaults()
 	}
 	slugs := map[string]string{}
@@ -128,6 +136,7 @@ func checkOf(item *decode.Item[checkField], values any) Check {
 	c := Check{
 		Name: item.Name, Kind: f.Kind, Every: f.Every.Std(), RetryEvery: f.RetryEvery.Std(), FailAfter: f.FailAfter, OKAfter: f.OKAfter,
 		Impact: f.Impact, Timeout: f.Timeout.Std(), DependsOn: f.DependsOn,
+		Alert: alerts.WorkflowAlert{Severity: f.Alert.Severity, To: f.Alert.To, Off: f.Alert.Off},
 	}
 	if c.Timeout == 0 {
 		c.Timeout = health.DefaultTimeout

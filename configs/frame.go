@@ -91,6 +91,7 @@ type checkField struct {
 	Impact     string        `yaml:"impact" enum:"outage,degraded,none" doc:"What its failure means for users: outage, degraded (the default), or none, and then it is a warning at most."`
 	Timeout    unit.Duration `yaml:"timeout" doc:"How long one answer may take before the probe is left behind; by default 1s longer than the probe's own timeout, and at least 10s."`
 	DependsOn  unit.Names    `yaml:"depends_on" fixed:"true" doc:"Checks whose failure explains this one's: people are told of those instead." example:"[database]"`
+	Alert      checkAlert    `yaml:"alert" doc:"Who is told when it fails, where that differs from the routes."`
 	With       *source.Node  `yaml:"with" doc:"The options of its kind."`
 }
 
@@ -128,6 +129,12 @@ type alertFile struct {
 	To       unit.Names    `yaml:"to" doc:"The channels that are told, in place of what the routes say." example:"[ops]"`
 	Off      bool          `yaml:"off" doc:"Tell nobody; its faults are still on record."`
 	After    int           `yaml:"after" range:"1,100" doc:"After how many failed runs in a row people are told, 1 to 100; at once by default." example:"2"`
+}
+
+type checkAlert struct {
+	Severity jobs.Severity `yaml:"severity" enum:"critical,warning" doc:"How grave its faults are at most: critical (the default) or warning."`
+	To       unit.Names    `yaml:"to" doc:"The channels that are told, in place of what the routes say." example:"[ops]"`
+	Off      bool          `yaml:"off" doc:"Tell nobody; its faults are still on record."`
 }
 
 type historyFile struct {

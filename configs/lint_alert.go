@@ -70,7 +70,8 @@ func (l *loader) lintNobody() {
 func (l *loader) usesChannel(name string) bool {
 	return slices.ContainsFunc(l.config.Routes, func(r alerts.Route) bool { return slices.Contains(r.Told(), name) }) ||
 		slices.ContainsFunc(l.config.Channels, func(c Channel) bool { return c.Settings.Fallback == name }) || slices.Contains(l.config.Weekly.To, name) ||
-		slices.ContainsFunc(l.config.Workflows, func(w *Workflow) bool { return slices.Contains(w.Alert.To, name) })
+		slices.ContainsFunc(l.config.Workflows, func(w *Workflow) bool { return slices.Contains(w.Alert.To, name) }) ||
+		slices.ContainsFunc(l.config.Checks, func(c Check) bool { return slices.Contains(c.Alert.To, name) })
 }
 
 // emailKind is the kind that sends mail, whose transport deserves a look of its
@@ -144,10 +145,11 @@ func (l *loader) lintRoutes() {
 	}
 }
 
-// forChecks tells whether only faults of checks fit, or those that somebody
-// raises, which are not among those of routed.
+// forChecks tells whether only faults of checks fit, or of the network, or those
+// that somebody raises, which are not among those of routed.
 func forChecks(m alerts.Match) bool {
-	others := slices.ContainsFunc(m.Reason, func(reason string) bool { return reason != alerts.ReasonCheck && reason != alerts.ReasonRaised })
+	elsewhere := []string{alerts.ReasonCheck, alerts.ReasonNetwork, alerts.ReasonRaised}
+	others := slices.ContainsFunc(m.Reason, func(reason string) bool { return !slices.Contains(elsewhere, reason) })
 	return len(m.Check) > 0 || len(m.Reason) > 0 && !others
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/health"
 	"github.com/ghosteam/upkeep/jobs"
@@ -59,7 +60,7 @@ func (d *Daemon) connectivity(cfg *configs.Config) *health.Connectivity {
 	return &health.Connectivity{
 		TCP: cfg.Connectivity.TCP, Timeout: cfg.Connectivity.Timeout,
 		Fault: func(title string, severity jobs.Severity, at time.Time) runner.Fault {
-			const reason = "connectivity"
+			const reason = alerts.ReasonNetwork
 			return runner.Fault{
 				Fingerprint: health.FingerprintConnectivity, Severity: severity, Reason: reason, Title: title, At: at,
 				Channels: d.Config().Alarm().Channels(severity, "", reason),
