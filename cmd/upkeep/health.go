@@ -14,6 +14,7 @@ import (
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/health"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -120,12 +121,16 @@ func (a *app) checks(ctx context.Context, f healthFlags) (_ []api.Check, watched
 		}
 		// A command in the foreground holds the ledger, and watches nothing.
 	}
-	reader, err := a.openHistory(ctx, cfg)
-	if err != nil {
-		return nil, false, err
+	var past runner.SampleReader = emptyLedger{}
+	if slices.ContainsFunc(cfg.Checks, func(c configs.Check) bool { return c.Kind == health.KindHeartbeat }) {
+		reader, err := a.openHistory(ctx, cfg)
+		if err != nil {
+			return nil, false, err
+		}
+		defer reader.Close()
+		past = reader.facts
 	}
-	defer reader.Close()
-	checks, err := service.CheckOnce(ctx, cfg, reader.facts, version, f.checks...)
+	checks, err := service.CheckOnce(ctx, cfg, past, version, f.checks...)
 	return checks, false, err
 }
 
