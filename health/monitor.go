@@ -88,6 +88,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 	m.replacing.Lock()
 	if err := m.remember(ctx); err != nil {
 		m.replacing.Unlock()
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was to end before it had begun
+		}
 		return err
 	}
 	recording, enough := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -94,24 +94,24 @@ func TestAlerts_Outbox(t *testing.T) {
 	// One is given up, the other goes out when it is asked for, not in a while.
 	list := h.outbox(t)
 	kept, dropped := list[0], list[1]
-	h.upkeep(t, 0, "alert", "drop", dropped.ID)
+	h.upkeep(t, 0, "alert", "outbox", "drop", dropped.ID)
 	if out, _ := h.upkeep(t, 0, "alert", "outbox"); !strings.Contains(out, "dead") || !strings.Contains(out, "dropped by ") {
 		t.Errorf("what was given up is shown as\n%s", out)
 	}
 	box.open(t)
-	h.upkeep(t, 0, "alert", "retry", kept.ID)
+	h.upkeep(t, 0, "alert", "outbox", "retry", kept.ID)
 	arrived(t, box, 1)
 	h.noticed(t, "it is sent", func(list []notice) bool { return list[0].State == "sent" })
-	h.upkeep(t, 4, "alert", "retry", kept.ID)
-	h.upkeep(t, 4, "alert", "drop", kept.ID)
-	h.upkeep(t, 3, "alert", "retry", "0123")
-	h.upkeep(t, 3, "alert", "drop", "01a206f7-de08-71fc-8bdb-178c8d2346ea")
+	h.upkeep(t, 4, "alert", "outbox", "retry", kept.ID)
+	h.upkeep(t, 4, "alert", "outbox", "drop", kept.ID)
+	h.upkeep(t, 3, "alert", "outbox", "retry", "0123")
+	h.upkeep(t, 3, "alert", "outbox", "drop", "01a206f7-de08-71fc-8bdb-178c8d2346ea")
 	d.stop(t)
 
 	// Without a service the same; the next one sends what is due.
-	h.upkeep(t, 3, "alert", "retry", "01a206f7-de08-71fc-8bdb-178c8d2346ea")
-	h.upkeep(t, 4, "alert", "drop", kept.ID)
-	h.upkeep(t, 0, "alert", "retry", dropped.ID)
+	h.upkeep(t, 3, "alert", "outbox", "retry", "01a206f7-de08-71fc-8bdb-178c8d2346ea")
+	h.upkeep(t, 4, "alert", "outbox", "drop", kept.ID)
+	h.upkeep(t, 0, "alert", "outbox", "retry", dropped.ID)
 	if got := len(box.letters(t)); got != 1 {
 		t.Errorf("%d mails arrived, want 1", got)
 	}

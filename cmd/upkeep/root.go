@@ -71,7 +71,7 @@ crash-safe resume, proves the outcome, and records every run.`,
 	}
 	for _, g := range a.groups {
 		for _, c := range g.commands {
-			c.Args = positional(c)
+			c.Args = arguments(c)
 			root.AddCommand(c)
 			if c.Name() == "help" {
 				root.SetHelpCommand(c)
@@ -84,13 +84,32 @@ crash-safe resume, proves the outcome, and records every run.`,
 	return root
 }
 
-// withCommands adds commands below a command.
+// withCommands adds commands below a command, which explains itself when it
+// does nothing of its own.
 func withCommands(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	for _, c := range below {
-		c.Args = positional(c)
+		c.Args = arguments(c)
 	}
 	cmd.AddCommand(below...)
+	if !cmd.Runnable() {
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
 	return cmd
+}
+
+// arguments is the rule for a command's arguments: what is not the name of a
+// command below it is a mistake.
+func arguments(cmd *cobra.Command) cobra.PositionalArgs {
+	if !cmd.HasSubCommands() {
+		return positional(cmd)
+	}
+	return func(cmd *cobra.Command, given []string) error {
+		if len(given) == 0 {
+			return nil
+		}
+		return noCommand(cmd, given[0])
+	}
 }
 
 // positional is the rule for a command's arguments, as its usage line names
@@ -125,11 +144,18 @@ func (a *app) usage(root *cobra.Command, err error) error {
 	if name, quoteErr = strconv.Unquote(quoted); quoteErr != nil {
 		return &usageError{err: err}
 	}
-	hint := "`upkeep --help` lists the commands"
-	if near := root.SuggestionsFor(name); len(near) > 0 {
-		hint = "did you mean `upkeep " + strings.Join(near, "` or `upkeep ") + "`?"
+	return noCommand(root, name)
+}
+
+// noCommand is the error of a name that is none of the commands below parent.
+func noCommand(parent *cobra.Command, name string) error {
+	path := parent.CommandPath()
+	parent.SuggestionsMinimumDistance = max(2, parent.SuggestionsMinimumDistance)
+	hint := "`" + path + " --help` lists the commands"
+	if near := parent.SuggestionsFor(name); len(near) > 0 {
+		hint = "did you mean `" + path + " " + strings.Join(near, "` or `"+path+" ") + "`?"
 	}
-	return jobs.WithHint(usagef("there is no command %q", name), hint)
+	return jobs.WithHint(usagef("there is no command %q", strings.TrimPrefix(path+" "+name, parent.Root().Name()+" ")), hint)
 }
 
 // configFile finds the configuration: flag, then UPKEEP_CONFIG, then the two
