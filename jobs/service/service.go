@@ -34,7 +34,7 @@ When it is not, ` + "`rollback`" + ` runs (put back the last configuration, pack
 restarted and verified again; the job fails in any case and says whether the roll back helped.
 
 What it refuses (exit code 6, nothing touched): a unit that a success of this job did less than
-` + "`cooldown`" + ` ago (` + "`limits.cooldown`" + ` of a workflow counts every run), and stopping upkeep itself. What
+` + "`cooldown`" + ` ago (` + "`limits.cooldown`" + ` of a runbook counts the runs that its check started), and stopping upkeep itself. What
 does not load: more than ` + "`max_units`" + `, and, without ` + "`allow_critical`" + `, units that a host lives by, such
 as ssh, dbus, systemd-* and targets; an alias of one is refused as well. Restarting the unit in
 which upkeep itself runs, or one that it requires, is bound to or is part of, is done last and goes
