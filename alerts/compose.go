@@ -63,6 +63,9 @@ func (d *Dispatcher) message(ctx context.Context, n runner.Notice) (Message, err
 			return Message{}, err
 		}
 	}
+	if err := d.addStory(ctx, &m); err != nil {
+		return Message{}, err
+	}
 	m.Commands = commands(m, d.o.Origin)
 	return m, nil
 }

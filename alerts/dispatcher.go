@@ -52,6 +52,8 @@ type Records interface {
 type Options struct {
 	Outbox  runner.Outbox
 	Records Records
+	// Stories tells what belongs to a fault; nil for nothing.
+	Stories Stories
 	// Duties owes what follows from channels that fail and from the passing of
 	// time, Incidents the digest of the week. Settler does what time does to
 	// incidents; nil when somebody else sees to it.

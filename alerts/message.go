@@ -40,6 +40,10 @@ type Message struct {
 	// they ended; empty for a resolve. Was are, of a message with a Thread, those
 	// of the run that showed the fault, for channels that show the beginning anew.
 	Failures, Was []Failure
+	// Evidence is what was found when the fault began; Changes are the latest
+	// events of the hour before, the latest first. Both are empty for what is over.
+	Evidence []runner.Evidence
+	Changes  []runner.Happening
 	// Commands are what to type next.
 	Commands []Command
 }

@@ -18,8 +18,8 @@ type Previewer interface {
 
 // Compose makes the message that a notice of an incident would be, without
 // sending it.
-func Compose(ctx context.Context, records Records, o Origin, n runner.Notice) (Message, error) {
-	return (&Dispatcher{o: Options{Records: records, Origin: o}}).message(ctx, n)
+func Compose(ctx context.Context, records Records, stories Stories, o Origin, n runner.Notice) (Message, error) {
+	return (&Dispatcher{o: Options{Records: records, Stories: stories, Origin: o}}).message(ctx, n)
 }
 
 // Preview returns what a channel would send for m under its settings.

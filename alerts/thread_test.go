@@ -1,6 +1,7 @@
 package alerts_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func TestCompose_Thread(t *testing.T) {
 				o := failedDaily()
 				o.owe(opening)
 				o.notices[0].State, o.notices[0].Receipt, o.notices[0].Channel = test.state, test.receipt, test.by
-				m, err := alerts.Compose(t.Context(), o, alerts.Origin{}, runner.Notice{ID: "n2", Incident: "i1", Channel: "chat", Action: action})
+				m, err := alerts.Compose(t.Context(), o, nil, alerts.Origin{}, runner.Notice{ID: "n2", Incident: "i1", Channel: "chat", Action: action})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -78,7 +79,7 @@ func TestCompose_SlackThread(t *testing.T) {
 		}
 		n := runner.Notice{ID: string(action), Incident: "i1", Channel: "chat", Action: action, CreatedAt: o.incident.OpenedAt}
 		o.owe(n)
-		m, err := alerts.Compose(t.Context(), o, alerts.Origin{Project: "p"}, n)
+		m, err := alerts.Compose(t.Context(), o, nil, alerts.Origin{Project: "p"}, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,5 +107,42 @@ func TestCompose_SlackThread(t *testing.T) {
 	}
 	if wrong := server.Complaints(); len(wrong) > 0 {
 		t.Errorf("Slack would refuse: %v", wrong)
+	}
+}
+
+// stories is what belongs to one fault.
+type stories struct{ limit int }
+
+func (s *stories) Timeline(_ context.Context, incident string) ([]runner.Entry, error) {
+	return []runner.Entry{
+		{Kind: runner.EntryOpened, Text: "opened " + incident},
+		{Kind: runner.EntryEvidence, Name: "values", Text: "memory_percent 97"},
+		{Kind: runner.EntryNote, Text: "anna looks"},
+	}, nil
+}
+
+func (s *stories) Happenings(_ context.Context, f runner.HappeningFilter) ([]runner.Happening, error) {
+	s.limit = f.Limit
+	return []runner.Happening{{Kind: "deploy", Subject: "api", Text: "v41 ok", At: f.Until.Add(-time.Minute)}}, nil
+}
+
+// A message about a fault that lasts says what was found and what had changed;
+// one about its end does not.
+func TestCompose_Story(t *testing.T) {
+	t.Parallel()
+	for action, told := range map[runner.NoticeAction]bool{
+		runner.NoticeOpen: true, runner.NoticeWorse: true, runner.NoticeRepeat: true, runner.NoticeAck: false, runner.NoticeResolve: false,
+	} {
+		o, s := failedDaily(), &stories{}
+		if action == runner.NoticeResolve {
+			o.incident.State, o.incident.ResolvedAt = runner.IncidentResolved, o.incident.OpenedAt.Add(time.Hour)
+		}
+		m, err := alerts.Compose(t.Context(), o, s, alerts.Origin{}, runner.Notice{ID: "n", Incident: "i1", Channel: "chat", Action: action})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (len(m.Evidence) == 1 && m.Evidence[0].Name == "values" && len(m.Changes) == 1 && s.limit > 0) != told || !told && len(m.Evidence)+len(m.Changes) > 0 {
+			t.Errorf("%s: evidence %+v, changes %+v, asked for %d", action, m.Evidence, m.Changes, s.limit)
+		}
 	}
 }

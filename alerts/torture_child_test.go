@@ -196,7 +196,7 @@ func torment(ctx context.Context, o tortureOrder) (err error) {
 	}
 	all := victims(o.Changes == 0, file)
 	d = alerts.New(alerts.Options{
-		Outbox: l, Records: l, Duties: l, Incidents: l, Settler: l,
+		Outbox: l, Records: l, Stories: l, Duties: l, Incidents: l, Settler: l,
 		Channels: func(name string) (alerts.Channel, []string, error) { return all[name], nil, nil },
 		Names:    func() []string { return []string{"mail", "chat", "pager", "boss"} },
 		Settings: tortureSettings, Policy: func() *alerts.Policy { return policy },

@@ -63,6 +63,12 @@ func Arbitrary() *rapid.Generator[alerts.Message] {
 			f.Cut = rapid.Bool().Draw(t, "cut")
 			m.Failures = append(m.Failures, f)
 		}
+		for range rapid.IntRange(0, 4).Draw(t, "evidence") {
+			m.Evidence = append(m.Evidence, runner.Evidence{Name: text("name"), Text: text("evidence")})
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "changes") {
+			m.Changes = append(m.Changes, runner.Happening{Kind: text("kind"), Subject: text("subject"), Text: text("change"), At: anyTime().Draw(t, "changed")})
+		}
 		for range rapid.IntRange(0, 4).Draw(t, "commands") {
 			m.Commands = append(m.Commands, alerts.Command{Does: text("does"), Line: text("line")})
 		}

@@ -93,5 +93,9 @@ func composeOf(ctx context.Context, reader history, id, channel string) (alerts.
 		runner.Reader
 		runner.AlertReader
 	}{reader.Reader, reader.alerts}
-	return alerts.Compose(ctx, records, service.Origin(reader.config), n)
+	stories := struct {
+		runner.DeskReader
+		factsReader
+	}{reader.desk, reader.facts}
+	return alerts.Compose(ctx, records, stories, service.Origin(reader.config), n)
 }

@@ -2,6 +2,7 @@ package wording
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/alerts"
@@ -61,6 +62,7 @@ func (f *facts) incident(i *runner.Incident) {
 	if i.Count > 1 && f.m.Action != runner.NoticeOpen {
 		f.add("Happened", fmt.Sprintf("%d times, last %s", i.Count, When(f.m, i.LastAt)))
 	}
+	f.add("Changed before", changed(f.m))
 	f.add("Acknowledged by", i.AckedBy)
 	if i.Flapping {
 		f.add("Flapping", "it comes and goes")
@@ -98,9 +100,15 @@ type Failure struct {
 	// Output are the last lines that it wrote; Cut tells that there was more.
 	Output []string
 	Cut    bool
+	// Found tells that it is evidence, not what a job wrote.
+	Found bool
 }
 
-// Failures returns the failures of m in words.
+// mostEvidence bounds the lines of one piece of evidence.
+const mostEvidence = 20
+
+// Failures returns the failures of m in words, and then the evidence: what was
+// found when the fault began.
 func Failures(m alerts.Message) []Failure {
 	var out []Failure
 	for _, f := range m.Failures {
@@ -110,7 +118,24 @@ func Failures(m alerts.Message) []Failure {
 		}
 		out = append(out, shown)
 	}
+	for _, e := range m.Evidence {
+		lines := strings.Split(strings.TrimSpace(Lines(e.Text)), "\n")
+		shown := Failure{Head: One("found: " + e.Name), Found: true, Output: lines[:min(len(lines), mostEvidence)]}
+		if rest := len(lines) - mostEvidence; rest > 0 {
+			shown.Output = append(shown.Output, fmt.Sprintf("… and %d lines more: upkeep incident show", rest))
+		}
+		out = append(out, shown)
+	}
 	return out
+}
+
+// changed says in one line what had changed before the fault.
+func changed(m alerts.Message) string {
+	var list []string
+	for _, h := range m.Changes {
+		list = append(list, fmt.Sprintf("%s %s, %s: %s", One(h.Kind), One(h.Subject), h.At.In(m.At.Location()).Format("15:04:05"), One(h.Text)))
+	}
+	return strings.Join(list, "; ")
 }
 
 func headOf(f alerts.Failure) string {

@@ -62,15 +62,37 @@ func TestFacts_Check(t *testing.T) {
 	m.Run, m.Incident.Workflow, m.Incident.Check = nil, "", "database"
 	m.Incident.LastGood, m.Incident.FirstBad = m.At.Add(-2*time.Minute), m.At.Add(-time.Minute)
 	m.Incident.Flapping = true
+	m.Changes = []runner.Happening{
+		{Kind: "deploy", Subject: "api", Text: "v41 ok", At: m.At.Add(-2 * time.Minute)}, {Kind: "packages", Subject: "vm", Text: "12\nupgraded", At: m.At.Add(-time.Hour)},
+	}
 	got := map[string]string{}
 	for _, f := range wording.Facts(m) {
 		got[f.Name] = f.Value
 	}
-	want := map[string]string{"Check": "database", "Last good answer": "Sat 2026-03-14 01:29:36 UTC", "First bad answer": "Sat 2026-03-14 01:30:36 UTC", "Flapping": "it comes and goes", "Workflow": ""}
+	want := map[string]string{"Check": "database", "Last good answer": "Sat 2026-03-14 01:29:36 UTC", "First bad answer": "Sat 2026-03-14 01:30:36 UTC", "Flapping": "it comes and goes", "Workflow": "", "Changed before": "deploy api, 01:29:36: v41 ok; packages vm, 00:31:36: 12 upgraded"}
 	for name, value := range want {
 		if got[name] != value {
 			t.Errorf("%s: %q, want %q", name, got[name], value)
 		}
+	}
+}
+
+// TestFailures_Evidence: what was found follows what failed, line by line, and
+// no more of it than people read.
+func TestFailures_Evidence(t *testing.T) {
+	t.Parallel()
+	m := alertstest.Fault()
+	failed := len(m.Failures)
+	m.Evidence = []runner.Evidence{{Name: "values", Text: "memory_percent 97\nswap_percent 3\n"}, {Name: "output", Text: strings.Repeat("line\n", 30)}}
+	shown := wording.Failures(m)
+	if len(shown) != failed+2 || shown[failed-1].Found {
+		t.Fatalf("%d pieces: %+v", len(shown), shown)
+	}
+	if f := shown[failed]; !f.Found || f.Head != "found: values" || strings.Join(f.Output, "|") != "memory_percent 97|swap_percent 3" {
+		t.Errorf("values: %+v", f)
+	}
+	if f := shown[failed+1]; len(f.Output) != 21 || f.Output[20] != "… and 10 lines more: upkeep incident show" {
+		t.Errorf("output: %q", f.Output)
 	}
 }
 

@@ -24,7 +24,7 @@ func originOf(cfg *configs.Config) alerts.Origin {
 // messenger makes the dispatcher of what is owed.
 func (e *Engine) messenger() *alerts.Dispatcher {
 	return alerts.New(alerts.Options{
-		Outbox: e.outbox(), Records: e.ledger, Duties: e.ledger, Incidents: e.ledger, Settler: e.ledger,
+		Outbox: e.outbox(), Records: e.ledger, Stories: e.ledger, Duties: e.ledger, Incidents: e.ledger, Settler: e.ledger,
 		Channels: e.channel, Names: e.channelNames,
 		Policy:   func() *alerts.Policy { return e.Config().Alarm() },
 		Settings: e.channelSettings,
