@@ -35,18 +35,15 @@ func findingsOf(r jobs.Drilled) []string {
 // them up, and tablespaces of its own.
 func TestCluster_Roles(t *testing.T) {
 	t.Parallel()
-	admin := pgtest.Connect(t, pgtest.URL(t, ""))
-	role := "Drill; 'role\\ " + strings.ToLower(rand.Text()[:8])
-	quoted, spaceDir := `"`+role+`"`, tablespaceDir(t)
-	space := "drill_space_" + strings.ToLower(rand.Text()[:8])
-	b := newBench(t, `CREATE TABLE plain (id int)`)
-	pgtest.Exec(t, admin, "CREATE ROLE "+quoted+" LOGIN PASSWORD 'x;y' VALID UNTIL 'infinity'", "COMMENT ON ROLE "+quoted+" IS E'two\\nlines; and '' a quote'",
-		"ALTER ROLE "+quoted+" SET search_path = 'a;b', public", "CREATE TABLESPACE "+space+" LOCATION '"+spaceDir+"'")
-	t.Cleanup(func() {
-		pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, b.name)), "DROP OWNED BY "+quoted+" CASCADE")
-		pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, "")), "DROP ROLE "+quoted, "DROP TABLESPACE "+space)
-	})
-	pgtest.Exec(t, pgtest.Connect(t, pgtest.URL(t, b.name)), "CREATE TABLE owned (id int) TABLESPACE "+space, "ALTER TABLE owned OWNER TO "+quoted, "INSERT INTO owned VALUES (1)")
+	// A standby of the shared server would make the tablespace in this one's folder.
+	primary := pgtest.NewCluster(t)
+	role, space := `Drill; 'role\ `+strings.ToLower(rand.Text()[:8]), "drill_space"
+	quoted := `"` + role + `"`
+	b := benchOn(t, "drilled")
+	b.url = pgtest.DatabaseAt(t, primary.URL, b.name, `CREATE TABLE plain (id int)`)
+	pgtest.Exec(t, pgtest.Connect(t, primary.URL), "CREATE ROLE "+quoted+" LOGIN PASSWORD 'x;y' VALID UNTIL 'infinity'", "COMMENT ON ROLE "+quoted+" IS E'two\nlines; and '' a quote'",
+		"ALTER ROLE "+quoted+" SET search_path = 'a;b', public", "CREATE TABLESPACE "+space+" LOCATION '"+tablespaceDir(t)+"'")
+	pgtest.Exec(t, pgtest.Connect(t, b.url), "CREATE TABLE owned (id int) TABLESPACE "+space, "ALTER TABLE owned OWNER TO "+quoted, "INSERT INTO owned VALUES (1)")
 	for _, globals := range []bool{true, false} {
 		b.options.Globals = globals
 		if _, err := b.run(t.Context()); err != nil {

@@ -271,7 +271,7 @@ func TestNetworkFails(t *testing.T) {
 			if !fired.Load() {
 				t.Fatal("the fault never fired")
 			}
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
+			if err == nil || !strings.Contains(err.Error()+jobs.HintOf(err), tt.want) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 			b.store, b.url = memory, direct

@@ -10,6 +10,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/jobs/internal/crypt"
+	"github.com/ghosteam/upkeep/jobs/internal/pg"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -101,7 +102,7 @@ func (r *run) produce(ctx context.Context, w *artifact.Writer) (artifact.Note, e
 	began := time.Now()
 	for _, s := range r.plan.sources {
 		if err := r.dump(ctx, w, s); err != nil {
-			return artifact.Note{}, fmt.Errorf("dump database %s: %w", s.name, err)
+			return artifact.Note{}, pg.Advise(fmt.Errorf("dump database %s: %w", s.name, err))
 		}
 	}
 	r.took = time.Since(began)

@@ -96,6 +96,7 @@ func oldDatabase(t testing.TB, statements ...string) string {
 	if err := c.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	pgtest.Deserted(t, name)
 	return name
 }
 

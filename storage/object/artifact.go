@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,7 +18,7 @@ import (
 const maxManifest = 64 << 20
 
 // Artifact is an artifact that exists: its manifest was read from a store. Its
-// methods must not be called from several goroutines at once.
+// methods may be called from several goroutines at once, except for Record.
 type Artifact struct {
 	// Manifest is what it is.
 	Manifest Manifest
@@ -29,7 +30,7 @@ type Artifact struct {
 
 	store Store
 	// whole holds the streams that were read to their end and matched.
-	whole map[string]bool
+	whole *sync.Map
 }
 
 // Proof is the outcome of proving an artifact again after its publication.
@@ -112,7 +113,7 @@ func load(ctx context.Context, store Store, key string, proven bool) (*Artifact,
 	if path.Base(path.Dir(key)) != m.ID {
 		return nil, fmt.Errorf("read manifest %s: %w: it belongs to artifact %s", key, ErrDamaged, m.ID)
 	}
-	a := &Artifact{Manifest: m, Info: info, store: store, whole: map[string]bool{}}
+	a := &Artifact{Manifest: m, Info: info, store: store, whole: new(sync.Map)}
 	if proven {
 		if err := a.loadProof(ctx); err != nil {
 			return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -150,7 +151,7 @@ func (p *Publication) Commit(ctx context.Context, c Content, level Level, prove 
 		Manifest: m,
 		Info:     Info{Key: m.dir() + "/" + manifestName},
 		store:    p.store,
-		whole:    map[string]bool{},
+		whole:    new(sync.Map),
 	}
 	if err := m.validate(); err != nil {
 		return nil, fmt.Errorf("publish artifact %s: %w", m.ID, err)

@@ -29,7 +29,7 @@ func (a *Artifact) Read(ctx context.Context, stream string, read func(io.Reader)
 	if readErr != nil {
 		return readErr
 	}
-	a.whole[stream] = true
+	a.whole.Store(stream, true)
 	return nil
 }
 
@@ -41,7 +41,7 @@ func (a *Artifact) Verify(ctx context.Context, level Level) error {
 		return a.present(ctx)
 	}
 	for _, s := range a.Manifest.Streams {
-		if a.whole[s.Name] {
+		if _, seen := a.whole.Load(s.Name); seen {
 			continue
 		}
 		if err := a.Read(ctx, s.Name, func(io.Reader) error { return nil }); err != nil {

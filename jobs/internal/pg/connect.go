@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -268,8 +269,12 @@ func Code(err error) string {
 	return ""
 }
 
-// Advise adds a hint to an error of a server or of connecting to it.
+// Advise adds a hint to an error of a server or of connecting to it that has
+// none.
 func Advise(err error) error {
+	if jobs.HintOf(err) != "" {
+		return err
+	}
 	hint := ""
 	switch Code(err) {
 	case "28P01", "28000":
@@ -285,6 +290,9 @@ func Advise(err error) error {
 	case "":
 		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 			hint = "is the server running, and are host and port right"
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			hint = "the connection to the server was lost: was the server restarted, or the network cut"
 		}
 	}
 	if hint == "" {

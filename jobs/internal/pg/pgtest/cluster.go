@@ -148,7 +148,8 @@ func (c *Cluster) start(settings []string) {
 	within(c.t, func() string {
 		select {
 		case <-ended:
-			c.t.Fatalf("the server ended at once:\n%.4000s", said.String())
+			said := said.String()
+			c.t.Fatalf("the server ended at once:\n%s", said[max(0, len(said)-4000):])
 		default:
 		}
 		conn, err := pgx.Connect(c.t.Context(), c.URL)

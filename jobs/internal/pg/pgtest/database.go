@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -32,6 +33,22 @@ func DatabaseAt(t testing.TB, server, name string, statements ...string) string 
 	address := In(t, server, name)
 	do(t, address, statements...)
 	return address
+}
+
+// Deserted waits until nobody is connected to a database of the shared test
+// server: a session outlives the connection that was closed by a moment.
+func Deserted(t testing.TB, name string) {
+	t.Helper()
+	admin := Connect(t, URL(t, ""))
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		n := Ask[int](t, admin, "SELECT count(*)::int FROM pg_stat_activity WHERE datname = $1", name)
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions stay in %s", n, name)
+		}
+	}
 }
 
 // SharedDatabase makes a database on the shared test server, unless it is
