@@ -145,20 +145,33 @@ func (p *place) drop(ctx context.Context) (err error) {
 	if p.env.DryRun() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("the unfinished database %s stays, until the next restore to %s drops it: %w", p.fresh, p.name, err)
 		}
 	}()
-	c := p.admin
-	if c.IsClosed() || c.Ping(ctx) != nil {
-		if c, err = connectBeside(ctx, p.address, p.name, p.application()); err != nil {
+	if !p.admin.IsClosed() {
+		// An administrator who ends our sessions, or a network that is cut, may
+		// reach this connection a moment after the one that failed.
+		if err := p.dropOver(ctx, p.admin); err == nil || !p.admin.IsClosed() {
 			return err
 		}
-		defer func() { err = errors.Join(err, c.Hangup(ctx)) }()
 	}
+	timed, cancel := context.WithTimeout(ctx, cleanupTime)
+	defer cancel()
+	c, err := connectBeside(timed, p.address, p.name, p.application())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Hangup(ctx)) }()
+	return p.dropOver(timed, c)
+}
+
+// dropOver drops the new database over a connection.
+func (p *place) dropOver(ctx context.Context, c *pg.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanupTime)
+	defer cancel()
 	// Only under this name it is the unfinished one.
 	comment, err := pg.Texts(ctx, c, `SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = $1`, p.fresh)
 	if err != nil || len(comment) == 0 {

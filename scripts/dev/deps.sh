@@ -51,6 +51,10 @@ need_test() {
 	need python3 command -v python3
 	need zstd command -v zstd
 	need prometheus command -v promtool
+	need prometheus-alertmanager command -v prometheus-alertmanager
+	need chromium command -v chromium
+	need fonts-dejavu-core test -d /usr/share/fonts/truetype/dejavu
+	need npm command -v npm
 	need util-linux command -v setpriv
 	need procps command -v ps
 	need dbus-daemon command -v dbus-daemon
