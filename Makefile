@@ -44,7 +44,7 @@ run: build ## Run the quickstart's daily workflow on this machine
 ##: judge
 
 .PHONY: test
-test: deps-test install-tools ## Run all tests with the race detector against private servers
+test: deps-test install-tools install-axe ## Run all tests with the race detector against private servers
 	$(DEV)/test.sh $(PKG) $(ARGS)
 
 .PHONY: check
@@ -55,6 +55,7 @@ lint: deps-lint install-tools ## Run the linters on Go and shell
 	$(BIN)/golangci-lint config verify
 	$(BIN)/golangci-lint run $(PKG)
 	shellcheck .ci/run $(DEV)/*.sh scripts/packaging/*.sh
+	$(DEV)/vendor.sh verify
 	go mod tidy -diff
 
 .PHONY: check-generated
@@ -62,7 +63,7 @@ check-generated: ## Fail when `make generate` would change a file
 	$(DEV)/generated.sh
 
 .PHONY: cover
-cover: deps-test install-tools ## Measure test coverage into coverage/
+cover: deps-test install-tools install-axe ## Measure test coverage into coverage/
 	@mkdir -p coverage
 	$(DEV)/servers.sh run -- go test -coverpkg=./... -coverprofile=coverage/cover.out $(PKG) $(ARGS)
 	go tool cover -html=coverage/cover.out -o coverage/cover.html
@@ -80,7 +81,7 @@ bench: deps-test install-tools build ## Measure overhead, start-up, memory and t
 	go run ./scripts/dev/bench -only backup -database-mb "$${UPKEEP_BENCH_DATABASE_MB:-1600}"
 
 .PHONY: soak
-soak: deps-test install-tools ## Run the long suites whole (chaos, kill, a million rows)
+soak: deps-test install-tools install-axe ## Run the long suites whole (chaos, kill, a million rows)
 	UPKEEP_SOAK=1 $(DEV)/test.sh $(PKG) -count=1 -timeout=4h $(ARGS)
 
 .PHONY: fuzz
@@ -117,6 +118,10 @@ generate: ## Write the generated files anew
 .PHONY: install-tools
 install-tools: ## Build the pinned tools into .bin/
 	@$(DEV)/tools.sh
+
+.PHONY: install-axe
+install-axe: deps-test
+	@$(DEV)/vendor.sh tools
 
 .PHONY: deps-lint deps-test
 deps-lint deps-test: deps-%:
