@@ -50,6 +50,9 @@ type Options struct {
 	Socket string
 	// URL is its address instead, such as "http://127.0.0.1:8620".
 	URL string
+	// Transport carries requests in place of a connection, such as within one
+	// process.
+	Transport http.RoundTripper
 	// By says what asks, such as "cli"; it is recorded behind the user's name.
 	By string
 	// Within is how long an answer may take; the default is 30 seconds.
@@ -88,6 +91,12 @@ func New(o Options) *Client {
 	c.http = &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if o.Transport != nil {
+		c.http.Transport = o.Transport
+		if c.base == "" {
+			c.base = "http://upkeep"
+		}
 	}
 	return c
 }
