@@ -41,6 +41,8 @@ type Check struct {
 	// for a probe.
 	Slug  string
 	Grace time.Duration
+	// Limits are what the values of its probe are judged against.
+	Limits []Limit
 	// Implicit tells that nobody configured it.
 	Implicit bool
 	// Digest is the same for two checks that are configured alike.
@@ -138,6 +140,7 @@ func checkOf(item *decode.Item[checkField], values any) Check {
 		Impact: f.Impact, Timeout: f.Timeout.Std(), DependsOn: f.DependsOn,
 		Alert: alerts.WorkflowAlert{Severity: f.Alert.Severity, To: f.Alert.To, Off: f.Alert.Off},
 	}
+	c.Limits = limitsOf(values)
 	if c.Timeout == 0 {
 		c.Timeout = health.DefaultTimeout
 		if own := durationOf(values, "timeout"); own > 0 {

@@ -42,7 +42,7 @@ Values: days_left.NAME and lifetime_percent.NAME, of the one that expires first 
 // Options are the options of the kind.
 type Options struct {
 	Certificates []Certificate `yaml:"certificates" required:"true" doc:"The certificates to look after."`
-	Warn         unit.Share    `yaml:"warn" doc:"Less of the lifetime left than this share is a warning."`
+	Warn         unit.Share    `yaml:"warn" limits:"lifetime_percent,below" doc:"Less of the lifetime left than this share is a warning."`
 	Crit         unit.Share    `yaml:"crit" doc:"Less of the lifetime left than this share is critical."`
 	WarnBefore   unit.Duration `yaml:"warn_before" doc:"Less time left than this is a warning, whatever its share." example:"21d"`
 	CritBefore   unit.Duration `yaml:"crit_before" doc:"Less time left than this is critical, whatever its share." example:"7d"`

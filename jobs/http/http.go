@@ -68,7 +68,7 @@ type Options struct {
 	MaxBody        unit.Size                `yaml:"max_body" doc:"How much of an answer is read. An expectation about the body of a longer one is not met."`
 	TLS            TLS                      `yaml:"tls" doc:"How to speak TLS."`
 	Expect         Expect                   `yaml:"expect" doc:"What a good answer is."`
-	Latency        Latency                  `yaml:"latency" doc:"Limits of the whole time of a request, or of the 95th percentile with repeat."`
+	Latency        Latency                  `yaml:"latency" limits:"total_seconds" doc:"Limits of the whole time of a request, or of the 95th percentile with repeat."`
 	Wait           unit.Duration            `yaml:"wait" doc:"How long to try again, once a second, until the answer is good; only for requests that change nothing."`
 	Repeat         Repeat                   `yaml:"repeat" doc:"Send the request many times."`
 }

@@ -50,10 +50,10 @@ longest_transaction_seconds, and of a standby lag_seconds, lag_bytes.`
 type Options struct {
 	Database    string        `yaml:"database" required:"true" doc:"The database, one of those under databases." example:"main"`
 	Timeout     unit.Duration `yaml:"timeout" doc:"The most time for connecting and all questions together."`
-	Latency     reach.Latency `yaml:"latency" doc:"Limits of the time from looking up the name to the first answer."`
-	Connections Shares        `yaml:"connections" doc:"Limits of the connections in use, as a share of those open to everybody."`
-	Idle        reach.Latency `yaml:"idle_in_transaction" doc:"Limits of how long a session may sit idle in a transaction, which keeps locks and dead rows."`
-	Lag         reach.Latency `yaml:"lag" doc:"Limits of how far a standby is behind."`
+	Latency     reach.Latency `yaml:"latency" limits:"total_seconds" doc:"Limits of the time from looking up the name to the first answer."`
+	Connections Shares        `yaml:"connections" limits:"connections_percent" doc:"Limits of the connections in use, as a share of those open to everybody."`
+	Idle        reach.Latency `yaml:"idle_in_transaction" limits:"longest_idle_in_transaction_seconds" doc:"Limits of how long a session may sit idle in a transaction, which keeps locks and dead rows."`
+	Lag         reach.Latency `yaml:"lag" limits:"lag_seconds" doc:"Limits of how far a standby is behind."`
 	Streaming   bool          `yaml:"streaming" doc:"A standby must be connected to its primary; false for one that replays an archive only."`
 	Role        string        `yaml:"role" enum:"any,primary,standby" doc:"What the server must be; a primary must take writes too."`
 	Query       string        `yaml:"query" doc:"One statement that must be answered by true. It can only read." example:"SELECT max(created_at) > now() - interval '1 hour' FROM predictions"`

@@ -53,15 +53,15 @@ last_io_seconds (since it heard of its primary).`
 type Options struct {
 	Database  string        `yaml:"database" required:"true" doc:"The server, one of those under databases, of the kind redis." example:"cache"`
 	Timeout   unit.Duration `yaml:"timeout" doc:"The most time for everything."`
-	Latency   reach.Latency `yaml:"latency" doc:"Limits of a PING."`
+	Latency   reach.Latency `yaml:"latency" limits:"total_seconds" doc:"Limits of a PING."`
 	Connect   reach.Latency `yaml:"connect" doc:"Limits of the time from looking up the name to the first answer."`
-	Memory    Shares        `yaml:"memory" doc:"Limits of the memory in use."`
-	Clients   Shares        `yaml:"clients" doc:"Limits of the clients, as a share of those that the server allows."`
-	Evictions Rate          `yaml:"evictions" doc:"Limits of the keys that were evicted since the probe before, per minute."`
+	Memory    Shares        `yaml:"memory" limits:"memory_percent" doc:"Limits of the memory in use."`
+	Clients   Shares        `yaml:"clients" limits:"clients_percent" doc:"Limits of the clients, as a share of those that the server allows."`
+	Evictions Rate          `yaml:"evictions" limits:"evicted_per_minute" doc:"Limits of the keys that were evicted since the probe before, per minute."`
 	Role      string        `yaml:"role" enum:"any,primary,replica" doc:"What the server must be."`
 	Replicas  int           `yaml:"min_replicas" doc:"A primary with fewer replicas is critical."`
 	Saves     bool          `yaml:"persistence" doc:"Whether a failed save of the data is critical; false for a cache whose data may be lost."`
-	Cache     Cache         `yaml:"cache" doc:"How its use as a cache is judged."`
+	Cache     Cache         `yaml:"cache" limits:"hit_percent_recent,below" doc:"How its use as a cache is judged."`
 }
 
 // Shares are two limits of a share.

@@ -48,12 +48,12 @@ type Limits struct {
 // Options configure the probe. The default limits are 80 % and 95 %, except
 // for swap, which is judged only when it is nearly full.
 type Options struct {
-	CPU          Limits        `yaml:"cpu" doc:"Limits of the processor's use, averaged over all cores and over cpu_over."`
+	CPU          Limits        `yaml:"cpu" limits:"cpu_percent" doc:"Limits of the processor's use, averaged over all cores and over cpu_over."`
 	CPUOver      unit.Duration `yaml:"cpu_over" doc:"The span over which the processor's use is measured; the probe takes that long."`
-	Memory       Limits        `yaml:"memory" doc:"Limits of the memory that is not available."`
-	Swap         Limits        `yaml:"swap" doc:"Limits of the swap space in use."`
-	Disk         Limits        `yaml:"disk" doc:"Limits of the used space of each mount, as df counts it for ordinary users."`
-	Inodes       Limits        `yaml:"inodes" doc:"Limits of the used inodes of each mount."`
+	Memory       Limits        `yaml:"memory" limits:"memory_percent" doc:"Limits of the memory that is not available."`
+	Swap         Limits        `yaml:"swap" limits:"swap_percent" doc:"Limits of the swap space in use."`
+	Disk         Limits        `yaml:"disk" limits:"disk_percent" doc:"Limits of the used space of each mount, as df counts it for ordinary users."`
+	Inodes       Limits        `yaml:"inodes" limits:"inode_percent" doc:"Limits of the used inodes of each mount."`
 	Mounts       []string      `yaml:"mounts" doc:"Only these mount points (patterns with * and ** allowed); empty means all. One without a pattern must be mounted." example:"[/, /srv/**]"`
 	Exclude      []string      `yaml:"exclude" doc:"Leave these mount points out (patterns with * and ** allowed)." example:"[/mnt/usb/**]"`
 	MountTimeout unit.Duration `yaml:"mount_timeout" doc:"How long one mount may take to answer."`

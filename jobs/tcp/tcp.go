@@ -56,7 +56,7 @@ type Options struct {
 	Banner          string         `yaml:"banner" doc:"A regular expression that must match what the server says." example:"^220 .*ESMTP"`
 	ShowBanner      bool           `yaml:"show_banner" doc:"Show what the server said when it is not what was expected."`
 	Timeout         unit.Duration  `yaml:"timeout" doc:"The most time for everything."`
-	Latency         reach.Latency  `yaml:"latency" doc:"Limits of the whole time."`
+	Latency         reach.Latency  `yaml:"latency" limits:"total_seconds" doc:"Limits of the whole time."`
 }
 
 const (

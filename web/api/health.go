@@ -30,20 +30,18 @@ type Check struct {
 	FirstBad     *time.Time         `json:"first_bad" doc:"the first bad answer after that; null while all is well"`
 	EverySeconds float64            `json:"every_seconds" doc:"how often it is asked; an answer older than twice that is stale"`
 	WorstSeconds float64            `json:"worst_detection_seconds" doc:"how long a fault can last before it is on record; 0 when nobody watches"`
+
+	CheckSetup
 }
 
 // NewCheck makes the JSON form of a report.
 func NewCheck(r runner.CheckReport, worst time.Duration) Check {
-	values := r.Values
-	if values == nil {
-		values = map[string]float64{}
-	}
 	return Check{
 		Name: r.Name, Kind: r.Kind, Impact: r.Impact, Health: r.Health, Answer: r.Answer, Phase: r.Phase,
-		Message: r.Message, ErrorKind: r.ErrorKind, Cause: r.Cause, Values: values, At: Instant(r.At), TookSeconds: r.Took.Seconds(),
+		Message: r.Message, ErrorKind: r.ErrorKind, Cause: r.Cause, Values: r.Values, At: Instant(r.At), TookSeconds: r.Took.Seconds(),
 		Since: Instant(r.Since), LastGood: Instant(r.LastGood), FirstBad: Instant(r.FirstBad),
 		EverySeconds: r.Every.Seconds(), WorstSeconds: worst.Seconds(),
-	}
+	}.Filled()
 }
 
 // Runner turns the answer back into a report.
@@ -65,7 +63,7 @@ type Checks struct {
 
 // NewChecks makes the JSON form of reports, all of which count.
 func NewChecks(checks []Check) Checks {
-	return Checks{OverallStatus: Overall(checks), Checks: append([]Check{}, checks...)}
+	return Checks{OverallStatus: Overall(checks), Checks: converted(checks, Check.Filled)}
 }
 
 // Overall is the health of everything: the worst of all. A check without impact

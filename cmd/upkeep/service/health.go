@@ -89,7 +89,10 @@ func (p prober) Open(name string) (jobs.Job, []string, error) {
 }
 
 // checks is the monitor as the API asks it.
-type checks struct{ monitor *health.Monitor }
+type checks struct {
+	monitor *health.Monitor
+	config  func() *configs.Config
+}
 
 var _ web.Monitor = checks{}
 
@@ -105,7 +108,7 @@ func (c checks) Checks(ctx context.Context, fresh bool, names ...string) ([]api.
 	for _, r := range reports {
 		if len(names) == 0 || slices.Contains(names, r.Name) {
 			worst, _ := c.monitor.WorstDetection(r.Name)
-			list = append(list, api.NewCheck(r, worst))
+			list = append(list, setUp(c.config(), api.NewCheck(r, worst)))
 		}
 	}
 	for _, name := range names {
@@ -114,6 +117,23 @@ func (c checks) Checks(ctx context.Context, fresh bool, names ...string) ([]api.
 		}
 	}
 	return list, nil
+}
+
+// setUp adds to a check how it is configured.
+func setUp(cfg *configs.Config, v api.Check) api.Check {
+	at := slices.IndexFunc(cfg.Checks, func(c configs.Check) bool { return c.Name == v.Name })
+	if at < 0 {
+		return v
+	}
+	c := cfg.Checks[at]
+	v.CheckSetup = api.CheckSetup{
+		RetrySeconds: c.RetryEvery.Seconds(), TimeoutSeconds: c.Timeout.Seconds(), FailAfter: c.FailAfter, OKAfter: c.OKAfter,
+		DependsOn: c.DependsOn, Slug: c.Slug, GraceSeconds: c.Grace.Seconds(),
+	}
+	for _, l := range c.Limits {
+		v.Limits = append(v.Limits, api.Limit(l))
+	}
+	return v.Filled()
 }
 
 // Ping implements web.Monitor.

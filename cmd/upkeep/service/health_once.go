@@ -54,7 +54,7 @@ func CheckOnce(ctx context.Context, cfg *configs.Config, past runner.SampleReade
 			} else {
 				outcome, failed[i] = health.Once(ctx, o, c.Watched())
 			}
-			list[i] = api.NewCheck(outcome.Report(c.Watched()), c.WorstDetection())
+			list[i] = setUp(cfg, api.NewCheck(outcome.Report(c.Watched()), c.WorstDetection()))
 		})
 	}
 	all.Wait()

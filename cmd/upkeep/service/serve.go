@@ -40,7 +40,7 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	}
 	var monitor web.Monitor
 	if d != nil {
-		monitor = checks{d.monitor}
+		monitor = checks{d.monitor, d.Config}
 	}
 	exposed, meter := e.exposed()
 	return &server{path: path, log: e.o.Log, first: first, failed: make(chan error, 1), api: web.New(web.Options{
