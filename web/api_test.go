@@ -141,7 +141,7 @@ func TestIdentity(t *testing.T) {
 		"nobody, the spec":    {target: "/api/v1/openapi.json", status: 401, code: api.CodeUnauthenticated},
 		"a stranger":          {who: &web.Identity{Name: "eve"}, target: "/api/v1/status", status: 403, code: api.CodeForbidden},
 		"a stranger, nowhere": {who: &web.Identity{Name: "eve"}, target: "/x", status: 403, code: api.CodeForbidden},
-		"a friend":            {who: &web.Identity{Name: "anna", Trusted: true}, target: "/api/v1/status", status: 200},
+		"a friend":            {who: &web.Identity{Name: "anna", Role: web.Admin}, target: "/api/v1/status", status: 200},
 		"nobody, alive":       {target: "/livez", status: 200},
 		"nobody, ready":       {target: "/readyz", status: 200},
 		"nobody, health":      {target: "/health", status: 200},

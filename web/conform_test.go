@@ -27,7 +27,7 @@ func specification(t *testing.T, handler http.Handler) map[string]any {
 func ask(t *testing.T, handler http.Handler, method, target, body string) (int, http.Header, string) {
 	t.Helper()
 	r := newRequest(t, method, target, body)
-	r = r.WithContext(web.Identify(r.Context(), web.Identity{Name: "anna", Trusted: true}))
+	r = r.WithContext(web.Identify(r.Context(), web.Identity{Name: "anna", Role: web.Admin}))
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
 	return w.Code, w.Header(), w.Body.String()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -164,7 +165,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	h := s.health(r.Context())
 	status := statusOf(h)
 	var b strings.Builder
-	if r.URL.Query().Has("verbose") {
+	if who, _ := access.Of(r.Context()); r.URL.Query().Has("verbose") && who.Role.Allows(Viewer) {
 		for _, c := range h.Checks {
 			mark := "+"
 			if !c.OK {

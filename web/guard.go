@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ghosteam/upkeep/runner/logbook"
+	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -44,24 +46,10 @@ const ByHeader = "Upkeep-By"
 // choose it.
 const RequestIDHeader = "X-Request-Id"
 
-// Identity is who asks, as the transport proved it.
-type Identity struct {
-	// Name is the user's name.
-	Name string
-	// Trusted tells whether the user may use the API.
-	Trusted bool
-}
-
 type (
-	identityKey  struct{}
 	requestIDKey struct{}
 	byKey        struct{}
 )
-
-// Identify adds who asks to the context of a connection or a request.
-func Identify(ctx context.Context, who Identity) context.Context {
-	return context.WithValue(ctx, identityKey{}, who)
-}
 
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
@@ -94,6 +82,9 @@ func (s *Server) guard(next *http.ServeMux) http.Handler {
 		header.Set(RequestIDHeader, id)
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Cache-Control", "no-store")
+		if door := access.DoorOf(ctx); door != nil {
+			door.Harden(header, r)
+		}
 		defer func() { s.measured(rec, r, began) }()
 		defer func() {
 			s.access.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request_id", id), slog.String("method", r.Method),
@@ -105,9 +96,7 @@ func (s *Server) guard(next *http.ServeMux) http.Handler {
 		if ctx, admitted = s.admit(ctx, rec, r); !admitted {
 			return
 		}
-		if r = r.WithContext(ctx); sane(rec, r) && s.readBody(rec, r) {
-			route(next, rec, r)
-		}
+		s.route(next, rec, r.WithContext(ctx))
 	})
 }
 
@@ -131,24 +120,23 @@ func (s *Server) caught(ctx context.Context, rec *recorder, r *http.Request, thr
 	writeProblem(ctx, rec, api.NewProblem(api.CodeInternal, "", "upkeep met an error that it did not expect; its log says more under the request's ID"))
 }
 
-// public are the addresses that anybody may ask who reaches the server.
-func public(path string) bool {
-	return path == "/livez" || path == "/readyz" || path == "/health"
-}
-
-// admit finds out who asks; it answers itself and returns false when they may
-// not.
+// admit finds out who asks; it answers itself and returns false when nobody
+// may ask so.
 func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Request) (context.Context, bool) {
-	who, known := ctx.Value(identityKey{}).(Identity)
-	switch {
-	case public(r.URL.Path):
+	who, known := access.Of(ctx)
+	if door := access.DoorOf(ctx); door != nil && !known {
+		pass, problem := door.Admit(w, r)
+		if who, known = pass.Identity, true; problem != nil {
+			writeProblem(ctx, w, problem)
+			return ctx, false
+		}
+		ctx = Identify(ctx, who)
+		if !pass.Lasting() {
+			ctx = supervise(ctx, pass)
+		}
+	}
+	if !known {
 		return ctx, true
-	case !known:
-		writeProblem(ctx, w, api.NewProblem(api.CodeUnauthenticated, "", "nobody can tell who asks"))
-		return ctx, false
-	case !who.Trusted:
-		writeProblem(ctx, w, api.NewProblem(api.CodeForbidden, "ask as root or as the user of the daemon", "user "+who.Name+" may not use this socket"))
-		return ctx, false
 	}
 	via := r.Header.Get(ByHeader)
 	if via == "" {
@@ -158,7 +146,7 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		writeProblem(ctx, w, api.NewProblem(api.CodeInvalid, fmt.Sprintf("at most %d printable bytes", longestVia), "the header "+ByHeader+" makes no sense"))
 		return ctx, false
 	}
-	by := fmt.Sprintf("%s@%s (%s)", who.Name, s.host, via)
+	by := fmt.Sprintf("%s@%s (%s)", who.Name, cmp.Or(who.From, s.host), via)
 	return logbook.With(context.WithValue(ctx, byKey{}, by), slog.String("by", by)), true
 }
 
@@ -204,9 +192,13 @@ func is[E error](err error) bool {
 	return ok
 }
 
-// route hands a request over, and answers in our form when no handler does.
-func route(mux *http.ServeMux, w *recorder, r *http.Request) {
+// route hands a request over to its handler if who asks may, and answers in our
+// form when there is none.
+func (s *Server) route(mux *http.ServeMux, w *recorder, r *http.Request) {
 	handler, pattern := mux.Handler(r)
+	if !s.authorize(r.Context(), w, r, s.needed(pattern, r.Method)) || !sane(w, r) || !s.readBody(w, r) {
+		return
+	}
 	if pattern != "" {
 		_, w.route, _ = strings.Cut(pattern, " ")
 		mux.ServeHTTP(w, r)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -88,15 +89,16 @@ const healthJSON = "application/health+json"
 // serveHealth answers in the form that was asked for. Who asks without being
 // known is told the status alone, and asks nothing anew.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
-	who, _ := r.Context().Value(identityKey{}).(Identity)
-	fresh := r.URL.Query().Has("fresh") && r.URL.Query().Get("fresh") != "0" && who.Trusted
+	who, _ := access.Of(r.Context())
+	reads := who.Role.Allows(Viewer)
+	fresh := r.URL.Query().Has("fresh") && r.URL.Query().Get("fresh") != "0" && reads
 	checks, err := s.monitor().Checks(r.Context(), fresh)
 	if err != nil {
 		writeProblem(r.Context(), w, s.explain(r.Context(), "get-system-health", err))
 		return
 	}
 	h := api.NewSystemHealth(checks, time.Now())
-	if !who.Trusted {
+	if !reads {
 		h.Components, h.CheckedAt = nil, nil
 	}
 	status := http.StatusOK

@@ -99,7 +99,7 @@ func get(t *testing.T, m *monitor, who *web.Identity, method, target string, hea
 	return w
 }
 
-var friend = &web.Identity{Name: "anna", Trusted: true}
+var friend = &web.Identity{Name: "anna", Role: web.Admin}
 
 // TestSystemHealth shows the guide's shape.
 func TestSystemHealth(t *testing.T) {

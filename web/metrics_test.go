@@ -82,7 +82,7 @@ func TestMeter(t *testing.T) {
 		handler.ServeHTTP(w, r)
 		return w.Code
 	}
-	ana := &web.Identity{Name: "ana", Trusted: true}
+	ana := &web.Identity{Name: "ana", Role: web.Admin}
 	for _, q := range []struct {
 		method, target string
 		who            *web.Identity
@@ -143,7 +143,7 @@ func TestGuard_Context(t *testing.T) {
 	r := newRequest(t, "POST", "/api/v1/drain", "")
 	r.Header.Set(web.RequestIDHeader, "chosen-1")
 	w := httptest.NewRecorder()
-	web.New(o).Handler().ServeHTTP(w, r.WithContext(web.Identify(r.Context(), web.Identity{Name: "ana", Trusted: true})))
+	web.New(o).Handler().ServeHTTP(w, r.WithContext(web.Identify(r.Context(), web.Identity{Name: "ana", Role: web.Admin})))
 	if w.Code != http.StatusOK {
 		t.Fatal(w.Body)
 	}
@@ -210,7 +210,7 @@ func TestLogLevels(t *testing.T) {
 	} {
 		r := newRequest(t, q.method, q.target, q.body)
 		w := httptest.NewRecorder()
-		q.handler.ServeHTTP(w, r.WithContext(web.Identify(r.Context(), web.Identity{Name: "ana", Trusted: true})))
+		q.handler.ServeHTTP(w, r.WithContext(web.Identify(r.Context(), web.Identity{Name: "ana", Role: web.Admin})))
 		if w.Code != q.status || !strings.Contains(w.Body.String(), q.says) {
 			t.Errorf("%s %s %s: %d %s", q.method, q.target, q.body, w.Code, w.Body)
 		}

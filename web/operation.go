@@ -34,6 +34,9 @@ func add[I, O any](s *Server, op operation, handle func(context.Context, *I) (*O
 		BodyReadTimeout: -1, // the guard has read the body
 		Responses:       map[string]*huma.Response{"default": problemResponse(s.api)},
 	}
+	role := roleOf(op.id, op.method)
+	s.roles[op.method+" "+o.Path] = role
+	o.Extensions = map[string]any{roleExtension: string(role)}
 	if op.content != nil {
 		o.Responses["200"] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.content}
 	}
@@ -45,6 +48,10 @@ func add[I, O any](s *Server, op operation, handle func(context.Context, *I) (*O
 		return out, nil
 	})
 }
+
+// roleExtension is the key of the OpenAPI document that says which role an
+// operation needs.
+const roleExtension = "x-role"
 
 // problemResponse documents what every operation may answer.
 func problemResponse(a huma.API) *huma.Response {

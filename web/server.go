@@ -12,6 +12,7 @@ import (
 
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/logbook"
+	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -49,6 +50,9 @@ type Options struct {
 	Metrics http.Handler
 	// Logs is the log of the process; nil when nobody can change its levels.
 	Logs Logs
+	// Door finds out who asks over TCP; nil for a process that does not listen
+	// there.
+	Door *access.Door
 	// Meter counts requests; nil for nobody.
 	Meter Meter
 	// Poll is how often a run that another process executes is looked at for
@@ -68,9 +72,11 @@ type Server struct {
 	api    huma.API
 	mux    *http.ServeMux
 	once   *onceKeys
+	roles  map[string]Role // that an operation needs, by its pattern
 	spec   func() (document, error)
 	ready  func() // adds the addresses, once
-	http   *http.Server
+	http   *http.Server // of the unix socket
+	tcp    *http.Server
 	ending chan struct{} // closed when streams have to end
 	end    func()
 }
@@ -93,7 +99,7 @@ func New(o Options) *Server {
 	if err != nil {
 		host = "localhost"
 	}
-	s := &Server{o: o, host: host, log: o.Log, mux: http.NewServeMux(), once: newOnceKeys(), ending: make(chan struct{})}
+	s := &Server{o: o, host: host, log: o.Log, mux: http.NewServeMux(), once: newOnceKeys(), roles: map[string]Role{}, ending: make(chan struct{})}
 	s.access = o.Log.With(logbook.Logger("http.access"))
 	s.end = sync.OnceFunc(func() { close(s.ending) })
 	s.ready = sync.OnceFunc(s.register)
@@ -101,7 +107,7 @@ func New(o Options) *Server {
 		s.ready()
 		return describe(s.api)
 	})
-	s.http = newHTTPServer(s)
+	s.http, s.tcp = newHTTPServer(s), newTCPServer(s)
 	return s
 }
 

@@ -25,6 +25,7 @@ const (
 	CodeRefused         Code = "refused"          // a safety rail refused
 	CodeUnauthenticated Code = "unauthenticated"  // nobody can tell who asks
 	CodeForbidden       Code = "forbidden"        // who asks may not
+	CodeTooMany         Code = "too_many"         // too many logins failed; Retry-After says for how long
 	CodeUnavailable     Code = "unavailable"      // not just now; the same request may be repeated
 	CodeNoSpace         Code = "no_space"         // not before there is room on the disk of the ledger
 	CodeTooLarge        Code = "too_large"        // the request is larger than what is read
@@ -62,6 +63,8 @@ func outcomeOf(c Code) outcome {
 		return outcome{http.StatusUnauthorized, 6, nil}
 	case CodeForbidden:
 		return outcome{http.StatusForbidden, 6, nil}
+	case CodeTooMany:
+		return outcome{http.StatusTooManyRequests, 75, nil}
 	case CodeUnavailable:
 		return outcome{http.StatusServiceUnavailable, 75, runner.ErrUnavailable}
 	case CodeNoSpace:
@@ -83,7 +86,7 @@ func outcomeOf(c Code) outcome {
 func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeNotFound, CodeAmbiguous, CodeNotClaimable, CodeSkipped, CodeConflict, CodeRefused, CodeUnauthenticated,
-		CodeForbidden, CodeUnavailable, CodeNoSpace, CodeTooLarge, CodeNoMethod, CodeUnsupported, CodeRange, CodeInternal,
+		CodeForbidden, CodeTooMany, CodeUnavailable, CodeNoSpace, CodeTooLarge, CodeNoMethod, CodeUnsupported, CodeRange, CodeInternal,
 	}
 }
 
