@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,7 +37,8 @@ func TestMain(m *testing.M) {
 
 // tortureOrder is what a child shall do.
 type tortureOrder struct {
-	Dir string
+	// DSN is the ledger; Dir has the file of what arrived.
+	DSN, Dir string
 	// Began is when the torture began; time goes Scale times as fast for the
 	// dispatcher from then on.
 	Began time.Time
@@ -46,9 +48,7 @@ type tortureOrder struct {
 	Changes int
 }
 
-func (o tortureOrder) dsn() secret.String {
-	return secret.New("sqlite:" + filepath.Join(o.Dir, "upkeep.db"))
-}
+func (o tortureOrder) dsn() secret.String { return secret.New(o.DSN) }
 
 func (o tortureOrder) now() time.Time {
 	return o.Began.Add(time.Since(o.Began) * time.Duration(o.Scale))
@@ -154,6 +154,15 @@ func tortureRoutes() (*alerts.Policy, error) {
 	}}})
 }
 
+// tortureLease is short enough for a killed process to count as dead while the
+// torture goes on. On SQLite the lock tells that, without a lease.
+func tortureLease(dsn string) time.Duration {
+	if strings.HasPrefix(dsn, "sqlite:") {
+		return 0
+	}
+	return 5 * time.Second
+}
+
 func tortureChild(text string) int {
 	var o tortureOrder
 	err := json.Unmarshal([]byte(text), &o)
@@ -181,7 +190,7 @@ func torment(ctx context.Context, o tortureOrder) (err error) {
 	}
 	var d *alerts.Dispatcher
 	wake := make(chan struct{}, 1)
-	l, err := ledger.Open(ctx, ledger.Options{DSN: o.dsn(), Exclusive: true, Flapping: ledger.Flapping{Changes: -1}, Owed: func() {
+	l, err := ledger.Open(ctx, ledger.Options{DSN: o.dsn(), Exclusive: true, LeaseTTL: tortureLease(o.DSN), Flapping: ledger.Flapping{Changes: -1}, Owed: func() {
 		select {
 		case wake <- struct{}{}:
 		default:
@@ -221,7 +230,9 @@ func torment(ctx context.Context, o tortureOrder) (err error) {
 			select {
 			case <-ctx.Done():
 			case <-tick.C:
-				_ = l.Heartbeat(ctx) // without it the next Take says so
+				if errors.Is(l.Heartbeat(ctx), runner.ErrLeaseLost) {
+					_ = l.Register(ctx) // without it the next Take says so
+				}
 			}
 		}
 	})
