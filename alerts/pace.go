@@ -75,7 +75,7 @@ func (w *worker) gather(ctx context.Context, s Settings, now time.Time) (turn, e
 	openings := 0
 	oldest := now
 	for _, n := range waiting {
-		if n.Action == runner.NoticeOpen && n.Attempts == 0 && !n.NextAt.After(now) {
+		if n.Action == runner.NoticeOpen && n.Attempts == 0 && !n.NextAt.After(now) && !n.Withheld {
 			openings++
 			if n.CreatedAt.Before(oldest) {
 				oldest = n.CreatedAt

@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
-	"github.com/ghosteam/upkeep/runner/schedule"
 )
 
 // WorkflowAlert is what a workflow or a check says about its own alerts.
@@ -31,16 +29,10 @@ type PolicyOptions struct {
 	Workflows map[string]WorkflowAlert
 	// Checks are those checks by name that say something about their alerts.
 	Checks map[string]WorkflowAlert
-	// Quiet are the windows in which checks are expected to fail.
-	Quiet []Quiet
-}
-
-// Quiet is the window of a workflow in which nobody is told of the faults of
-// some checks: their patterns, as in a Match.
-type Quiet struct {
-	Workflow string
-	Window   schedule.Window
-	Checks   []string
+	// Quiet are the windows in which checks are expected to fail, Disturbers the
+	// jobs that make them fail.
+	Quiet      []Quiet
+	Disturbers []Disturber
 }
 
 // Policy decides which ends of runs are faults and who is told. It implements
@@ -50,12 +42,10 @@ type Policy struct {
 	workflows map[string]WorkflowAlert
 	checks    map[string]WorkflowAlert
 	quiet     []Quiet
+	disturb   []Disturber
 }
 
-var (
-	_ runner.Alarm       = (*Policy)(nil)
-	_ runner.Maintenance = (*Policy)(nil)
-)
+var _ runner.Alarm = (*Policy)(nil)
 
 // NewPolicy returns the policy of o, or says which route is impossible.
 func NewPolicy(o PolicyOptions) (*Policy, error) {
@@ -64,7 +54,10 @@ func NewPolicy(o PolicyOptions) (*Policy, error) {
 			return nil, fmt.Errorf("routes[%d]: %w", i, err)
 		}
 	}
-	return &Policy{routes: slices.Clone(o.Routes), workflows: maps.Clone(o.Workflows), checks: maps.Clone(o.Checks), quiet: slices.Clone(o.Quiet)}, nil
+	return &Policy{
+		routes: slices.Clone(o.Routes), workflows: maps.Clone(o.Workflows), checks: maps.Clone(o.Checks),
+		quiet: slices.Clone(o.Quiet), disturb: slices.Clone(o.Disturbers),
+	}, nil
 }
 
 // Judge implements runner.Alarm.
@@ -114,22 +107,6 @@ func (p *Policy) Judge(run runner.Run) runner.Verdict {
 		fault.Channels = nil // the dispatcher tells people when it failed often enough
 	}
 	return runner.Verdict{Raise: &fault}
-}
-
-// Window implements runner.Maintenance: only faults of checks are expected, and
-// only where a window says so.
-func (p *Policy) Window(f runner.Fault, at time.Time) (string, time.Time) {
-	for _, q := range p.quiet {
-		if f.Check == "" || len(q.Checks) == 0 || q.Window.IsZero() || !fitsOne(q.Checks, f.Check) || !q.Window.Open(at) {
-			continue
-		}
-		closes, ok := q.Window.Closes(at)
-		if !ok {
-			continue // a window that never closes keeps nothing quiet
-		}
-		return q.Workflow, closes
-	}
-	return "", time.Time{}
 }
 
 // Fingerprint identifies the fault of a workflow; host is set for the share

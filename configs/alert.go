@@ -11,6 +11,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
 )
 
 // channels checks the channels and the routes to them.
@@ -95,9 +96,15 @@ func (l *loader) alarm() {
 	}
 	own := map[string]alerts.WorkflowAlert{}
 	var quiet []alerts.Quiet
+	var disturbers []alerts.Disturber
 	for _, w := range l.config.Workflows {
 		if len(w.Quiet) > 0 {
 			quiet = append(quiet, alerts.Quiet{Workflow: w.Name, Window: w.Window, Checks: w.Quiet})
+		}
+		for _, job := range w.Jobs {
+			if len(job.Quiets) > 0 {
+				disturbers = append(disturbers, alerts.Disturber{Place: runner.Place{Workflow: w.Name, Job: job.Name}, Checks: job.Quiets})
+			}
 		}
 		if w.Alert.Off || len(w.Alert.To) > 0 || w.Alert.Severity != jobs.Critical || w.Alert.After > 1 {
 			own[w.Name] = w.Alert // the others are what the policy takes for granted
@@ -107,7 +114,7 @@ func (l *loader) alarm() {
 	for _, c := range l.config.Checks {
 		checks[c.Name] = c.Alert
 	}
-	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own, Checks: checks, Quiet: quiet})
+	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own, Checks: checks, Quiet: quiet, Disturbers: disturbers})
 	if err != nil {
 		e, _ := l.node.Get("routes")
 		l.d.Report(e.At, "bad-value", "routes", err.Error(), jobs.HintOf(err))

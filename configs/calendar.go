@@ -48,10 +48,15 @@ func (b *draft) calendar() {
 			b.calendarProblem(err, e.Value, "window", e.At)
 		}
 		b.out.Window, b.out.Quiet = compiled, f.Quiet
-		for i, pattern := range f.Quiet {
-			if !doublestar.ValidatePattern(pattern) {
-				b.d.Report(at(e.Value, fmt.Sprintf("quiet[%d]", i), e.At), "bad-value", b.child("window.quiet"), fmt.Sprintf("%q is not a pattern", pattern), "* ? [a-z] and {a,b} are understood")
-			}
+		b.patterns(e.Value, "quiet", f.Quiet, b.child("window.quiet"), e.At)
+	}
+}
+
+// patterns checks patterns of names under a key of a node.
+func (b *draft) patterns(n *source.Node, key string, patterns []string, path string, place source.Pos) {
+	for i, pattern := range patterns {
+		if !doublestar.ValidatePattern(pattern) {
+			b.d.Report(at(n, fmt.Sprintf("%s[%d]", key, i), place), "bad-value", path, fmt.Sprintf("%q is not a pattern", pattern), "* ? [a-z] and {a,b} are understood")
 		}
 	}
 }

@@ -54,7 +54,7 @@ type frame struct {
 	Node         string                      `yaml:"node" doc:"The name of this node in the ledger; by default the name of the machine." example:"db-1"`
 	Ledger       ledgerField                 `yaml:"ledger" doc:"Where the record of all runs is kept: sqlite:PATH, or a postgres:// URL when several nodes share the work." example:"sqlite:var/upkeep.db"`
 	Root         unit.Path                   `yaml:"root" doc:"The folder at which relative paths begin; by default the folder of the configuration file." example:"/srv/ghosteam"`
-	Web          webField                    `yaml:"web" doc:"The web server. This version has none: off."`
+	Web          webField                    `yaml:"web" doc:"The API and the pages over TCP, for this machine alone unless it says otherwise; or off."`
 	MaxRunning   int                         `yaml:"max_running" range:"1,1000" doc:"How many runs may be under way at once on this node, 1 to 1000."`
 	KillGrace    unit.Duration               `yaml:"kill_grace" doc:"How long a process that was asked to end may take before it is killed, up to 1h." example:"10s"`
 	DrainTimeout unit.Duration               `yaml:"drain_timeout" doc:"How long a service that is asked to end waits for its runs before it interrupts them, up to 24h; they go on at the next start." example:"10m"`
@@ -186,6 +186,7 @@ type jobFile struct {
 	Retry           *retryFile    `yaml:"retry" doc:"Whether a failed attempt is followed by another."`
 	OnCrash         string        `yaml:"on_crash" enum:"restart,never" doc:"What happens when upkeep dies while it runs: restart (the default) or never."`
 	Locks           []string      `yaml:"locks" doc:"Names of locks that it holds while it runs, shared with all workflows." example:"[database/main]"`
+	Quiets          unit.Names    `yaml:"quiets" fixed:"true" doc:"Checks that it makes fail: nobody is told of their faults while it runs, for 30m at most, and until 2m after its end; * ? [a-z] and {a,b} are understood. What still lasts is told then." example:"[api]"`
 	With            *source.Node  `yaml:"with" doc:"The options of its kind."`
 }
 

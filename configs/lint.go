@@ -28,6 +28,7 @@ func (l *loader) lint() {
 	l.lintAlerts()
 	l.lintJobs()
 	l.lintKPIs()
+	l.lintWeb()
 	c := newCalendars()
 	for _, b := range l.drafts {
 		b.lintCalendar()
@@ -35,8 +36,12 @@ func (l *loader) lint() {
 		b.lintFresh(c)
 		b.lintPast()
 		b.lintParams()
+		if e, given := b.node.Get("window"); given {
+			b.lintQuiet(e.Value, "quiet", b.out.Quiet, b.child("window"), e.At)
+		}
 		for i := range b.jobs {
 			b.lintJob(&b.jobs[i], &b.out.Jobs[i])
+			b.lintQuiet(b.jobs[i].Node, "quiets", b.out.Jobs[i].Quiets, b.out.Jobs[i].path, b.jobs[i].At)
 		}
 	}
 }
@@ -94,7 +99,7 @@ func (b *draft) lintCalendar() {
 	w := b.out
 	if w.Schedule.IsZero() {
 		for _, key := range []string{"dst", "jitter", "catch_up", "overlap", "window", "start_deadline", "mode"} {
-			started := w.Trigger != nil && (key == "window" || key == "mode")
+			started := w.Trigger != nil && (key == "window" || key == "mode") || key == "window" && len(w.Quiet) > 0
 			if e, given := b.node.Get(key); given && !started {
 				b.d.Warn(e.At, "no-effect", b.child(key), key+" has no effect: the workflow has no schedule", "add one, or remove the line")
 			}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"github.com/ghosteam/upkeep/configs/internal/decode"
 	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/configs/unit"
@@ -113,5 +115,17 @@ func (b *draft) lintRenewal(item *decode.Item[jobFile], job *Job) {
 		b.d.Warn(at(item.Node, "kind", item.At), "seldom", job.path+".kind",
 			fmt.Sprintf("certificates are looked at every %s only: one try that fails may be the last before one expires", unit.Duration(distance)),
 			"put the job into a daily workflow")
+	}
+}
+
+// lintQuiet looks for patterns of checks under a key of a node that fit none.
+func (b *draft) lintQuiet(n *source.Node, key string, patterns []string, path string, place source.Pos) {
+	names := b.world.checkNames()
+	for i, pattern := range patterns {
+		if slices.ContainsFunc(names, func(name string) bool { return doublestar.MatchUnvalidated(pattern, name) }) {
+			continue
+		}
+		unknown := &UnknownError{Family: "check", Name: pattern, Known: names}
+		b.d.Warn(at(n, fmt.Sprintf("%s[%d]", key, i), place), "no-match", path+"."+key, fmt.Sprintf("%q fits no check", pattern), unknown.Hint())
 	}
 }

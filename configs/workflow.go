@@ -77,6 +77,8 @@ type Workflow struct {
 type Job struct {
 	runner.PlannedJob
 	Description string
+	// Quiets are patterns of the checks that are expected to fail while it runs.
+	Quiets []string
 
 	at   source.Pos
 	path string
@@ -230,7 +232,7 @@ func (b *draft) misplaced(d *decode.Decoder) {
 func (b *draft) job(item *decode.Item[jobFile]) Job {
 	path := b.child("jobs") + "." + item.Name
 	f := &item.Value
-	job := Job{Description: f.Description, at: item.At, path: path, PlannedJob: runner.PlannedJob{
+	job := Job{Description: f.Description, Quiets: f.Quiets, at: item.At, path: path, PlannedJob: runner.PlannedJob{
 		Name: item.Name, Kind: f.Kind, Needs: f.Needs, When: runner.OnSuccess, If: f.If, ContinueOnError: f.ContinueOnError,
 		FailOn: jobs.Severity(f.FailOn), Timeout: f.Timeout.Std(), OnCrash: runner.Restart, Locks: f.Locks,
 	}}
@@ -242,6 +244,7 @@ func (b *draft) job(item *decode.Item[jobFile]) Job {
 	}
 	job.retries(f.Retry)
 	b.locks(item, path)
+	b.patterns(item.Node, "quiets", f.Quiets, path+".quiets", item.At)
 	b.condition(item, path)
 	kind, ok := b.world.catalog.Kinds.Lookup(f.Kind)
 	if !ok {

@@ -120,8 +120,16 @@ func (r *record) Series(_ context.Context, prefix string) ([]runner.Series, erro
 	return list, nil
 }
 
-func (r *record) Samples(context.Context, runner.SampleFilter) ([]runner.Stretch, error) {
-	return nil, errors.New("a monitor needs none")
+func (r *record) Samples(_ context.Context, f runner.SampleFilter) ([]runner.Stretch, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []runner.Stretch
+	for _, s := range r.series[f.Series] {
+		if !s.At.Before(f.Since) && s.At.Before(f.Until) {
+			list = append(list, runner.Stretch{At: s.At, Count: 1, Sum: s.Value, Low: s.Value, High: s.Value})
+		}
+	}
+	return list[max(0, len(list)-f.Limit):], nil
 }
 
 func (r *record) said() []string {

@@ -124,8 +124,11 @@ func (m *Monitor) holds(w *watch) bool {
 }
 
 // rank orders healths by what they explain.
-func rank(h runner.Health) int {
-	return slices.Index([]runner.Health{runner.Healthy, runner.HealthUnknown, runner.HealthWarning, runner.HealthCritical}, h)
+func rank(h runner.Health) int { return slices.Index(ranked(), h) }
+
+// ranked are the healths in the order of their ranks, which are on record.
+func ranked() []runner.Health {
+	return []runner.Health{runner.Healthy, runner.HealthUnknown, runner.HealthWarning, runner.HealthCritical}
 }
 
 // blame finds the check on whose failure that of w is blamed. It stays blamed

@@ -125,7 +125,8 @@ func (m *Monitor) start(w *watch) {
 	go m.run(ctx, w)
 }
 
-// remember takes over what is on record: open incidents, and pings.
+// remember takes over what is on record: open incidents, pings, and the latest
+// answers.
 func (m *Monitor) remember(ctx context.Context) error {
 	open, err := m.o.Known.Incidents(ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostOpen})
 	if err != nil {
@@ -154,6 +155,9 @@ func (m *Monitor) remember(ctx context.Context) error {
 	}
 	for _, w := range m.watches {
 		if err := m.rememberPings(ctx, w); err != nil {
+			return err
+		}
+		if err := m.rememberAnswers(ctx, w, time.Now()); err != nil {
 			return err
 		}
 	}

@@ -27,8 +27,12 @@ const (
 	mostValues = 40
 )
 
-// Series returns the name of the series of a check: "up", "seconds" or the name
-// of a value.
+// seriesBad keeps the answers that were not healthy, by rank: after a restart
+// they say how many in a row there were.
+const seriesBad = "bad"
+
+// Series returns the name of the series of a check: "up", "seconds", "bad" or the
+// name of a value.
 func Series(check, what string) string { return "check." + check + "." + what }
 
 // samplesOf are the samples of an answer.
@@ -45,20 +49,27 @@ func samplesOf(check string, o Outcome) []runner.Sample {
 		}
 		list = append(list, runner.Sample{Series: Series(check, "up"), At: at, Value: up})
 	}
+	if o.Health != runner.Healthy {
+		list = append(list, runner.Sample{Series: Series(check, seriesBad), At: at, Value: float64(rank(o.Health))})
+	}
 	if o.Took > 0 {
 		list = append(list, runner.Sample{Series: Series(check, "seconds"), At: at, Value: o.Took.Seconds()})
 	}
+	most := len(list) + mostValues
 	for _, name := range slices.Sorted(maps.Keys(o.Values)) {
 		value, series := o.Values[name], Series(check, name)
-		if math.IsNaN(value) || math.IsInf(value, 0) || !jobs.ValidName(series) || name == "up" || name == "seconds" {
+		if math.IsNaN(value) || math.IsInf(value, 0) || !jobs.ValidName(series) || slices.Contains(ownSeries(), name) {
 			continue
 		}
-		if list = append(list, runner.Sample{Series: series, At: at, Value: value}); len(list) >= mostValues+2 {
+		if list = append(list, runner.Sample{Series: series, At: at, Value: value}); len(list) >= most {
 			break
 		}
 	}
 	return list
 }
+
+// ownSeries are the series of a check that are none of its values.
+func ownSeries() []string { return []string{"up", "seconds", seriesBad} }
 
 // batch gathers samples, so that the ledger is written to seldom.
 type batch struct {

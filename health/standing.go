@@ -68,10 +68,13 @@ func (s *standing) count(o Outcome) {
 		return
 	}
 	if s.firstBad.IsZero() {
-		s.firstBad, s.evidence = o.At, o.evidence
+		s.firstBad = o.At
 		if o.At.Before(s.lastGood) { // the clock was set back
 			s.firstBad = s.lastGood
 		}
+	}
+	if s.evidence == nil { // that of an answer before a restart is lost
+		s.evidence = o.evidence
 	}
 	s.goods = 0
 	s.bads++

@@ -81,7 +81,8 @@ type Desk interface {
 	// told of its end. ErrIncidentState when it is resolved.
 	Resolve(ctx context.Context, incident, by, note string) error
 	// Silence records a silence, which must end after it begins, and returns its
-	// ID. On incidents that are open it takes effect with the next Settle.
+	// ID. One that has begun takes effect at once, also on incidents that are open
+	// and on what is owed about them; a later one with the Settle when it begins.
 	Silence(ctx context.Context, s Silence) (id string, err error)
 	// EndSilence ends a silence now, for open incidents with the next Settle;
 	// ErrNotFound when there is none.
@@ -98,14 +99,25 @@ type DeskReader interface {
 	Silences(ctx context.Context, now time.Time, all bool) ([]Silence, error)
 }
 
-// Maintenance knows the windows in which faults are expected. An Alarm may be
-// one, too.
+// Maintenance knows when faults are expected: in windows, and while some jobs
+// run. An Alarm may be one, too. Its methods are pure and quick, and called by
+// several goroutines.
 type Maintenance interface {
 	// Window returns the workflow in whose window a fault stands at an instant,
-	// and when that window closes; an empty name for none. It is pure and quick,
-	// and called by several goroutines.
+	// and when that closes; an empty name for none.
 	Window(f Fault, at time.Time) (workflow string, closes time.Time)
+	// Opens returns when such a window opens next for a fault, which stands in
+	// none at that instant; zero for never.
+	Opens(f Fault, at time.Time) time.Time
+	// Disturbers returns the jobs that are expected to cause a fault while they
+	// run.
+	Disturbers(f Fault) []Place
+	// Disturbs tells whether a job is expected to cause any fault.
+	Disturbs(p Place) bool
 }
+
+// Place is a job of a workflow.
+type Place struct{ Workflow, Job string }
 
 // Settler does what time does to incidents: suppressions, acknowledgements and
 // silences end, and what comes and goes becomes steady. Its method follows the

@@ -94,7 +94,8 @@ type Incident struct {
 	AckedAt, AckedUntil time.Time
 	AckedBy             string
 	// Suppressed says why nobody is told at present: silence ID, parent
-	// FINGERPRINT or window WORKFLOW; empty when people are told.
+	// FINGERPRINT, window WORKFLOW or job WORKFLOW.JOB in run RUN; empty when
+	// people are told.
 	Suppressed string
 	// Flapping tells that it comes and goes, so that it stays open until it has
 	// been well for a while.
@@ -162,6 +163,9 @@ type Notice struct {
 	CreatedAt, NextAt, EndedAt time.Time
 	// Receipt is what the channel answered, Error why the last attempt failed.
 	Receipt, Error string
+	// Withheld tells that it is pending because nobody is to be told of its
+	// incident at present. It follows from the incident.
+	Withheld bool
 }
 
 // Incidents is the write side of what is wrong, besides what the ends of runs
@@ -178,7 +182,8 @@ type Incidents interface {
 	// Clear resolves the open incident with that fingerprint, if there is one,
 	// and owes the channels that were told of it a notice, also while it is
 	// suppressed. What was not sent before, and is not being sent, is superseded,
-	// and for a channel that heard nothing of it the new one is Combined. An
+	// and for a channel that heard nothing of it the new one is Combined; while it
+	// is suppressed such a channel hears nothing. An
 	// incident that comes and goes stays open until it has been well for a
 	// while; cleared is false then.
 	Clear(ctx context.Context, fingerprint string, at time.Time) (cleared bool, err error)
@@ -196,7 +201,8 @@ type Outbox interface {
 	// this instance until now+lease and returns them, those first that are due
 	// longest, at most limit. Due is also what was taken by an instance that
 	// died, or whose lease passed. A notice about an incident waits while an
-	// earlier one is owed to the same channel. next is when the channel has
+	// earlier one is owed to the same channel, and, unless it tells the end, while
+	// the incident is suppressed. next is when the channel has
 	// something due that Take did not return; zero when it has nothing.
 	// Only a registered instance may take.
 	Take(ctx context.Context, channel string, now time.Time, lease time.Duration, limit int) (taken []Notice, next time.Time, err error)

@@ -175,11 +175,16 @@ func stocked() *fake {
 		})
 		f.notices = append(f.notices, runner.Notice{
 			ID: fmt.Sprintf("01b%d", i), Incident: "01a0", Channel: "ops", Action: runner.NoticeOpen, Seq: i, Combined: i == 1, Subject: "s", Text: "t",
-			State: []runner.NoticeState{runner.NoticePending, runner.NoticeSent, runner.NoticeDead}[i], Attempts: i, CreatedAt: day(1), NextAt: day(2), EndedAt: day(3), Receipt: "250", Error: "451",
+			State: []runner.NoticeState{runner.NoticePending, runner.NoticeSent, runner.NoticeDead}[i], Attempts: i, CreatedAt: day(1), NextAt: day(2), EndedAt: day(3), Receipt: "250", Error: "451", Withheld: i == 1,
 		})
 	}
 	f.plan = api.Plan{From: day(1), Until: day(2), Slots: []api.PlannedSlot{{Workflow: "daily", Slot: day(1)}}, More: true}
 	f.why = api.Why{Workflow: "daily", Date: "2026-11-01", Slots: []api.Explained{{Text: "it ran", State: runner.Succeeded}}}
+	f.backups = []api.Backup{
+		{ID: "20261103-120000.000-aaaaaaaaaa", Set: "s", Workflow: "daily", Job: "backup", Kind: "sqlitebackup", Store: "local", Created: day(3), Bytes: 30, Level: "L2", Retention: "keep"},
+		{ID: "20261102-120000.000-aaaaaaaaaa", Set: "s", Workflow: "daily", Job: "backup", Kind: "sqlitebackup", Store: "offsite", Created: day(2), Bytes: 20, Level: "L1", Retention: "remove"},
+		{ID: "20261101-120000.000-aaaaaaaaaa", Workflow: "weekly", Job: "files", Kind: "archive", Store: "local", Created: day(1), Bytes: 10, Damage: "part 1 is gone"},
+	}
 	f.checks = []api.StatusCheck{{Name: "ledger", OK: true, Fatal: true, Text: "answers"}}
 	f.outputs[runner.AttemptKey{Run: "019ab004-0000-7000-8000-000000000000", Job: "backup", Number: 1}] = runner.Output{Head: []byte("head"), Tail: []byte("tail"), Cut: 100}
 	return f

@@ -124,6 +124,9 @@ func (a *app) outbox(ctx context.Context, f outboxFlags) error {
 		if n.State == runner.NoticePending {
 			next = stamp(n.NextAt)
 		}
+		if n.Withheld {
+			next = "withheld"
+		}
 		views = append(views, api.NewNotice(n))
 		l.rows = append(l.rows, []string{
 			stamp(n.CreatedAt), n.Channel, string(n.Action), string(n.State), strconv.Itoa(n.Attempts), next,

@@ -223,6 +223,9 @@ func Owing(open Opener, since time.Duration, now func() time.Time) Step {
 				}
 				o.Dead++
 			} else {
+				if n.Withheld {
+					continue
+				}
 				o.Pending++
 				if o.Oldest.IsZero() || n.CreatedAt.Before(o.Oldest) {
 					o.Oldest = n.CreatedAt

@@ -173,7 +173,7 @@ func (s *Set) takeOutbox(unsent []runner.Notice) {
 	for _, channel := range channels {
 		n, oldest := 0, 0.0
 		for _, notice := range unsent {
-			if notice.Channel != channel {
+			if notice.Channel != channel || notice.Withheld {
 				continue
 			}
 			n++

@@ -50,8 +50,14 @@ func (l *Ledger) Advance(ctx context.Context, c runner.Claim, step runner.Step) 
 		if err != nil {
 			return err
 		}
-		if blocked, err = work.record(ctx, s, f, l.takeLocks); err != nil || step.Finish == nil {
+		if blocked, err = work.record(ctx, s, f, l.takeLocks); err != nil {
 			return err
+		}
+		if l.disturbs(f.workflow, step) {
+			s.owe() // incidents that are open may be suppressed from now on, or no longer
+		}
+		if step.Finish == nil {
+			return nil
 		}
 		return l.judgeEnd(ctx, s, c.Run)
 	})

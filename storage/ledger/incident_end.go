@@ -54,13 +54,11 @@ func (l *Ledger) clearOne(ctx context.Context, s session, ruled ruling) (bool, e
 // What says that it is open and was not sent, and is not being sent, is
 // superseded.
 func (i *heldIncident) resolve(ctx context.Context, s session, at time.Time, text, by string, r *record) error {
+	silenced := i.Suppressed != ""
 	i.State, i.ResolvedAt = runner.IncidentResolved, at
 	i.waiting, i.Suppressed, i.releaseAt = nil, "", time.Time{}
 	i.Flapping, i.steadyAt, i.recoveredAt = false, time.Time{}, time.Time{}
 	r.entry(i, at, runner.EntryResolved, text, by)
-	if err := i.save(ctx, s); err != nil {
-		return err
-	}
 	// The end of this one may be that of the suppression of others.
 	s.owe()
 	// The row of the incident is ours: notices that are given back meanwhile wait
@@ -71,6 +69,13 @@ func (i *heldIncident) resolve(ctx context.Context, s session, at time.Time, tex
 	}
 	states, turn, err := toldStates(ctx, s, i.ID)
 	if err != nil {
+		return err
+	}
+	if silenced {
+		// A channel from which all was withheld hears of no end either.
+		i.Channels = slices.DeleteFunc(i.Channels, func(name string) bool { return !states[name].reached })
+	}
+	if err := i.save(ctx, s); err != nil {
 		return err
 	}
 	for _, channel := range i.Channels {

@@ -26,6 +26,10 @@ type heldIncident struct {
 	// steadyAt is when an incident that comes and goes counts as steady, and
 	// recoveredAt since when it is well; zero while it is not.
 	steadyAt, recoveredAt time.Time
+	// changesAt is when the window closes or the job is forgotten that keeps it
+	// from being told, or the next window opens that will; zero for never. It is
+	// not on record.
+	changesAt time.Time
 }
 
 // heldColumns are what scanHeld reads, from incidents.
@@ -117,6 +121,8 @@ type toldState struct {
 	// incident is open, or may reach it yet; covers, that what waits to be sent
 	// will say how the incident is then.
 	heard, covers bool
+	// reached tells that anything reached it, or may reach it yet.
+	reached bool
 	// owed tells that anything is owed.
 	owed bool
 }
@@ -139,6 +145,7 @@ func toldStates(ctx context.Context, s session, incident string) (map[string]tol
 			t.heard = t.heard || state == runner.NoticeSent || state == runner.NoticeSending
 			t.covers = t.covers || state == runner.NoticePending
 		}
+		t.reached = t.reached || state == runner.NoticeSent || state == runner.NoticeSending
 		t.owed = t.owed || state == runner.NoticePending || state == runner.NoticeSending
 		states[channel], next = t, max(next, turn+1)
 		return nil

@@ -95,7 +95,7 @@ func (l *Ledger) begin(ctx context.Context, s session, i *heldIncident, ruled ru
 	at := i.OpenedAt
 	r.entry(i, at, runner.EntryOpened, i.Title, "")
 	r.entries = append(r.entries, evidenceOf(i.ID, at, ruled.first.Evidence)...)
-	why, err := l.suppressionOf(ctx, s, i, at)
+	found, err := l.suppressionOf(ctx, s, i, at)
 	if err != nil {
 		return err
 	}
@@ -106,12 +106,12 @@ func (l *Ledger) begin(ctx context.Context, s session, i *heldIncident, ruled ru
 	if flapping {
 		l.flap(s, i, at, r)
 	}
-	if why != "" {
-		i.suppress(s, why, at, r)
+	if found.why != "" {
+		i.suppress(s, found.why, at, r)
 		i.waiting, i.Channels, i.told = i.Channels, nil, ""
 	}
 	r.owe(runner.Notice{Incident: i.ID, Action: runner.NoticeOpen}, 0, i.Channels...)
-	if flapping || why != "" {
+	if flapping || found.why != "" {
 		return i.save(ctx, s)
 	}
 	return nil

@@ -17,54 +17,47 @@ import (
 // suppressed: they need a few good answers of their own to end.
 const parentGrace = 2 * time.Minute
 
-// suppressionOf says why nobody is to be told of an incident at an instant;
-// empty when people are.
-func (l *Ledger) suppressionOf(ctx context.Context, s session, i *heldIncident, at time.Time) (string, error) {
+// suppressionOf says why nobody is to be told of an incident at an instant.
+func (l *Ledger) suppressionOf(ctx context.Context, s session, i *heldIncident, at time.Time) (suppression, error) {
 	caused := false
 	if i.Parent != "" {
 		var one int
 		err := s.row(ctx, "SELECT 1 FROM incidents WHERE fingerprint = ? AND state = 'open'", i.Parent).Scan(&one)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return "", fmt.Errorf("look for the cause of %q: %w", i.Fingerprint, err)
+			return suppression{}, fmt.Errorf("look for the cause of %q: %w", i.Fingerprint, err)
 		}
 		caused = err == nil
 	}
 	silences, err := silencesAt(ctx, s, at)
 	if err != nil {
-		return "", err
+		return suppression{}, err
 	}
-	return l.suppressedBy(i, caused, silences, at), nil
-}
-
-// window returns the workflow in whose maintenance window a fault stands, and
-// when that closes.
-func (l *Ledger) window(f runner.Fault, at time.Time) (string, time.Time) {
-	alarm := l.alarm.Load()
-	if alarm == nil {
-		return "", time.Time{}
-	}
-	m, ok := (*alarm).(runner.Maintenance)
-	if !ok {
-		return "", time.Time{}
-	}
-	return m.Window(f, at)
+	return l.suppressedBy(ctx, s, i, caused, silences, at)
 }
 
 // suppressedBy says why nobody is to be told of an incident at an instant.
 // caused tells whether its parent is open.
-func (l *Ledger) suppressedBy(i *heldIncident, caused bool, silences []runner.Silence, at time.Time) string {
+func (l *Ledger) suppressedBy(ctx context.Context, s session, i *heldIncident, caused bool, silences []runner.Silence, at time.Time) (suppression, error) {
 	if caused && i.Parent != i.Fingerprint {
-		return "parent " + i.Parent
+		return suppression{why: "parent " + i.Parent}, nil
 	}
 	for _, silence := range silences {
 		if selects(silence, i.Fault) {
-			return "silence " + silence.ID
+			return suppression{why: "silence " + silence.ID}, nil
 		}
 	}
-	if workflow, _ := l.window(i.Fault, at); workflow != "" {
-		return "window " + workflow
+	m := l.maintenance()
+	if m == nil {
+		return suppression{}, nil
 	}
-	return ""
+	if workflow, closes := m.Window(i.Fault, at); workflow != "" {
+		return suppression{why: "window " + workflow, until: closes}, nil
+	}
+	disturbed, err := disturbance(ctx, s, m.Disturbers(i.Fault), at)
+	if disturbed.why != "" || err != nil {
+		return disturbed, err
+	}
+	return suppression{until: m.Opens(i.Fault, at)}, nil
 }
 
 // suppress notes that nobody is told of an incident from an instant on.
@@ -78,15 +71,16 @@ func (i *heldIncident) suppress(s session, why string, at time.Time, r *record) 
 // nothing but note it. Without its cause an incident stays suppressed for a
 // moment.
 func (l *Ledger) resuppress(ctx context.Context, s session, i *heldIncident, at time.Time, r *record) error {
-	why, err := l.suppressionOf(ctx, s, i, at)
+	found, err := l.suppressionOf(ctx, s, i, at)
+	i.changesAt = found.until
 	switch {
 	case err != nil:
 		return err
-	case why == i.Suppressed:
+	case found.why == i.Suppressed:
 		i.releaseAt = time.Time{}
 		return nil
-	case why != "":
-		i.suppress(s, why, at, r)
+	case found.why != "":
+		i.suppress(s, found.why, at, r)
 		return nil
 	}
 	if i.byParent() {
@@ -100,6 +94,7 @@ func (l *Ledger) resuppress(ctx context.Context, s session, i *heldIncident, at 
 	}
 	r.entry(i, at, runner.EntryReleased, "no longer: "+i.Suppressed, "")
 	i.Suppressed, i.releaseAt = "", time.Time{}
+	s.owe() // what was withheld may go
 	return nil
 }
 
@@ -133,8 +128,14 @@ func (l *Ledger) Settle(ctx context.Context, now time.Time) (time.Time, error) {
 	var errs []error
 	for _, fingerprint := range slices.Sorted(maps.Keys(open)) {
 		i := open[fingerprint]
-		until := l.next(i, now)
-		if i.due(now, l.suppressedBy(i, open[i.Parent] != nil, silences, now)) {
+		found, err := l.suppressedBy(ctx, l.reading(), i, open[i.Parent] != nil, silences, now)
+		i.changesAt = found.until
+		if err != nil {
+			errs = append(errs, l.explain(ctx, what, err))
+			continue
+		}
+		until := i.next()
+		if i.due(now, found.why) {
 			if until, err = l.settleOne(ctx, i.ID, now); err != nil {
 				errs = append(errs, err)
 			}
@@ -159,15 +160,11 @@ func (i *heldIncident) due(now time.Time, why string) bool {
 }
 
 // next returns when time will have something to do to an incident by itself.
-func (l *Ledger) next(i *heldIncident, now time.Time) time.Time {
+func (i *heldIncident) next() time.Time {
 	if i.State != runner.IncidentOpen {
 		return time.Time{}
 	}
-	var closes time.Time
-	if strings.HasPrefix(i.Suppressed, "window ") {
-		_, closes = l.window(i.Fault, now)
-	}
-	return sooner(closes, sooner(i.AckedUntil, sooner(i.releaseAt, i.steadyAt)))
+	return sooner(i.changesAt, sooner(i.AckedUntil, sooner(i.releaseAt, i.steadyAt)))
 }
 
 // sooner returns the earlier of two instants, of which zero stands for never.
@@ -194,7 +191,7 @@ func (l *Ledger) settleOne(ctx context.Context, id string, now time.Time) (next 
 		if err := l.settleHeld(ctx, s, i, now, r); err != nil {
 			return err
 		}
-		next = l.next(i, now)
+		next = i.next()
 		return r.write(ctx, s, time.Now())
 	})
 	return next, err

@@ -19,16 +19,18 @@ const (
 	maxNoticeText = 16 << 10
 )
 
-// noticeColumns are what scanNotice reads, from notices.
+// noticeColumns are what scanNotice reads, from notices. The last repeats
+// withheld.
 const noticeColumns = `id, incident, channel, action, combined, subject, text, state, attempts,
-	created_at, next_at, ended_at, receipt, error, seq`
+	created_at, next_at, ended_at, receipt, error, seq,
+	(state = 'pending' AND action <> 'resolve' AND EXISTS (SELECT 1 FROM incidents h WHERE h.id = incident AND h.suppressed <> ''))`
 
 func scanNotice(row scanner) (runner.Notice, error) {
 	var n runner.Notice
 	var incident sql.NullString
 	var created, next, ended sql.NullInt64
 	err := row.Scan(&n.ID, &incident, &n.Channel, &n.Action, &n.Combined, &n.Subject, &n.Text, &n.State, &n.Attempts,
-		&created, &next, &ended, &n.Receipt, &n.Error, &n.Seq)
+		&created, &next, &ended, &n.Receipt, &n.Error, &n.Seq, &n.Withheld)
 	n.Incident = incident.String
 	n.CreatedAt, n.NextAt, n.EndedAt = instant(created), instant(next), instant(ended)
 	return n, err

@@ -16,11 +16,14 @@ var _ runner.Outbox = (*Ledger)(nil)
 
 // owed is the condition of the index notices_owed, word for word; blocked is
 // that on a notice n of an incident while an earlier one is owed to the same
-// channel.
+// channel, withheld that on one of which nobody is to be told at present, and
+// takable that on one that may be sent.
 const (
 	owed    = "n.state IN ('pending', 'sending')"
 	blocked = `(n.turn > 0 AND EXISTS (SELECT 1 FROM notices o WHERE o.incident = n.incident AND o.channel = n.channel
 		AND o.turn < n.turn AND o.state IN ('pending', 'sending')))`
+	withheld = `(n.action <> 'resolve' AND EXISTS (SELECT 1 FROM incidents h WHERE h.id = n.incident AND h.suppressed <> ''))`
+	takable  = owed + " AND NOT " + blocked + " AND NOT " + withheld
 )
 
 // Take marks what is due on a channel as being sent by this instance.
@@ -87,7 +90,7 @@ func inheritNotices(ctx context.Context, s session, channel, owner string, now t
 // dueNotices returns the IDs of what may be sent now, and keeps others from
 // taking it until the transaction ends.
 func dueNotices(ctx context.Context, s session, channel string, now time.Time, limit int) ([]string, error) {
-	query := "SELECT n.id FROM notices n WHERE n.channel = ? AND " + owed + " AND n.next_at <= ? AND NOT " + blocked +
+	query := "SELECT n.id FROM notices n WHERE n.channel = ? AND n.next_at <= ? AND " + takable +
 		fmt.Sprintf(" ORDER BY n.next_at, n.id LIMIT %d", limit) + s.d.skipLocked
 	var ids []string
 	err := s.each(ctx, query, []any{channel, now.UnixMicro()}, func(rows *sql.Rows) error {
@@ -129,7 +132,7 @@ func markSending(ctx context.Context, s session, ids []string, owner string, unt
 // nextDue returns when the channel has something due besides what was taken.
 func nextDue(ctx context.Context, s session, channel string, taken []string) (time.Time, error) {
 	args := []any{channel}
-	query := "SELECT n.next_at FROM notices n WHERE n.channel = ? AND " + owed + " AND NOT " + blocked
+	query := "SELECT n.next_at FROM notices n WHERE n.channel = ? AND " + takable
 	if len(taken) > 0 {
 		query += " AND n.id NOT IN (" + marks(len(taken)) + ")"
 		for _, id := range taken {

@@ -64,8 +64,8 @@ func selects(v runner.Silence, f runner.Fault) bool {
 }
 
 // Silence records a silence. Repeating it with the same ID changes nothing; one
-// without an ID gets one. A zero Since means now. What is open already is
-// suppressed with the next Settle.
+// without an ID gets one. A zero Since means now. Once it has begun, nothing more
+// is taken from the outbox about what it selects.
 func (l *Ledger) Silence(ctx context.Context, v runner.Silence) (string, error) {
 	const what = "record a silence"
 	now := time.Now()
@@ -82,15 +82,47 @@ func (l *Ledger) Silence(ctx context.Context, v runner.Silence) (string, error) 
 	}
 	err := l.transact(ctx, what, func(ctx context.Context, s session) error {
 		s.owe()
-		_, err := s.exec(ctx, "INSERT INTO silences ("+silenceColumns+", ended_by) VALUES ("+marks(11)+") ON CONFLICT (id) DO NOTHING",
+		fresh, err := s.exec(ctx, "INSERT INTO silences ("+silenceColumns+", ended_by) VALUES ("+marks(11)+") ON CONFLICT (id) DO NOTHING",
 			v.ID, v.Workflow, v.Check, v.Reason, v.Severity, cleanLine(v.Why, maxLine), cleanLine(v.By, maxShortText),
 			v.Since.UnixMicro(), v.Until.UnixMicro(), nil, "")
-		return err
+		if err != nil || fresh == 0 || v.Since.After(now) {
+			return err
+		}
+		return l.quieten(ctx, s, v, now.UTC())
 	})
 	if err != nil {
 		return "", err
 	}
 	return v.ID, nil
+}
+
+// quieten lets a silence take effect on what is open.
+func (l *Ledger) quieten(ctx context.Context, s session, v runner.Silence, now time.Time) error {
+	var ids []string
+	err := s.each(ctx, "SELECT "+heldColumns+" FROM incidents WHERE state = 'open' ORDER BY fingerprint", nil, func(rows *sql.Rows) error {
+		i, err := scanHeld(rows)
+		if err == nil && selects(v, i.Fault) {
+			ids = append(ids, i.ID)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r := new(record)
+	for _, id := range ids {
+		i, err := holdIncident(ctx, s, "i.id = ?", id)
+		if err != nil {
+			return err
+		}
+		if i.State != runner.IncidentOpen {
+			continue
+		}
+		if err := l.settleHeld(ctx, s, i, now, r); err != nil {
+			return err
+		}
+	}
+	return r.write(ctx, s, now)
 }
 
 func checkSilence(v runner.Silence) error {

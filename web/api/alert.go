@@ -88,6 +88,7 @@ type Notice struct {
 	EndedAt   *time.Time          `json:"ended_at"`
 	Receipt   string              `json:"receipt" doc:"what the channel answered"`
 	Error     string              `json:"error" doc:"why the last attempt failed"`
+	Withheld  bool                `json:"withheld" doc:"it is pending because nobody is to be told of its incident at present"`
 }
 
 // NewNotice makes the JSON form of a notice.
@@ -95,7 +96,7 @@ func NewNotice(n runner.Notice) Notice {
 	return Notice{
 		ID: n.ID, Incident: n.Incident, Channel: n.Channel, Action: n.Action, Seq: n.Seq, Combined: n.Combined,
 		Subject: n.Subject, Text: n.Text, State: n.State, Attempts: n.Attempts, CreatedAt: n.CreatedAt.UTC(),
-		NextAt: Instant(n.NextAt), EndedAt: Instant(n.EndedAt), Receipt: n.Receipt, Error: n.Error,
+		NextAt: Instant(n.NextAt), EndedAt: Instant(n.EndedAt), Receipt: n.Receipt, Error: n.Error, Withheld: n.Withheld,
 	}
 }
 
@@ -104,7 +105,7 @@ func (v Notice) Runner() runner.Notice {
 	return runner.Notice{
 		ID: v.ID, Incident: v.Incident, Channel: v.Channel, Action: v.Action, Seq: v.Seq, Combined: v.Combined,
 		Subject: v.Subject, Text: v.Text, State: v.State, Attempts: v.Attempts, CreatedAt: v.CreatedAt.UTC(),
-		NextAt: moment(v.NextAt), EndedAt: moment(v.EndedAt), Receipt: v.Receipt, Error: v.Error,
+		NextAt: moment(v.NextAt), EndedAt: moment(v.EndedAt), Receipt: v.Receipt, Error: v.Error, Withheld: v.Withheld,
 	}
 }
 

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/alerts"
@@ -91,8 +92,8 @@ func (e *Engine) deliverOwed(ctx context.Context) {
 	go func() {
 		defer enough()
 		for ctx.Err() == nil {
-			unsent, err := e.ledger.Notices(ctx, runner.NoticeFilter{States: []runner.NoticeState{runner.NoticePending, runner.NoticeSending}, Limit: 1})
-			if err == nil && len(unsent) == 0 {
+			unsent, err := e.ledger.Notices(ctx, runner.NoticeFilter{States: []runner.NoticeState{runner.NoticePending, runner.NoticeSending}, Limit: outboxPage})
+			if err == nil && !slices.ContainsFunc(unsent, func(n runner.Notice) bool { return !n.Withheld }) {
 				return
 			}
 			select {

@@ -96,7 +96,7 @@ func (d *Daemon) outbox(ctx context.Context) api.OutboxStatus {
 			continue
 		}
 		o.Pending++
-		if n.Attempts == 0 && n.NextAt.After(time.Now()) {
+		if n.Withheld || n.Attempts == 0 && n.NextAt.After(time.Now()) {
 			continue // nobody was to send it yet
 		}
 		at := n.CreatedAt.UTC() // newest first, so the last one is the oldest

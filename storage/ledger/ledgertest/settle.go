@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,11 +172,12 @@ func testParents(t *testing.T, dsn secret.String) {
 }
 
 // windows is an alarm with a maintenance window for checks whose names begin
-// with d.
+// with d, and with jobs that disturb those whose names begin with web.
 type windows struct {
 	verdicts
 
 	opens, closes time.Time
+	jobs          []runner.Place
 }
 
 func (w windows) Window(f runner.Fault, at time.Time) (string, time.Time) {
@@ -183,6 +185,153 @@ func (w windows) Window(f runner.Fault, at time.Time) (string, time.Time) {
 		return "nightly", w.closes
 	}
 	return "", time.Time{}
+}
+
+// peace finds nothing wrong with any run.
+func peace(runner.Run) runner.Verdict { return runner.Verdict{} }
+
+func (w windows) Opens(f runner.Fault, at time.Time) time.Time {
+	if strings.HasPrefix(f.Check, "d") && at.Before(w.opens) {
+		return w.opens
+	}
+	return time.Time{}
+}
+
+func (w windows) Disturbers(f runner.Fault) []runner.Place {
+	if strings.HasPrefix(f.Check, "web") {
+		return w.jobs
+	}
+	return nil
+}
+
+func (w windows) Disturbs(p runner.Place) bool { return slices.Contains(w.jobs, p) }
+
+// testWithheld: from the moment at which a silence or a window begins nothing is
+// sent of what is owed already. What lasts is told at its end, once; of what does
+// not last nobody hears who had not heard of it before.
+func testWithheld(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	for _, name := range []string{"lasts", "ends", "worse", "known"} {
+		s.raise(checkFault(name, jobs.Warning, at, "ops", "pager"))
+	}
+	s.expect("before the silence", "pager", "open open open open")
+	// Of one only pager knows; ops is sending another when the silence begins.
+	taken, _ := s.take("ops", time.Now().Add(time.Second), 1)
+	if len(taken) != 1 {
+		t.Fatalf("ops takes %+v", taken)
+	}
+	s.silence("*", at, time.Hour)
+	for _, name := range []string{"lasts", "ends", "worse", "known"} {
+		if i := s.newest("check/" + name); i.Suppressed == "" {
+			t.Errorf("%s is not suppressed when Silence returns", name)
+		}
+	}
+	s.expect("withheld", "ops", "")
+	for _, n := range s.notices(runner.NoticeFilter{Channel: "ops"}) {
+		if n.Withheld != (n.State == runner.NoticePending) {
+			t.Errorf("%s of %s, %s: withheld %t", n.Action, n.Incident, n.State, n.Withheld)
+		}
+	}
+	s.must(s.Retry(s.ctx, taken[0].ID, "451", time.Now()))
+	s.expect("given back and withheld", "ops", "")
+	s.raise(checkFault("worse", jobs.Critical, at.Add(time.Minute), "ops"))
+	s.expect("rose", "ops", "")
+	s.clear("check/ends", at.Add(2*time.Minute))
+	s.expect("ended", "ops", "")
+	s.expect("ended, and was told", "pager", "resolve")
+	if i := s.newest("check/ends"); strings.Join(i.Channels, " ") != "pager" {
+		t.Errorf("those told of what ended are %q", i.Channels)
+	}
+	s.settle(at.Add(time.Hour))
+	s.expect("the silence is over", "ops", "open open open")
+	s.expect("one rose", "pager", "worse")
+	s.clear("check/lasts", at.Add(2*time.Hour))
+	s.expect("its end", "ops", "resolve")
+
+	// A window that opens later does the same.
+	opens := at.Add(3 * time.Hour)
+	s.SetAlarm(windows{opens: opens, closes: opens.Add(time.Hour)})
+	s.raise(checkFault("db", jobs.Critical, opens.Add(-time.Minute), "ops"))
+	s.raise(checkFault("api", jobs.Critical, opens.Add(-time.Minute), "ops"))
+	if next := s.settle(opens.Add(-time.Minute)); !next.Equal(opens) {
+		t.Errorf("next is %s, want the opening of the window at %s", next, opens)
+	}
+	if next := s.settle(opens); !next.Equal(opens.Add(time.Hour)) {
+		t.Errorf("next is %s, want the close of the window", next)
+	}
+	s.expect("one is outside of the window", "ops", "open")
+	s.settle(opens.Add(time.Hour))
+	s.expect("the window has closed", "ops", "open")
+}
+
+// testDisturbed: of what a job makes fail nobody hears while it runs, nor
+// shortly after; of what lasts longer people do.
+func testDisturbed(t *testing.T, dsn secret.String) {
+	rings := 0
+	l := Open(t, dsn, func(o *ledger.Options) {
+		o.LeaseTTL, o.Owed, o.Flapping = longLease, func() { rings++ }, ledger.Flapping{Changes: -1}
+	})
+	s := &site{Ledger: l, t: t, ctx: t.Context()}
+	s.must(s.Register(s.ctx))
+	c := s.running()
+	workflow := s.run(c.Run).Spec.Workflow
+	s.SetAlarm(windows{verdicts: peace, jobs: []runner.Place{{Workflow: workflow, Job: "restart"}}})
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	other, restart := Attempt("other", 1), Attempt("restart", 1)
+	other.StartedAt, restart.StartedAt = now, now
+	s.begin(c, other)
+	s.raise(checkFault("web-1", jobs.Critical, now, "ops"))
+	s.expect("before the job", "ops", "open")
+	s.raise(checkFault("web-2", jobs.Critical, now, "ops"))
+	rings = 0
+	s.begin(c, restart)
+	if rings == 0 {
+		t.Error("the ledger says nothing when a job begins that suppresses what is open")
+	}
+	if next := s.settle(now.Add(time.Second)); !next.Equal(now.Add(30 * time.Minute)) {
+		t.Errorf("next is %s, want 30m after the beginning of the job", next)
+	}
+	s.expect("owed before the job", "ops", "")
+	s.raise(checkFault("web-3", jobs.Critical, now.Add(time.Second), "ops"))
+	s.raise(checkFault("db", jobs.Critical, now.Add(time.Second), "ops"))
+	s.expect("only what it does not disturb", "ops", "open")
+	for _, name := range []string{"web-1", "web-2", "web-3"} {
+		if i := s.newest("check/" + name); i.Suppressed != "job "+workflow+".restart in run "+string(c.Run) {
+			t.Errorf("%s is suppressed by %q", name, i.Suppressed)
+		}
+	}
+	s.clear("check/web-3", now.Add(time.Minute))
+	rings = 0
+	restart = Ended(restart, runner.Succeeded)
+	restart.FinishedAt = now.Add(2 * time.Minute)
+	s.advance(c, runner.Step{Ended: []runner.End{{Attempt: restart}}})
+	if rings == 0 {
+		t.Error("the ledger says nothing when the job has ended")
+	}
+	s.finish(c, runner.Succeeded)
+	if next := s.settle(now.Add(2 * time.Minute)); !next.Equal(now.Add(4 * time.Minute)) {
+		t.Errorf("next is %s, want 2m after the end of the job", next)
+	}
+	s.expect("soon after", "ops", "")
+	s.clear("check/web-1", now.Add(3*time.Minute))
+	s.expect("told before, and over", "ops", "resolve")
+	s.settle(now.Add(4 * time.Minute))
+	s.expect("it lasts", "ops", "open")
+	if story := s.story("check/web-2"); story != "opened suppressed released" {
+		t.Errorf("the timeline is %q", story)
+	}
+
+	// A job that takes too long is a fault as well.
+	late := s.running()
+	s.SetAlarm(windows{verdicts: peace, jobs: []runner.Place{{Workflow: s.run(late.Run).Spec.Workflow, Job: "restart"}}})
+	restart = Attempt("restart", 1)
+	restart.StartedAt = now
+	s.begin(late, restart)
+	s.raise(checkFault("web-4", jobs.Critical, now.Add(time.Minute), "ops"))
+	s.expect("it runs", "ops", "")
+	s.settle(now.Add(30 * time.Minute))
+	s.expect("it runs for too long", "ops", "open")
 }
 
 // testWindows: what is expected within a maintenance window is told when it

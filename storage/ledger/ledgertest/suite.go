@@ -82,6 +82,8 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Silences", testSilences},
 		{"Parents", testParents},
 		{"Windows", testWindows},
+		{"Withheld", testWithheld},
+		{"Disturbed", testDisturbed},
 		{"Flapping", testFlapping},
 		{"DeskModel", testDeskModel},
 		{"Happenings", testHappenings},
