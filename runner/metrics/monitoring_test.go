@@ -127,6 +127,18 @@ func TestShipped_Rules(t *testing.T) {
 	promtool(t, "test", "rules", "upkeep.test.yml")
 }
 
+// Prometheus and Alertmanager take the examples of their settings. That these
+// work is shown in cmd/upkeep, where both run.
+func TestShipped_Settings(t *testing.T) {
+	t.Parallel()
+	promtool(t, "check", "config", "prometheus.yml")
+	cmd := exec.Command("amtool", "check-config", "alertmanager.yml")
+	cmd.Dir = shipped
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "2 receivers") {
+		t.Errorf("amtool check-config: %v\n%s", err, out)
+	}
+}
+
 // Prometheus understands every expression of the dashboard.
 func TestShipped_Dashboard(t *testing.T) {
 	t.Parallel()
