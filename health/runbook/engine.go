@@ -42,6 +42,8 @@ type Options struct {
 	Remedies runner.Remedies
 	Actions  Actions
 	Checks   runner.CheckReader
+	// Past has what the checks said before this process.
+	Past runner.SampleReader
 	// Log is told how it goes; nil for nobody.
 	Log *slog.Logger
 }
@@ -123,6 +125,9 @@ func (e *Engine) look(ctx context.Context, b Runbook) error {
 		if err := e.enabled(ctx, b, h); err != nil {
 			return err
 		}
+	}
+	if err := e.recall(ctx, b); err != nil {
+		return err
 	}
 	w := e.watched(b)
 	switch {

@@ -29,6 +29,7 @@ type world struct {
 	told     []string
 	asked    []runner.RunID
 	raised   map[string]string
+	samples  map[string][]runner.Stretch
 	// fail makes the next so many writes of remedies fail.
 	fail int
 
@@ -38,7 +39,7 @@ type world struct {
 }
 
 func newWorld(b runbook.Runbook) *world {
-	return &world{book: b, reports: map[string]runner.CheckReport{}, remedies: map[runner.RunID]runner.Remedy{}, raised: map[string]string{}}
+	return &world{book: b, reports: map[string]runner.CheckReport{}, remedies: map[runner.RunID]runner.Remedy{}, raised: map[string]string{}, samples: map[string][]runner.Stretch{}}
 }
 
 // book is a runbook for tests.
@@ -58,7 +59,7 @@ func (w *world) start(t *testing.T) {
 		Runbooks: func() []runbook.Runbook { w.mu.Lock(); defer w.mu.Unlock(); return []runbook.Runbook{w.book} },
 		Locks:    func(string) []string { w.mu.Lock(); defer w.mu.Unlock(); return w.locks },
 		Held:     func() error { w.mu.Lock(); defer w.mu.Unlock(); return w.held },
-		Records:  w, Remedies: w, Actions: w, Checks: w,
+		Records:  w, Remedies: w, Actions: w, Checks: w, Past: w,
 	})
 	engine, done := w.engine, w.done
 	go func() {
@@ -93,10 +94,30 @@ func (w *world) answer(name string, h runner.Health, change ...func(*runner.Chec
 	}
 	w.mu.Lock()
 	w.reports[name] = r
+	w.sample(name, "up", now, map[bool]float64{true: 0, false: 1}[h == runner.HealthCritical])
+	if rank := slices.Index([]runner.Health{runner.Healthy, runner.HealthUnknown, runner.HealthWarning, runner.HealthCritical}, h); rank > 0 {
+		w.sample(name, "bad", now, float64(rank))
+	}
+	for value, v := range r.Values {
+		w.sample(name, value, now, v)
+	}
 	w.mu.Unlock()
 	w.engine.Checked(context.Background(), r)
 	synctest.Wait()
 }
+
+func (w *world) sample(check, what string, at time.Time, v float64) {
+	series := "check." + check + "." + what
+	w.samples[series] = append(w.samples[series], runner.Stretch{At: at, Count: 1, Sum: v, Low: v, High: v})
+}
+
+func (w *world) Samples(_ context.Context, f runner.SampleFilter) ([]runner.Stretch, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.samples[f.Series]), func(s runner.Stretch) bool { return s.At.Before(f.Since) || !s.At.Before(f.Until) }), nil
+}
+
+func (w *world) Series(context.Context, string) ([]runner.Series, error) { return nil, nil }
 
 // answers asks a check every 30 seconds for a while.
 func (w *world) answers(name string, h runner.Health, d time.Duration, change ...func(*runner.CheckReport)) {

@@ -14,6 +14,10 @@ type watch struct {
 	// held; zero when it does not hold.
 	since  time.Time
 	latest runner.CheckReport
+	// first is the first answer; recalled tells that what was on record before it
+	// has been looked at.
+	first    runner.CheckReport
+	recalled bool
 	// ignore is until when answers do not count.
 	ignore time.Time
 }
@@ -29,6 +33,9 @@ func (e *Engine) see(b Runbook, r runner.CheckReport) {
 	defer e.mu.Unlock()
 	w := e.watchOf(b)
 	w.latest = r
+	if w.first.At.IsZero() {
+		w.first = r
+	}
 	switch {
 	case !b.Trigger.Holds(r) || !r.At.After(w.ignore):
 		w.since = time.Time{}
@@ -41,7 +48,8 @@ func (e *Engine) see(b Runbook, r runner.CheckReport) {
 func (e *Engine) watchOf(b Runbook) *watch {
 	w := e.watches[b.Name]
 	if trigger := b.Trigger.String(); w == nil || w.trigger != trigger {
-		w = &watch{trigger: trigger}
+		// A trigger that was changed begins anew.
+		w = &watch{trigger: trigger, recalled: w != nil}
 		e.watches[b.Name] = w
 	}
 	return w

@@ -29,7 +29,7 @@ func (d *Daemon) newRunbooks() *runbook.Engine {
 		Runbooks: func() []runbook.Runbook { return d.Config().Runbooks() },
 		Locks:    func(name string) []string { return LocksOf(d.Config(), name) },
 		Held:     func() error { return d.refusal() },
-		Records:  d.ledger, Remedies: d.ledger, Actions: remedies{d.Engine}, Checks: monitored{d}, Log: d.o.Log,
+		Records:  d.ledger, Remedies: d.ledger, Actions: remedies{d.Engine}, Checks: monitored{d}, Past: d.ledger, Log: d.o.Log,
 	})
 }
 
