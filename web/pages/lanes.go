@@ -1,0 +1,173 @@
+package pages
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// laneWidth is the width of a day in a lane, in its own units.
+const (
+	laneWidth = 1000.0
+	// laneAhead is the share of a lane that lies in the future.
+	laneAhead = 4 * time.Hour
+	// markWidth is the least width of a mark.
+	markWidth = 5.0
+)
+
+// laneRow is a workflow along a day.
+type laneRow struct {
+	Name, Schedule string
+	Zone           *time.Location
+	State          *badge
+	LastID         runner.RunID
+	LastAt         *time.Time
+	Took           float64
+	Paused         *api.Pause
+	Stale          bool
+	Fresh          *meterView
+	LastSuccess    *time.Time
+	Next           *time.Time
+	Marks          []laneMark
+	Hours          []laneHour
+	Due            string // the place of the next slot, empty when it lies later
+	Now            string
+}
+
+// laneMark is a run, or several that cannot be told apart at this width.
+type laneMark struct {
+	Tone        tone
+	X, Width    string
+	Href, Title string
+	from, to    float64
+	runs        int
+}
+
+// laneHour is a line of the scale.
+type laneHour struct {
+	X        string
+	Midnight bool
+}
+
+// place is where an instant lies in a lane.
+func place(at, now time.Time) float64 {
+	from := now.Add(-nightLength)
+	return at.Sub(from).Seconds() / (nightLength + laneAhead).Seconds() * laneWidth
+}
+
+func coordinate(x float64) string { return fmt.Sprintf("%.1f", x) }
+
+// scaleOf are the words below the lanes, at equal distances.
+func scaleOf(now time.Time, zone *time.Location) []string {
+	var words []string
+	const step = (nightLength + laneAhead) / 7
+	for i := range 8 {
+		words = append(words, now.Add(-nightLength+time.Duration(i)*step).In(zone).Format("15:04"))
+	}
+	return words
+}
+
+// lane draws one workflow.
+func (n night) lane(w api.Workflow) laneRow {
+	zone := location(w.Zone)
+	row := laneRow{Name: w.Name, Schedule: w.Schedule, Zone: zone, LastSuccess: w.LastSuccess, Next: w.Next, Fresh: freshness(w, n.now), Now: coordinate(place(n.now, n.now))}
+	row.Stale = w.Fresh != nil && !*w.Fresh
+	if paused(w, n.now) {
+		row.Paused = w.Paused
+	}
+	if w.Last != nil {
+		b := stateBadge(w.Last.State)
+		if w.Last.Interrupted {
+			b = interruptedBadge()
+		}
+		row.State, row.LastID, row.Took = &b, w.Last.ID, w.Last.DurationSeconds
+		row.LastAt = w.Last.StartedAt
+		if row.LastAt == nil {
+			row.LastAt = &w.Last.QueuedAt
+		}
+	}
+	for at := n.now.Add(-nightLength).In(zone).Truncate(time.Hour).Add(time.Hour); at.Before(n.now.Add(laneAhead)); at = at.Add(time.Hour) {
+		if at.Hour()%6 == 0 {
+			row.Hours = append(row.Hours, laneHour{X: coordinate(place(at, n.now)), Midnight: at.Hour() == 0})
+		}
+	}
+	if w.Next != nil && w.Next.Before(n.now.Add(laneAhead)) && row.Paused == nil {
+		row.Due = coordinate(place(*w.Next, n.now))
+	}
+	row.Marks = n.marks(w.Name, zone)
+	return row
+}
+
+// marks are the runs of a workflow, the earliest first.
+func (n night) marks(workflow string, zone *time.Location) []laneMark {
+	var marks []laneMark
+	for i := len(n.runs) - 1; i >= 0; i-- {
+		r := n.runs[i]
+		if r.Workflow != workflow {
+			continue
+		}
+		m := n.mark(r, zone)
+		if last := len(marks) - 1; last >= 0 && marks[last].Tone == m.Tone && m.from-marks[last].to < 1 {
+			marks[last].to, marks[last].runs = max(m.to, marks[last].to), marks[last].runs+1
+			marks[last].Title = fmt.Sprintf("%d runs %s, the last: %s", marks[last].runs, r.State, m.Title)
+			marks[last].Href = "/runs?workflow=" + workflow
+			continue
+		}
+		marks = append(marks, m)
+	}
+	for i := range marks {
+		marks[i].X, marks[i].Width = coordinate(marks[i].from), coordinate(max(markWidth, marks[i].to-marks[i].from))
+	}
+	return marks
+}
+
+func (n night) mark(r api.RunRecord, zone *time.Location) laneMark {
+	began, ended := r.QueuedAt, n.now
+	if r.StartedAt != nil {
+		began = *r.StartedAt
+	}
+	if r.FinishedAt != nil {
+		ended = *r.FinishedAt
+	}
+	b := stateBadge(r.State)
+	if r.Interrupted {
+		b = interruptedBadge()
+	}
+	from, to := place(began, n.now), place(ended, n.now)
+	title := fmt.Sprintf("%s at %s", b.Word, began.In(zone).Format("15:04"))
+	if r.FinishedAt != nil && r.State != runner.Skipped {
+		title += ", took " + tookSeconds(r.DurationSeconds)
+	}
+	if why := because(r.Reason); why != "" {
+		title += ": " + why
+	}
+	return laneMark{Tone: b.Tone, Href: "/runs/" + string(r.ID), Title: title, from: max(0, from), to: max(to, from+markWidth), runs: 1}
+}
+
+// freshness says how old the last success is, as a share of how old it may be;
+// nil when nothing says that.
+func freshness(w api.Workflow, now time.Time) *meterView {
+	if w.FreshWithinSeconds <= 0 {
+		return nil
+	}
+	most := time.Duration(w.FreshWithinSeconds * float64(time.Second))
+	if w.LastSuccess == nil {
+		m := &meterView{Tone: toneIdle, Percent: 0, Text: "no success yet, one is due within " + roughly(most)}
+		if w.Fresh != nil && !*w.Fresh {
+			m.Tone, m.Percent, m.Text = toneBad, 100, "overdue: no success yet"
+		}
+		return m
+	}
+	age := now.Sub(*w.LastSuccess)
+	share := int(100 * age.Seconds() / most.Seconds())
+	m := &meterView{Tone: toneGood, Percent: min(100, max(2, share)), Text: fmt.Sprintf("%s of %s", roughly(max(age, 0)), roughly(most))}
+	switch {
+	case w.Fresh != nil && !*w.Fresh:
+		m.Tone, m.Text = toneBad, "overdue: "+m.Text
+	case share > 90:
+		m.Tone = toneWarn
+	}
+	return m
+}
