@@ -74,6 +74,8 @@ type Config struct {
 	Log Log
 	// Metrics says which metrics there are.
 	Metrics Metrics
+	// Web says who may use the API and the pages over TCP.
+	Web Web
 	// Scrapes are the applications whose metrics are read, KPIs the figures that
 	// are wanted.
 	Scrapes []Scrape

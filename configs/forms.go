@@ -95,23 +95,6 @@ func (l *ledgerField) absolute(root string) {
 	}
 }
 
-// webField accepts that there is no web server, which is all that this version
-// can do.
-type webField struct{}
-
-// Decode reads "off".
-func (*webField) Decode(d *decode.Decoder, n *source.Node, path string, at source.Pos) {
-	if n.Kind != source.Scalar || n.Text != "off" {
-		d.Report(at, "not-yet", path, "web is not available in this version of upkeep",
-			"remove it or write web: off: the web server comes with a later version, and nothing here would listen")
-	}
-}
-
-// Schema describes the one form. Editors that read YAML 1.1 see off as false.
-func (*webField) Schema(func(reflect.Type) map[string]any) map[string]any {
-	return map[string]any{"enum": []any{"off", false}}
-}
-
 // ballastField is the size of the ballast in bytes.
 type ballastField int64
 

@@ -43,6 +43,7 @@ func Load(path string, catalog Catalog) (*Config, error) {
 	l.frame(root)
 	l.log()
 	l.metrics()
+	l.web()
 	l.world()
 	l.channels()
 	l.vigil()
