@@ -3,6 +3,7 @@ package api
 import (
 	"time"
 
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -26,6 +27,11 @@ type PlannedSlot struct {
 	UsualSeconds float64   `json:"usual_seconds" doc:"how long it usually takes, the median; 0 when nothing is known"`
 	P95Seconds   float64   `json:"p95_seconds"`
 	Runs         int       `json:"runs" doc:"how many runs that rests on"`
+	// Slots is above 1 when the line stands for many slots of a workflow that runs
+	// often, from Slot to LastSlot.
+	Slots    int64      `json:"slots" doc:"how many slots it stands for"`
+	LastSlot *time.Time `json:"last_slot" doc:"the last of them; null for a single one"`
+	EndsAt   *time.Time `json:"ends_at" doc:"when it will usually have ended; null when nothing is known"`
 	// Reason is why the slot will not run as things stand.
 	Reason runner.Reason `json:"reason" doc:"why it will not run as things stand, such as paused or window; empty when it will"`
 	// Beside are the workflows that usually still run then.
@@ -40,6 +46,9 @@ type Remark struct {
 	At       *time.Time `json:"at"`
 	Text     string     `json:"text"`
 	Hint     string     `json:"hint"`
+	// Severity is that of a finding.
+	Severity  jobs.Severity `json:"severity" enum:"info,warning,critical"`
+	Workflows []string      `json:"workflows" nullable:"false" doc:"all that it is about"`
 }
 
 // Why is why the slots of a day did or did not run.

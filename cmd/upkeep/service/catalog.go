@@ -109,13 +109,13 @@ func planOf(f forecast.Forecast) api.Plan {
 	for _, s := range f.Slots {
 		v := api.PlannedSlot{
 			Workflow: s.Workflow, Slot: s.Slot.UTC(), Local: s.Slot.Format("2006-01-02 15:04:05"), Zone: s.Slot.Location().String(),
-			UsualSeconds: s.Usual.Seconds(), Beside: []string{}, Note: s.Why,
+			UsualSeconds: s.Usual.Seconds(), Beside: []string{}, Note: s.Why, Slots: max(s.Count, 1), EndsAt: api.Instant(s.Ends),
 		}
 		if s.Fate.Skipped() {
 			v.Reason = runner.Reason(s.Fate)
 		}
 		if s.Count > 1 {
-			v.Note = fmt.Sprintf("%s: %d slots", s.Rule, s.Count)
+			v.Note, v.LastSlot = fmt.Sprintf("%s: %d slots", s.Rule, s.Count), api.Instant(s.Last)
 		}
 		p.Slots = append(p.Slots, v)
 	}
@@ -124,7 +124,9 @@ func planOf(f forecast.Forecast) api.Plan {
 		if len(x.Workflows) > 0 {
 			name = x.Workflows[0]
 		}
-		p.Remarks = append(p.Remarks, api.Remark{Workflow: name, Rule: string(x.Kind), At: api.Instant(x.At), Text: x.Text, Hint: x.Hint})
+		p.Remarks = append(p.Remarks, api.Remark{
+			Workflow: name, Rule: string(x.Kind), At: api.Instant(x.At), Text: x.Text, Hint: x.Hint, Severity: x.Severity, Workflows: append([]string{}, x.Workflows...),
+		})
 	}
 	return p
 }
