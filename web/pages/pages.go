@@ -34,6 +34,11 @@ type Options struct {
 	API *client.Client
 	// Who tells who looks; the default is somebody who may do everything.
 	Who func(ctx context.Context) Viewer
+	// Login checks the token of a form, sets the cookie and says where to go;
+	// its error is one for people. Logout takes the cookie off. Without them
+	// nobody logs in.
+	Login  func(w http.ResponseWriter, r *http.Request) (next string, err error)
+	Logout func(w http.ResponseWriter, r *http.Request)
 	// RequestID names a request in the log; the default is no name.
 	RequestID func(ctx context.Context) string
 	// Version is that of this program.
@@ -83,6 +88,13 @@ func New(o Options) (*Pages, error) {
 	p.registerOverview()
 	p.registerWorkflows()
 	p.registerRuns()
+	p.registerBackups()
+	p.registerChecks()
+	p.registerIncidents()
+	p.registerKPIs()
+	p.registerPlan()
+	p.registerSystem()
+	p.registerLogin()
 	return p, nil
 }
 

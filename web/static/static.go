@@ -21,13 +21,13 @@ import (
 // Prefix is where the files are served.
 const Prefix = "/static/"
 
-//go:embed app.js style.css icon.svg vendor/htmx.min.js vendor/uplot.min.js vendor/uplot.min.css
+//go:embed app.js style.css more.css icon.svg vendor/htmx.min.js vendor/uplot.min.js vendor/uplot.min.css
 var embedded embed.FS
 
 // names are the files by the name of their address.
 func names() map[string]string {
 	return map[string]string{
-		"app.js": "app.js", "style.css": "style.css", "icon.svg": "icon.svg", "htmx.js": "vendor/htmx.min.js",
+		"app.js": "app.js", "style.css": "style.css", "more.css": "more.css", "icon.svg": "icon.svg", "htmx.js": "vendor/htmx.min.js",
 		"uplot.js": "vendor/uplot.min.js", "uplot.css": "vendor/uplot.min.css",
 	}
 }
