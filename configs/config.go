@@ -89,6 +89,8 @@ type Config struct {
 	node    *source.Node
 	world   *world
 	secrets []string
+	// hidden are secrets, and the texts of those that stand in the files.
+	hidden []string
 }
 
 // Store is a configured store.

@@ -85,6 +85,7 @@ func (l *loader) finish() Problems {
 	for _, literal := range l.d.Literals {
 		hidden = append(hidden, literal.Text)
 	}
+	l.config.hidden = hidden
 	return scrub(l.d.Problems, hidden).Sorted()
 }
 

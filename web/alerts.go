@@ -16,11 +16,11 @@ func (s *Server) registerAlerts() {
 	s.registerDesk()
 	add(s, operation{id: "list-notices", method: http.MethodGet, path: "/notices", tag: tag, summary: "List notices, newest first"}, s.listNotices)
 	add(s, operation{
-		id: "retry-notice", method: http.MethodPost, path: "/notices/{id}/retry", tag: tag, summary: "Send a notice now that is dead or waits",
+		id: "retry-notice", touches: []api.Topic{api.TopicNotices}, method: http.MethodPost, path: "/notices/{id}/retry", tag: tag, summary: "Send a notice now that is dead or waits",
 	}, s.retryNotice)
-	add(s, operation{id: "drop-notice", method: http.MethodPost, path: "/notices/{id}/drop", tag: tag, summary: "Give a notice up"}, s.dropNotice)
+	add(s, operation{id: "drop-notice", touches: []api.Topic{api.TopicNotices}, method: http.MethodPost, path: "/notices/{id}/drop", tag: tag, summary: "Give a notice up"}, s.dropNotice)
 	add(s, operation{
-		id: "test-channel", method: http.MethodPost, path: "/channels/{name}/test", tag: tag, summary: "Send a test message to a channel now",
+		id: "test-channel", touches: []api.Topic{api.TopicNotices}, method: http.MethodPost, path: "/channels/{name}/test", tag: tag, summary: "Send a test message to a channel now",
 	}, s.testChannel)
 }
 

@@ -65,6 +65,19 @@ func TestConform(t *testing.T) {
 		{"get", "/api/v1/attempts", "/api/v1/attempts", ""},
 		{"get", "/api/v1/latest", "/api/v1/latest?workflow=daily,manual", ""},
 		{"get", "/api/v1/workflows/{workflow}/jobs/{job}/past", "/api/v1/workflows/daily/jobs/backup/past", ""},
+		{"get", "/api/v1/runs", "/api/v1/runs?q=DAI&limit=2", ""},
+		{"get", "/api/v1/runs/{id}/detail", "/api/v1/runs/" + id + "/detail", ""},
+		{"get", "/api/v1/workflows", "/api/v1/workflows?recent=30", ""},
+		{"get", "/api/v1/workflows/{workflow}", "/api/v1/workflows/daily", ""},
+		{"get", "/api/v1/workflows/{workflow}", "/api/v1/workflows/nothing", ""},
+		{"get", "/api/v1/workflows/{workflow}/slots", "/api/v1/workflows/daily/slots?from=2026-11-01T00:00:00Z&until=2026-11-10T00:00:00Z", ""},
+		{"get", "/api/v1/workflows/{workflow}/slots", "/api/v1/workflows/daily/slots?from=2026-11-01T00:00:00Z&until=2026-10-10T00:00:00Z", ""},
+		{"get", "/api/v1/config", "/api/v1/config", ""},
+		{"get", "/api/v1/artifacts", "/api/v1/artifacts?limit=1", ""},
+		{"get", "/api/v1/artifacts", "/api/v1/artifacts?before=x", ""},
+		{"get", "/api/v1/artifacts/{id}", "/api/v1/artifacts/20261103-120000.000-aaaaaaaaaa", ""},
+		{"get", "/api/v1/artifacts/{id}", "/api/v1/artifacts/nothing", ""},
+		{"get", "/api/v1/samples", "/api/v1/samples?series=accuracy&points=2", ""},
 		{"post", "/api/v1/runs", "/api/v1/runs", `{"workflow":"daily"}`},
 		{"post", "/api/v1/runs", "/api/v1/runs", `{"workflow":7}`},
 		{"post", "/api/v1/runs/{id}/cancel", "/api/v1/runs/" + id + "/cancel", ""},
@@ -118,7 +131,7 @@ func TestConform(t *testing.T) {
 	}
 	asked := map[string]bool{
 		// These two do not answer JSON.
-		"get /api/v1/runs/{id}/events": true, "get /api/v1/runs/{id}/attempts/{job}/{number}/output": true,
+		"get /api/v1/changes": true, "get /api/v1/runs/{id}/events": true, "get /api/v1/runs/{id}/attempts/{job}/{number}/output": true,
 	}
 	for _, c := range calls {
 		asked[c.method+" "+c.path] = true

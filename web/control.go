@@ -18,20 +18,20 @@ type Via struct {
 func (s *Server) registerControl() {
 	const tag = "control"
 	add(s, operation{
-		id: "start-run", method: http.MethodPost, path: "/runs", tag: tag, status: http.StatusCreated,
+		id: "start-run", touches: []api.Topic{api.TopicRuns}, method: http.MethodPost, path: "/runs", tag: tag, status: http.StatusCreated,
 		summary: "Run a workflow, or some of its jobs, now",
 		doc: "The answer comes when the run is on record, not when it has ended. With an Idempotency-Key the same request within 24 hours " +
 			"is answered with the same run, as long as the daemon lives and not more than 10,000 keys came after it.",
 	}, s.startRun)
 	add(s, operation{
-		id: "cancel-run", method: http.MethodPost, path: "/runs/{id}/cancel", tag: tag, summary: "Ask for the end of a run",
+		id: "cancel-run", touches: []api.Topic{api.TopicRuns}, method: http.MethodPost, path: "/runs/{id}/cancel", tag: tag, summary: "Ask for the end of a run",
 	}, s.cancelRun)
 	add(s, operation{
-		id: "retry-run", method: http.MethodPost, path: "/runs/{id}/retry", tag: tag,
+		id: "retry-run", touches: []api.Topic{api.TopicRuns}, method: http.MethodPost, path: "/runs/{id}/retry", tag: tag,
 		summary: "Continue a run that failed or was interrupted",
 	}, s.retryRun)
 	add(s, operation{
-		id: "approve-run", method: http.MethodPost, path: "/runs/{id}/approve", tag: tag, summary: "Let a run go that waits for approval",
+		id: "approve-run", touches: []api.Topic{api.TopicRuns}, method: http.MethodPost, path: "/runs/{id}/approve", tag: tag, summary: "Let a run go that waits for approval",
 	}, s.approveRun)
 }
 

@@ -34,12 +34,12 @@ func (s *Server) registerService() {
 		doc:     "How the daemon itself is; that of what it looks after stands at /health. /livez answers ok while the daemon answers at all, /readyz while it can do its work; ?verbose lists what it needs for that.",
 	}, s.getHealth)
 	add(s, operation{
-		id: "drain", method: http.MethodPost, path: "/drain", tag: tag, summary: "Keep new runs from starting, and wait until nothing runs",
+		id: "drain", touches: []api.Topic{api.TopicDaemon}, method: http.MethodPost, path: "/drain", tag: tag, summary: "Keep new runs from starting, and wait until nothing runs",
 		doc: "The drain stays in force when the client goes away or has waited long enough; DELETE ends it.",
 	}, s.drain)
-	add(s, operation{id: "undrain", method: http.MethodDelete, path: "/drain", tag: tag, summary: "Let runs start again"}, s.undrain)
+	add(s, operation{id: "undrain", touches: []api.Topic{api.TopicDaemon}, method: http.MethodDelete, path: "/drain", tag: tag, summary: "Let runs start again"}, s.undrain)
 	add(s, operation{
-		id: "reload", method: http.MethodPost, path: "/reload", tag: tag, summary: "Load the configuration anew",
+		id: "reload", touches: []api.Topic{api.TopicConfig, api.TopicChecks}, method: http.MethodPost, path: "/reload", tag: tag, summary: "Load the configuration anew",
 		doc: "Whole or not at all: when the file does not load, the last good configuration stays in force, and the answer says degraded and why.",
 	}, s.reload)
 }

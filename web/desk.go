@@ -13,23 +13,23 @@ import (
 func (s *Server) registerDesk() {
 	const tag = "alerts"
 	add(s, operation{
-		id: "ack-incident", method: http.MethodPost, path: "/incidents/{id}/ack", tag: tag, summary: "Say that you work on an incident",
+		id: "ack-incident", touches: []api.Topic{api.TopicIncidents, api.TopicNotices}, method: http.MethodPost, path: "/incidents/{id}/ack", tag: tag, summary: "Say that you work on an incident",
 		doc: "Repetitions and escalations stop until then, or until it gets worse. The channels that were told of it are told that.",
 	}, s.ackIncident)
 	add(s, operation{
-		id: "note-incident", method: http.MethodPost, path: "/incidents/{id}/note", tag: tag, summary: "Add a line to the timeline of an incident",
+		id: "note-incident", touches: []api.Topic{api.TopicIncidents, api.TopicNotices}, method: http.MethodPost, path: "/incidents/{id}/note", tag: tag, summary: "Add a line to the timeline of an incident",
 	}, s.noteIncident)
 	add(s, operation{
-		id: "resolve-incident", method: http.MethodPost, path: "/incidents/{id}/resolve", tag: tag, summary: "End an incident by hand",
+		id: "resolve-incident", touches: []api.Topic{api.TopicIncidents, api.TopicNotices}, method: http.MethodPost, path: "/incidents/{id}/resolve", tag: tag, summary: "End an incident by hand",
 		doc: "The channels that were told of it are told of its end. What is still wrong becomes a new incident when it shows again.",
 	}, s.resolveIncident)
 	add(s, operation{id: "list-silences", method: http.MethodGet, path: "/silences", tag: tag, summary: "List the silences, newest first"}, s.listSilences)
 	add(s, operation{
-		id: "add-silence", method: http.MethodPost, path: "/silences", tag: tag, status: http.StatusCreated,
+		id: "add-silence", touches: []api.Topic{api.TopicSilences, api.TopicIncidents}, method: http.MethodPost, path: "/silences", tag: tag, status: http.StatusCreated,
 		summary: "Keep incidents from being told for a while",
 		doc:     "They stay on record; what lasts longer than the silence is told at its end, and the end of what was told before is told all the same.",
 	}, s.addSilence)
-	add(s, operation{id: "end-silence", method: http.MethodDelete, path: "/silences/{id}", tag: tag, summary: "End a silence"}, s.endSilence)
+	add(s, operation{id: "end-silence", touches: []api.Topic{api.TopicSilences, api.TopicIncidents}, method: http.MethodDelete, path: "/silences/{id}", tag: tag, summary: "End a silence"}, s.endSilence)
 }
 
 // mostOfIncident bounds the notices and changes that come with an incident.

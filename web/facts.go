@@ -29,7 +29,7 @@ func (s *Server) registerFacts() {
 	add(s, operation{id: "list-samples", method: http.MethodGet, path: "/samples", tag: tag, summary: "List the samples of a series in the order of time"}, s.listSamples)
 	add(s, operation{id: "list-series", method: http.MethodGet, path: "/series", tag: tag, summary: "List the series on record with their latest values"}, s.listSeries)
 	add(s, operation{
-		id: "add-event", method: http.MethodPost, path: "/events", tag: tag, status: http.StatusCreated,
+		id: "add-event", touches: []api.Topic{api.TopicEvents}, method: http.MethodPost, path: "/events", tag: tag, status: http.StatusCreated,
 		summary: "Record something that happened to the system, such as a deploy",
 	}, s.addEvent)
 	add(s, operation{id: "list-events", method: http.MethodGet, path: "/events", tag: tag, summary: "List what happened to the system, the latest first"}, s.listEvents)
@@ -53,14 +53,50 @@ type listSamples struct {
 	Since  time.Time `query:"since" doc:"only samples from then on"`
 	Until  time.Time `query:"until" doc:"only samples before then"`
 	Limit  int       `query:"limit" minimum:"1" maximum:"10000" default:"1000" doc:"the most to list; the latest ones"`
+	Points int       `query:"points" minimum:"0" maximum:"5000" doc:"for a chart: fold what is between since and until into at most so many stretches of the same length; limit does not count then"`
 }
 
+// mostFolded bounds how many stretches on record are folded for one chart; of
+// more, the latest ones are.
+const mostFolded = 50_000
+
 func (s *Server) listSamples(ctx context.Context, in *listSamples) (*reply[api.Samples], error) {
+	if in.Points > 0 {
+		in.Limit = mostFolded
+	}
 	list, err := s.o.Facts.Samples(ctx, runner.SampleFilter{Series: in.Series, Since: in.Since, Until: in.Until, Limit: in.Limit})
 	if err != nil {
 		return nil, err
 	}
+	if in.Points > 0 && len(list) > in.Points {
+		list = fold(list, in.Since, in.Until, in.Points)
+	}
 	return ok(api.NewSamples(in.Series, list))
+}
+
+// fold makes at most points stretches of equal length of a list in the order of
+// time. Each holds what begins in it; those in which nothing begins are left
+// out.
+func fold(list []runner.Stretch, since, until time.Time, points int) []runner.Stretch {
+	first, last := list[0].At, list[len(list)-1].At
+	if !since.IsZero() && since.Before(first) {
+		first = since
+	}
+	if !until.IsZero() && until.After(last) {
+		last = until
+	}
+	length := max(last.Sub(first)/time.Duration(points)+1, 1)
+	var out []runner.Stretch
+	for _, s := range list {
+		at := first.Add(s.At.Sub(first) / length * length)
+		if n := len(out); n > 0 && out[n-1].At.Equal(at) {
+			f := &out[n-1]
+			f.Count, f.Sum, f.Low, f.High = f.Count+s.Count, f.Sum+s.Sum, min(f.Low, s.Low), max(f.High, s.High)
+			continue
+		}
+		out = append(out, runner.Stretch{At: at, Length: length, Count: s.Count, Sum: s.Sum, Low: s.Low, High: s.High})
+	}
+	return out
 }
 
 type listSeries struct {

@@ -3,7 +3,6 @@ package web_test
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,6 +48,8 @@ type fake struct {
 	// waiting is how many do.
 	waiting int
 	monitor *monitor
+	// backups are what the stores hold.
+	backups []api.Backup
 }
 
 func newFake() *fake {
@@ -61,7 +62,7 @@ func newFake() *fake {
 
 func (f *fake) options() web.Options {
 	return web.Options{
-		Runs: f, Slots: f, Alerts: f, Facts: f, KPIs: kpis{f}, Commands: commands{f}, Desk: desk{f}, Timelines: desk{f}, Notices: notices{f}, Raiser: raiser{}, Service: f, Catalog: catalog{f}, Hub: web.NewHub(), Monitor: f.monitor,
+		Runs: f, Slots: f, Alerts: f, Facts: f, KPIs: kpis{f}, Commands: commands{f}, Desk: desk{f}, Timelines: desk{f}, Notices: notices{f}, Raiser: raiser{}, Service: f, Catalog: catalog{f}, Definitions: definitions{f}, Strips: f, Artifacts: shelf{f}, Hub: web.NewHub(), Monitor: f.monitor,
 		Logs: &levels{list: []api.LogLevel{{Level: "info", Configured: "info"}, {Logger: "http", Level: "debug", Changed: true, Until: new(time.Now())}}},
 		Poll: 10 * time.Millisecond, Heartbeat: 20 * time.Millisecond,
 	}
@@ -184,12 +185,40 @@ func (f *fake) Latest(_ context.Context, workflows []string) (map[string]runner.
 	return out, f.fail
 }
 
-func (f *fake) Slots(context.Context, string, time.Time, time.Time, int) ([]runner.Run, error) {
-	return nil, errors.New("not asked for by the API")
+func (f *fake) Slots(_ context.Context, workflow string, from, until time.Time, limit int) ([]runner.Run, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []runner.Run
+	for _, id := range slices.Sorted(maps.Keys(f.runs)) {
+		if r := f.runs[id]; r.Spec.Workflow == workflow && !r.Slot.Before(from) && r.Slot.Before(until) && len(out) < limit {
+			out = append(out, r)
+		}
+	}
+	return out, f.fail
 }
 
-func (f *fake) Usual(context.Context, []string) (map[string]runner.Usual, error) {
-	return nil, errors.New("not asked for by the API")
+func (f *fake) Usual(_ context.Context, workflows []string) (map[string]runner.Usual, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[string]runner.Usual{}
+	for _, name := range workflows {
+		if len(f.runs) > 0 && name == "daily" {
+			out[name] = runner.Usual{Runs: 3, Median: time.Minute, P95: 2 * time.Minute, Longest: 3 * time.Minute}
+		}
+	}
+	return out, f.fail
+}
+
+func (f *fake) Recent(ctx context.Context, workflows []string, each int) (map[string][]runner.Run, error) {
+	out := map[string][]runner.Run{}
+	for _, name := range workflows {
+		list, err := f.Runs(ctx, runner.Filter{Workflow: name, Limit: each})
+		if err != nil {
+			return nil, err
+		}
+		out[name] = list
+	}
+	return out, nil
 }
 
 func (f *fake) Successes(context.Context, []string) (map[string]time.Time, error) {

@@ -39,9 +39,7 @@ func (s *Server) followRun(ctx context.Context, in *ByID) (*huma.StreamResponse,
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		_, w := humago.Unwrap(hc)
-		header := w.Header()
-		header.Set("Content-Type", "text/event-stream")
-		header.Set("X-Accel-Buffering", "no") // of a proxy in between
+		streamHeader(w)
 		f := &follower{s: s, run: id, w: w, sub: s.o.Hub.subscribe(id)}
 		defer f.sub.close()
 		f.follow(ctx)
@@ -174,9 +172,4 @@ func (f *follower) send(m message) bool {
 	return f.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", m.kind, m.data))
 }
 
-func (f *follower) write(text []byte) bool {
-	if _, err := f.w.Write(text); err != nil {
-		return false
-	}
-	return http.NewResponseController(f.w).Flush() == nil
-}
+func (f *follower) write(text []byte) bool { return writeStream(f.w, text) }

@@ -24,6 +24,8 @@ type Hub struct {
 	mu       sync.Mutex
 	subs     map[runner.RunID]map[*subscription]struct{}
 	underway map[runner.RunID]*underway
+	// board has what changed, for those who follow that.
+	board *board
 }
 
 // underway is what only the process that executes a run knows of it.
@@ -43,7 +45,7 @@ type message struct {
 
 // NewHub makes a hub that nobody listens to yet.
 func NewHub() *Hub {
-	return &Hub{subs: map[runner.RunID]map[*subscription]struct{}{}, underway: map[runner.RunID]*underway{}}
+	return &Hub{subs: map[runner.RunID]map[*subscription]struct{}{}, underway: map[runner.RunID]*underway{}, board: newBoard()}
 }
 
 // Observe passes an event on to those who follow its run. An event that has no
@@ -53,6 +55,7 @@ func (h *Hub) Observe(_ context.Context, e runner.Event) {
 	key := keyOf(e)
 	listening := slices.Collect(maps.Keys(h.subs[key.Run]))
 	h.mu.Unlock()
+	h.board.ring(api.TopicRuns)
 	m := message{attempt: key}
 	var err error
 	if len(listening) > 0 || kept(e) {

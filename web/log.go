@@ -28,10 +28,10 @@ func (s *Server) registerLog() {
 	const tag = "daemon"
 	add(s, operation{id: "list-log-levels", method: http.MethodGet, path: "/log/levels", tag: tag, summary: "List the levels from which on records are logged, by logger"}, s.listLogLevels)
 	add(s, operation{
-		id: "set-log-level", method: http.MethodPut, path: "/log/levels", tag: tag, summary: "Change the level of one logger or of all, for a while",
+		id: "set-log-level", touches: []api.Topic{api.TopicDaemon}, method: http.MethodPut, path: "/log/levels", tag: tag, summary: "Change the level of one logger or of all, for a while",
 		doc: "The name of a logger stands for those below it too: http means http.access as well. What was changed holds until its time is over, until it is reset, or until the process ends.",
 	}, s.setLogLevel)
-	add(s, operation{id: "reset-log-level", method: http.MethodDelete, path: "/log/levels", tag: tag, summary: "Make the configured level of a logger hold again"}, s.resetLogLevel)
+	add(s, operation{id: "reset-log-level", touches: []api.Topic{api.TopicDaemon}, method: http.MethodDelete, path: "/log/levels", tag: tag, summary: "Make the configured level of a logger hold again"}, s.resetLogLevel)
 }
 
 func (s *Server) logs() (Logs, error) {

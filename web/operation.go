@@ -22,6 +22,8 @@ type operation struct {
 	tag              string
 	// status is the one of success, 0 for 200.
 	status int
+	// touches are the topics in which a success changes something.
+	touches []api.Topic
 	// content describes an answer that is not JSON.
 	content map[string]*huma.MediaType
 }
@@ -45,6 +47,7 @@ func add[I, O any](s *Server, op operation, handle func(context.Context, *I) (*O
 		if err != nil {
 			return nil, s.explain(ctx, op.id, err)
 		}
+		s.Changed(op.touches...)
 		return out, nil
 	})
 }

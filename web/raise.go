@@ -18,7 +18,7 @@ type Raiser interface {
 // registerRaising adds the alerts of people and programs.
 func (s *Server) registerRaising() {
 	add(s, operation{
-		id: "send-alert", method: http.MethodPost, path: "/alerts", tag: "alerts", summary: "Say that something is wrong, or no longer is",
+		id: "send-alert", touches: []api.Topic{api.TopicIncidents, api.TopicNotices}, method: http.MethodPost, path: "/alerts", tag: "alerts", summary: "Say that something is wrong, or no longer is",
 		doc: "Opens an incident with the fingerprint alert/TYPE and tells whom the routes name, or adds an occurrence to the one that is open. With resolve it ends.",
 	}, s.raise)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -23,6 +24,7 @@ type listRuns struct {
 	Since    time.Time `query:"since" doc:"only runs recorded at this instant or later"`
 	Until    time.Time `query:"until" doc:"only runs recorded before this instant"`
 	Before   string    `query:"before" maxLength:"64" doc:"continue a list: only runs recorded before the one with this ID"`
+	Q        string    `query:"q" maxLength:"200" doc:"only runs whose ID begins with it, or in whose workflow, reason, message, host or asker it stands, in any case of letters. So many runs are looked through for one answer that a page may be short, or empty, while there is a next"`
 	Limit    int       `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 	Jobs     bool      `query:"jobs" default:"true" doc:"false leaves the jobs out, which is quicker"`
 	Spec     bool      `query:"spec" doc:"true adds the text of the frozen workflows"`
@@ -63,8 +65,7 @@ func (s *Server) registerRuns() {
 }
 
 func (s *Server) listRuns(ctx context.Context, in *listRuns) (*reply[api.Runs], error) {
-	filter := in.filter()
-	runs, err := s.o.Runs.Runs(ctx, filter)
+	runs, next, err := s.selectRuns(ctx, in.filter(), in.Q)
 	if err != nil {
 		return nil, err
 	}
@@ -84,14 +85,63 @@ func (s *Server) listRuns(ctx context.Context, in *listRuns) (*reply[api.Runs], 
 	if err != nil {
 		return nil, err
 	}
-	page := api.Runs{Runs: make([]api.RunRecord, len(runs))}
+	page := api.Runs{Runs: make([]api.RunRecord, len(runs)), Next: string(next)}
 	for i, r := range runs {
 		page.Runs[i] = s.record(r, attempts[r.ID], alive, in.Spec)
 	}
-	if len(runs) == filter.Limit {
-		page.Next = string(runs[len(runs)-1].ID)
-	}
 	return ok(page)
+}
+
+const (
+	// searchPage is how many runs are read at once to look through them, and
+	// mostSearched how many for one answer.
+	searchPage   = 500
+	mostSearched = 4000
+)
+
+// selectRuns returns a page of runs, and the run after which the next one
+// continues; empty on the last one. With words it looks through a bounded
+// number of runs, so that the work does not grow with the history.
+func (s *Server) selectRuns(ctx context.Context, f runner.Filter, words string) (page []runner.Run, next runner.RunID, err error) {
+	if words == "" {
+		page, err = s.o.Runs.Runs(ctx, f)
+		if err == nil && len(page) == f.Limit {
+			next = page[len(page)-1].ID
+		}
+		return page, next, err
+	}
+	words = strings.ToLower(words)
+	limit := f.Limit
+	f.Limit = searchPage
+	for looked := 0; looked < mostSearched; looked += searchPage {
+		some, err := s.o.Runs.Runs(ctx, f)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, r := range some {
+			if f.Before = r.ID; !speaksOf(r, words) {
+				continue
+			}
+			if page = append(page, r); len(page) == limit {
+				return page, r.ID, nil
+			}
+		}
+		if len(some) < searchPage {
+			return page, "", nil
+		}
+	}
+	return page, f.Before, nil
+}
+
+// speaksOf tells whether words in lower case stand in what a list shows of a
+// run.
+func speaksOf(r runner.Run, words string) bool {
+	if strings.HasPrefix(string(r.ID), words) {
+		return true
+	}
+	return slices.ContainsFunc([]string{r.Spec.Workflow, string(r.Reason), r.Message, r.Host, r.Node, r.By}, func(text string) bool {
+		return strings.Contains(strings.ToLower(text), words)
+	})
 }
 
 // alive returns the instances that work on runs, when one of the runs is open

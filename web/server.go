@@ -39,8 +39,13 @@ type Options struct {
 	// Desk is where people work on incidents, Timelines what they did.
 	Desk      runner.Desk
 	Timelines runner.DeskReader
-	// Catalog is the configuration in force.
-	Catalog Catalog
+	// Catalog is the configuration in force, Definitions what it says in full.
+	Catalog     Catalog
+	Definitions Definitions
+	// Strips reads the newest runs of many workflows.
+	Strips Strips
+	// Artifacts knows what the stores hold; nil for a process that reads none.
+	Artifacts Artifacts
 	// Monitor watches the checks; nil for a process that does not.
 	Monitor Monitor
 	// Hub has the events of the runs that this process executes.
@@ -61,6 +66,9 @@ type Options struct {
 	// Heartbeat is how often a silent stream says that it is alive; the default
 	// is 15 seconds.
 	Heartbeat time.Duration
+	// ChangesEvery is the least time between two events of the stream of
+	// changes; the default is 1 second.
+	ChangesEvery time.Duration
 }
 
 // Server answers the API. Its methods may be called from several goroutines.
@@ -74,11 +82,17 @@ type Server struct {
 	once   *onceKeys
 	roles  map[string]Role // that an operation needs, by its pattern
 	spec   func() (document, error)
-	ready  func() // adds the addresses, once
+	ready  func()       // adds the addresses, once
 	http   *http.Server // of the unix socket
 	tcp    *http.Server
 	ending chan struct{} // closed when streams have to end
 	end    func()
+	// followers counts the open streams of changes and outputs.
+	followers followers
+	// watches tells that somebody looks at the ledger for those who follow the
+	// changes.
+	watching sync.Mutex
+	watches  bool
 }
 
 // New makes a server that does not listen yet.
@@ -88,6 +102,12 @@ func New(o Options) *Server {
 	}
 	if o.Heartbeat <= 0 {
 		o.Heartbeat = 15 * time.Second
+	}
+	if o.ChangesEvery <= 0 {
+		o.ChangesEvery = changesEvery
+	}
+	if o.Artifacts == nil {
+		o.Artifacts = noArtifacts{}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -119,7 +139,11 @@ func (s *Server) register() {
 	s.registerRuns()
 	s.registerControl()
 	s.registerFollowing()
+	s.registerDetail()
 	s.registerWorkflows()
+	s.registerDefinitions()
+	s.registerArtifacts()
+	s.registerChanges()
 	s.registerAlerts()
 	s.registerRaising()
 	s.registerFacts()

@@ -19,10 +19,10 @@ func (s *Server) registerWorkflows() {
 	add(s, operation{id: "list-pauses", method: http.MethodGet, path: "/pauses", tag: tag, summary: "List the pauses in force"}, s.listPauses)
 	add(s, operation{
 		id: "pause-workflow", method: http.MethodPost, path: "/workflows/{workflow}/pause", tag: tag,
-		summary: "Keep the slots of a workflow from running, or change its pause",
+		summary: "Keep the slots of a workflow from running, or change its pause", touches: []api.Topic{api.TopicPauses},
 	}, s.pauseWorkflow)
 	add(s, operation{
-		id: "unpause-workflow", method: http.MethodDelete, path: "/workflows/{workflow}/pause", tag: tag, summary: "End the pause of a workflow",
+		id: "unpause-workflow", method: http.MethodDelete, path: "/workflows/{workflow}/pause", tag: tag, summary: "End the pause of a workflow", touches: []api.Topic{api.TopicPauses},
 	}, s.unpauseWorkflow)
 	add(s, operation{id: "get-plan", method: http.MethodGet, path: "/plan", tag: tag, summary: "List the coming slots"}, s.getPlan)
 	add(s, operation{
@@ -82,8 +82,21 @@ func (s *Server) standing(ctx context.Context, names []string) (standing, error)
 	return st, err
 }
 
-func (s *Server) listWorkflows(ctx context.Context, _ *struct{}) (*reply[api.Workflows], error) {
-	configured := s.o.Catalog.Workflows()
+type listWorkflows struct {
+	Recent int `query:"recent" minimum:"0" maximum:"200" doc:"how many of the newest runs of each to list, newest first, and how long it usually takes; by default none, which is quicker"`
+}
+
+func (s *Server) listWorkflows(ctx context.Context, in *listWorkflows) (*reply[api.Workflows], error) {
+	views, err := s.workflows(ctx, s.o.Catalog.Workflows(), in.Recent)
+	if err != nil {
+		return nil, err
+	}
+	return ok(api.Workflows{Workflows: views})
+}
+
+// workflows makes the answers for configured workflows with so many of the
+// newest runs of each.
+func (s *Server) workflows(ctx context.Context, configured []Workflow, recent int) ([]api.Workflow, error) {
 	names := make([]string, len(configured))
 	for i, w := range configured {
 		names[i] = w.Name
@@ -92,12 +105,29 @@ func (s *Server) listWorkflows(ctx context.Context, _ *struct{}) (*reply[api.Wor
 	if err != nil {
 		return nil, err
 	}
-	out := api.Workflows{Workflows: make([]api.Workflow, len(configured))}
+	out := make([]api.Workflow, len(configured))
 	now := time.Now()
 	for i, w := range configured {
-		out.Workflows[i] = st.view(w, now)
+		out[i] = st.view(w, now)
 	}
-	return ok(out)
+	if recent == 0 {
+		return out, nil
+	}
+	strips, err := s.o.Strips.Recent(ctx, names, recent)
+	if err != nil {
+		return nil, err
+	}
+	usual, err := s.o.Slots.Usual(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		for _, r := range strips[out[i].Name] {
+			out[i].Recent = append(out[i].Recent, api.NewRecentRun(r))
+		}
+		out[i].Usual = api.NewUsualDuration(usual[out[i].Name])
+	}
+	return out, nil
 }
 
 // view makes the answer for a workflow.

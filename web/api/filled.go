@@ -36,3 +36,33 @@ func (v Why) Filled() Why {
 	})
 	return v
 }
+
+// Filled returns the artifact without lists that would be null.
+func (v BackupDetail) Filled() BackupDetail {
+	v.Streams, v.Copies, v.Restore = filled(v.Streams), filled(v.Copies), filled(v.Restore)
+	v.Reasons, v.State.Damaged = filled(v.Reasons), filled(v.State.Damaged)
+	return v
+}
+
+// Filled returns the workflow without lists that would be null.
+func (v WorkflowDetail) Filled() WorkflowDetail {
+	v.Graph, v.Params, v.Makes = FilledGraph(v.Graph), filled(v.Params), filled(v.Makes)
+	for i := range v.Params {
+		v.Params[i].Values = filled(v.Params[i].Values)
+	}
+	return v
+}
+
+// FilledGraph returns the jobs without lists that would be null.
+func FilledGraph(list []JobNode) []JobNode {
+	return converted(list, func(n JobNode) JobNode {
+		n.Needs, n.Locks = filled(n.Needs), filled(n.Locks)
+		return n
+	})
+}
+
+// Filled returns the configuration without lists that would be null.
+func (v ConfigText) Filled() ConfigText {
+	v.Files, v.Warnings = filled(v.Files), filled(v.Warnings)
+	return v
+}

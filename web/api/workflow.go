@@ -21,6 +21,9 @@ type Workflow struct {
 	LastSuccess        *time.Time `json:"last_success" doc:"the end of its newest whole run, not dry, that did its work"`
 	FreshWithinSeconds float64    `json:"fresh_within_seconds" doc:"how old its last success may be; 0 when that is not said"`
 	Fresh              *bool      `json:"fresh" doc:"whether it is younger than that; null when that is not said or cannot be told yet"`
+	// Recent and Usual are for pages, which ask for them.
+	Recent []RecentRun    `json:"recent,omitempty" nullable:"false" doc:"when asked for: its newest runs, newest first"`
+	Usual  *UsualDuration `json:"usual,omitempty" doc:"when asked for and known: how long it usually takes"`
 }
 
 // Last is the newest run of a workflow.

@@ -44,6 +44,7 @@ type Daemon struct {
 	space      *space
 	supervisor *supervisor
 	reloads    *reloads
+	stock      *stock
 	server     *server
 	reloading  sync.Mutex
 	// staleSince is since when the stale workflows are, as they were told; only
@@ -60,9 +61,10 @@ func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(metrics.Options{Version: o.Version, SeedNames: o.Config.Metrics.SeedNames})
 	}
-	o.Pending, o.Observer = true, observers{ends{o.Log}, o.Metrics, o.Observer}
+	shelves := &stock{}
+	o.Pending, o.Observer = true, observers{ends{o.Log}, o.Metrics, shelves, o.Observer}
 	d := &Daemon{
-		o: o, staleSince: map[string]time.Time{}, supervisor: &supervisor{log: o.Log}, reloads: &reloads{at: time.Now().UTC()},
+		o: o, stock: shelves, staleSince: map[string]time.Time{}, supervisor: &supervisor{log: o.Log}, reloads: &reloads{at: time.Now().UTC()},
 	}
 	d.supervisor.status("opening the ledger")
 	d.Engine, err = Open(ctx, o.Options)
@@ -72,7 +74,12 @@ func RunDaemon(ctx context.Context, o DaemonOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
+	shelves.e = d.Engine
+	defer func() {
+		d.Stop()
+		shelves.close()
+		err = errors.Join(err, d.Close())
+	}()
 	if err := d.assemble(ctx); err != nil {
 		return err
 	}

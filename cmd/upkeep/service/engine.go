@@ -18,6 +18,7 @@ import (
 	"github.com/ghosteam/upkeep/runner/queue/local"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // Options configure an Engine. Config is required.
@@ -75,7 +76,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.config.Store(o.Config)
 	lo := LedgerOptions(o.Config, o.Version, named(o.Log, "ledger"))
 	lo.Exclusive, lo.Command = true, o.Command
-	lo.Alarm, lo.Owed = o.Config.Alarm(), func() { ring(e.owed); ring(e.unsettled) }
+	lo.Alarm, lo.Owed = o.Config.Alarm(), func() {
+		ring(e.owed)
+		ring(e.unsettled)
+		e.hub.Changed(api.TopicIncidents, api.TopicNotices)
+	}
 	var err error
 	if e.ledger, err = ledger.Open(ctx, lo); err != nil {
 		return nil, err

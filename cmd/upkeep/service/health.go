@@ -39,7 +39,7 @@ func (d *Daemon) watcher() (*health.Monitor, error) {
 
 // checkObservers are told of every answer of a check.
 func (d *Daemon) checkObservers() []runner.CheckObserver {
-	return []runner.CheckObserver{d.o.Metrics, d.runbooks}
+	return []runner.CheckObserver{d.o.Metrics, d.runbooks, &checkBell{ring: d.hub.Changed, said: map[string]string{}}}
 }
 
 // watched are the checks of a configuration as a monitor takes them.

@@ -67,6 +67,7 @@ func (d *Daemon) Reload(ctx context.Context, by string) error {
 	reloaded := d.supervisor.reloading()
 	defer reloaded()
 	err := d.reload(ctx, by)
+	d.hub.Changed(api.TopicConfig)
 	if err == nil {
 		return d.tellStatus(ctx)
 	}

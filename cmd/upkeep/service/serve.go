@@ -42,10 +42,15 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	if d != nil {
 		monitor = checks{d.monitor, d.Config}
 	}
+	var artifacts web.Artifacts
+	if d != nil {
+		artifacts = d.stock
+	}
 	exposed, meter := e.exposed()
 	return &server{path: path, log: e.o.Log, first: first, failed: make(chan error, 1), api: web.New(web.Options{
 		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger, Desk: e.ledger, Timelines: e.ledger, Facts: e.recorded(), KPIs: kpis{e}, Metrics: exposed, Meter: meter, Logs: d.logs(),
 		Commands: commands{e}, Notices: notices{e}, Raiser: raiser{e}, Service: facts{e: e, d: d}, Catalog: catalog{e},
+		Definitions: definitions{e, e.configStatus(d)}, Strips: e.ledger, Artifacts: artifacts,
 		Hub: e.hub, Log: named(e.o.Log, "http"), Monitor: monitor,
 	})}, nil
 }
