@@ -108,7 +108,7 @@ func andLeaves(more ...string) []string { return append(slices.Clip(more), leave
 // testPackages exist for tests. They may import everything, and production code may import none of them.
 var testPackages = []string{
 	"alerts/alertstest", "jobs/internal/pg/pgtest", "jobs/jobstest", "runner/queue/queuetest", "storage/ledger/ledgertest",
-	"storage/lock/locktest", "storage/object/objecttest",
+	"storage/lock/locktest", "storage/object/objecttest", "web/pages/browsertest",
 }
 
 // A keeper says which packages alone may import an outside library in production code.
