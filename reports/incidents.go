@@ -58,6 +58,9 @@ func (m *measurement) detection(ctx context.Context) (Figure, error) {
 			return f, err
 		}
 		text := fmt.Sprintf("%s: detected within %s to %s", i.Title, Seconds.Format(low), Seconds.Format(high))
+		if i.Said() {
+			text = fmt.Sprintf("%s: detected %s after it began, as somebody said", i.Title, Seconds.Format(high))
+		}
 		if told {
 			delays = append(delays, delay.Seconds())
 			text += fmt.Sprintf(", told after %s more", Seconds.Format(delay.Seconds()))

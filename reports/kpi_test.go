@@ -205,6 +205,16 @@ func TestMeasure_Incidents(t *testing.T) {
 		t.Errorf("more: %v", f.More)
 	}
 
+	// Somebody knows better when one began.
+	said := &s.incidents[0]
+	good, bad := said.LastGood, said.FirstBad
+	said.LastGood, said.FirstBad = at.Add(-time.Hour), at.Add(-time.Hour)
+	f = s.measure(t, p, reports.MTTD)
+	if want := (3650.0 + 120) / 2; f.Value != want || f.Low != want || !strings.Contains(f.Rows[0].Text+f.Rows[1].Text, "after it began, as somebody said") {
+		t.Errorf("mttd %v (from %v), %+v; want %v", f.Value, f.Low, f.Rows, want)
+	}
+	said.LastGood, said.FirstBad = good, bad
+
 	// Something that is open counts with its age.
 	s.incident("api", noon.Add(-3*time.Hour), noon.Add(-3*time.Hour), noon.Add(-3*time.Hour), time.Time{})
 	f = s.measure(t, p, reports.MTTR)

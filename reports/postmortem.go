@@ -88,12 +88,16 @@ func summaryOf(i runner.Incident, begin, end time.Time) Section {
 	line("What", i.Fingerprint)
 	line("Reason", i.Reason)
 	line("Severity", string(i.Severity))
-	line("Last good answer", instant(i.LastGood))
-	line("First bad answer", instant(i.FirstBad))
+	if i.Said() {
+		line("Began", instant(i.FirstBad))
+	} else {
+		line("Last good answer", instant(i.LastGood))
+		line("First bad answer", instant(i.FirstBad))
+	}
 	line("Opened", instant(i.OpenedAt))
 	if !i.FirstBad.IsZero() {
 		detected := duration(i.OpenedAt.Sub(i.FirstBad).Seconds())
-		if !i.LastGood.IsZero() {
+		if !i.LastGood.IsZero() && !i.Said() {
 			detected += " to " + duration(i.OpenedAt.Sub(i.LastGood).Seconds())
 		}
 		line("Time to detection", detected)
@@ -125,8 +129,12 @@ func storyOf(i runner.Incident, entries []runner.Entry, notices []runner.Notice)
 			list = append(list, moment{at, what, text, by})
 		}
 	}
-	add(i.LastGood, "last good answer", "", "")
-	add(i.FirstBad, "first bad answer", "", "")
+	if i.Said() {
+		add(i.FirstBad, "it began", "", "")
+	} else {
+		add(i.LastGood, "last good answer", "", "")
+		add(i.FirstBad, "first bad answer", "", "")
+	}
 	for _, e := range entries {
 		text := e.Text
 		if e.Kind == runner.EntryEvidence {

@@ -27,6 +27,7 @@ const (
 	EntryAcked      EntryKind = "acked"      // somebody works on it
 	EntryUnacked    EntryKind = "unacked"    // nobody does any more
 	EntryNote       EntryKind = "note"       // somebody wrote something down
+	EntryBegan      EntryKind = "began"      // somebody says when it really began
 	EntrySuppressed EntryKind = "suppressed" // nobody is told for now; the text says why
 	EntryReleased   EntryKind = "released"   // people are told again
 	EntryFlapping   EntryKind = "flapping"   // it comes and goes
@@ -34,6 +35,10 @@ const (
 	EntrySteady     EntryKind = "steady"     // it no longer comes and goes, and lasts
 	EntryResolved   EntryKind = "resolved"
 )
+
+// Said tells that somebody said when the fault began: FirstBad is then no answer
+// of a check, and is LastGood too.
+func (i Incident) Said() bool { return !i.FirstBad.IsZero() && i.FirstBad.Equal(i.LastGood) }
 
 // changedWithin is how long before a fault what happened may have caused it.
 const changedWithin = time.Hour
@@ -77,6 +82,10 @@ type Desk interface {
 	Ack(ctx context.Context, incident, by, note string, until time.Time) error
 	// Note adds a line to the timeline of any incident.
 	Note(ctx context.Context, incident, by, text string) error
+	// Began says when the fault of any incident really began, which is not after
+	// it opened: reports count its detection from then on. *jobs.FieldError when
+	// it is later.
+	Began(ctx context.Context, incident, by string, at time.Time) error
 	// Resolve ends an open incident by hand. The channels that were told of it are
 	// told of its end. ErrIncidentState when it is resolved.
 	Resolve(ctx context.Context, incident, by, note string) error

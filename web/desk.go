@@ -19,6 +19,7 @@ func (s *Server) registerDesk() {
 	add(s, operation{
 		id: "note-incident", touches: []api.Topic{api.TopicIncidents, api.TopicNotices}, method: http.MethodPost, path: "/incidents/{id}/note", tag: tag, summary: "Add a line to the timeline of an incident",
 	}, s.noteIncident)
+	s.registerBegan(tag)
 	add(s, operation{
 		id: "resolve-incident", touches: []api.Topic{api.TopicIncidents, api.TopicNotices}, method: http.MethodPost, path: "/incidents/{id}/resolve", tag: tag, summary: "End an incident by hand",
 		doc: "The channels that were told of it are told of its end. What is still wrong becomes a new incident when it shows again.",

@@ -24,6 +24,10 @@ func (d desk) Note(_ context.Context, incident, by, text string) error {
 	return d.f.note("note %s by %s: %q", incident, by, text)
 }
 
+func (d desk) Began(_ context.Context, incident, by string, at time.Time) error {
+	return d.f.note("began %s by %s: %s", incident, by, at.Format(time.DateOnly))
+}
+
 func (d desk) Resolve(_ context.Context, incident, by, note string) error {
 	return d.f.note("resolve %s by %s: %q", incident, by, note)
 }

@@ -19,7 +19,7 @@ func roleOf(id, method string) Role {
 	switch id {
 	case "start-run", "cancel-run", "retry-run", "approve-run",
 		"pause-workflow", "unpause-workflow",
-		"ack-incident", "note-incident", "resolve-incident", "add-silence", "end-silence",
+		"ack-incident", "note-incident", "began-incident", "resolve-incident", "add-silence", "end-silence",
 		"retry-notice", "drop-notice", "test-channel",
 		"send-alert", "add-event", "add-samples":
 		return Operator

@@ -21,6 +21,7 @@ import (
 type deskWorker interface {
 	AckIncident(ctx context.Context, id, note string, until time.Time) error
 	NoteIncident(ctx context.Context, id, text string) error
+	BeganIncident(ctx context.Context, id string, at time.Time) error
 	ResolveIncident(ctx context.Context, id, note string) error
 	Silence(ctx context.Context, r api.SilenceRequest) (runner.Silence, error)
 	EndSilence(ctx context.Context, id string) error
@@ -54,6 +55,11 @@ func (d deskOnLedger) AckIncident(ctx context.Context, id, note string, until ti
 // NoteIncident adds a line to a timeline.
 func (d deskOnLedger) NoteIncident(ctx context.Context, id, text string) error {
 	return d.ledger.Note(ctx, id, whoAmI(), text)
+}
+
+// BeganIncident says when a fault began.
+func (d deskOnLedger) BeganIncident(ctx context.Context, id string, at time.Time) error {
+	return d.ledger.Began(ctx, id, whoAmI(), at)
 }
 
 // ResolveIncident ends an incident.

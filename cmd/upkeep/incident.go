@@ -221,8 +221,12 @@ func (s incidentStory) facts(p painter) [][]string {
 			facts = append(facts, []string{name, oneLine(value, 0)})
 		}
 	}
-	fact("last good", stamp(s.LastGood))
-	fact("first bad", stamp(s.FirstBad))
+	if s.Said() {
+		fact("began", stamp(s.FirstBad))
+	} else {
+		fact("last good", stamp(s.LastGood))
+		fact("first bad", stamp(s.FirstBad))
+	}
 	fact("opened", stamp(s.OpenedAt))
 	if s.Count > 1 {
 		fact("seen", fmt.Sprintf("%d times, last at %s", s.Count, stamp(s.LastAt)))
@@ -308,39 +312,48 @@ that.`,
 }
 
 func newIncidentNote(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:               "note INCIDENT TEXT",
-		Short:             "Write something down about an incident",
-		Long:              "Add a line to the timeline of an incident, with your name.",
-		Example:           "  upkeep incident note database \"the pool was exhausted\"",
+	var began string
+	cmd := &cobra.Command{
+		Use:   "note INCIDENT TEXT",
+		Short: "Write something down about an incident",
+		Long: `Add a line to the timeline of an incident, with your name. --started-at says when the
+fault really began, which may be long before a check saw it: ` + "`upkeep kpi`" + ` counts the
+time to detection from then on.`,
+		Example: "  upkeep incident note database \"the pool was exhausted\"\n" +
+			"  upkeep incident note database \"the first customers called\" --started-at \"2026-11-20 09:15\"",
 		ValidArgsFunction: a.completeIncidents,
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if strings.TrimSpace(given[1]) == "" {
 				return usagef("the note says nothing")
 			}
-			return a.changeIncident(cmd.Context(), "note", given[0], func(ctx context.Context, d deskWorker, id string) error {
+			return a.changeIncident(cmd.Context(), "note", given[0], beganAt(began, func(ctx context.Context, d deskWorker, id string) error {
 				return d.NoteIncident(ctx, id, given[1])
-			}, "written down")
+			}), "written down")
 		},
 	}
+	startedAt(cmd, &began)
+	return cmd
 }
 
 func newIncidentResolve(a *app) *cobra.Command {
-	var note string
+	var note, began string
 	cmd := &cobra.Command{
 		Use:   "resolve INCIDENT",
 		Short: "End an incident by hand",
 		Long: `End an incident by hand; who was told of it is told that. What is still wrong becomes a
-new incident when it shows again.`,
-		Example:           "  upkeep incident resolve last --note \"fixed by a new disk\"",
+new incident when it shows again. --started-at says when the fault really began, as with
+` + "`incident note`" + `.`,
+		Example: "  upkeep incident resolve last --note \"fixed by a new disk\"\n" +
+			"  upkeep incident resolve database --started-at 3h",
 		ValidArgsFunction: a.completeIncidents,
 		RunE: func(cmd *cobra.Command, given []string) error {
-			return a.changeIncident(cmd.Context(), "resolve", given[0], func(ctx context.Context, d deskWorker, id string) error {
+			return a.changeIncident(cmd.Context(), "resolve", given[0], beganAt(began, func(ctx context.Context, d deskWorker, id string) error {
 				return d.ResolveIncident(ctx, id, note)
-			}, "resolved")
+			}), "resolved")
 		},
 	}
 	cmd.Flags().StringVar(&note, "note", "", "how it was fixed (`TEXT`)")
+	startedAt(cmd, &began)
 	return cmd
 }
 

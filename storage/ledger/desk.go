@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -107,6 +108,28 @@ func (l *Ledger) Note(ctx context.Context, incident, by, text string) error {
 		}
 		r.entry(i, entry.At, entry.Kind, text, by)
 		return nil
+	})
+}
+
+// Began says when the fault of any incident really began.
+func (l *Ledger) Began(ctx context.Context, incident, by string, at time.Time) error {
+	at = at.UTC().Truncate(time.Microsecond)
+	return l.work(ctx, "say when the fault began of incident", incident, by, func(ctx context.Context, s session, i *heldIncident, r *record) error {
+		switch {
+		case at.IsZero():
+			return jobs.Fieldf("at", "it is not said when it began")
+		case at.After(i.OpenedAt):
+			return jobs.Fieldf("at", "%s is after the incident opened, at %s", at.Format(time.RFC3339), i.OpenedAt.Format(time.RFC3339))
+		case i.FirstBad.Equal(at) && i.LastGood.Equal(at):
+			return nil
+		}
+		text := "it began at " + at.Format(time.RFC3339)
+		if !i.FirstBad.IsZero() {
+			text += "; the first bad answer was at " + i.FirstBad.Format(time.RFC3339)
+		}
+		i.LastGood, i.FirstBad = at, at
+		r.entry(i, time.Now().UTC(), runner.EntryBegan, text, by)
+		return i.save(ctx, s)
 	})
 }
 

@@ -37,7 +37,7 @@ func NewIncidentDetail(i runner.Incident, timeline []runner.Entry, notices []run
 // Entry is one line of an incident's timeline.
 type Entry struct {
 	At   time.Time        `json:"at"`
-	Kind runner.EntryKind `json:"kind" doc:"one of opened, evidence, worse, better, acked, unacked, note, suppressed, released, flapping, steady, runbook and resolved"`
+	Kind runner.EntryKind `json:"kind" doc:"one of opened, evidence, worse, better, acked, unacked, note, began, suppressed, released, flapping, steady, runbook and resolved"`
 	Name string           `json:"name" doc:"of evidence: what it is"`
 	Text string           `json:"text" doc:"of evidence: several lines"`
 	By   string           `json:"by" doc:"who did it; empty for upkeep itself"`
@@ -135,6 +135,11 @@ type AckRequest struct {
 // NoteRequest adds a line to a timeline.
 type NoteRequest struct {
 	Text string `json:"text" minLength:"1" maxLength:"4000"`
+}
+
+// BeganRequest says when the fault of an incident really began.
+type BeganRequest struct {
+	At time.Time `json:"at" doc:"not after the incident opened"`
 }
 
 // ResolveRequest ends an incident by hand.

@@ -216,6 +216,40 @@ func testDesk(t *testing.T, dsn secret.String) {
 	}
 }
 
+// testBegan: people know better when a fault began than the check that saw it.
+func testBegan(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	s.raise(checkFault("db", jobs.Critical, at, "ops"))
+	i := s.newest("check/db")
+	began := at.Add(-3 * time.Hour)
+	for range 2 { // an answer may be lost
+		s.must(s.Began(s.ctx, i.ID[:20], "anna", began))
+	}
+	s.raise(checkFault("db", jobs.Critical, at.Add(time.Minute), "ops"))
+	if i = s.newest("check/db"); !i.FirstBad.Equal(began) || !i.LastGood.Equal(began) || !i.OpenedAt.Equal(at) {
+		t.Errorf("it began at %s, and the incident says %s to %s, opened %s", began, i.LastGood, i.FirstBad, i.OpenedAt)
+	}
+	if story := s.story("check/db"); story != "opened began" {
+		t.Errorf("the timeline is %q", story)
+	}
+	s.clear("check/db", at.Add(2*time.Minute))
+	s.must(s.Began(s.ctx, i.ID, "anna", at))
+	if i = s.newest("check/db"); !i.FirstBad.Equal(at) || i.State != runner.IncidentResolved {
+		t.Errorf("said after its end: %+v", i)
+	}
+	for what, err := range map[string]error{
+		"after it opened": s.Began(s.ctx, i.ID, "anna", at.Add(time.Second)), "never": s.Began(s.ctx, i.ID, "anna", time.Time{}),
+	} {
+		if _, wrong := errors.AsType[*jobs.FieldError](err); !wrong {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := s.Began(s.ctx, i.ID, " ", at); err == nil {
+		t.Error("nobody may say when it began")
+	}
+}
+
 func testDuties(t *testing.T, dsn secret.String) {
 	s := join(t, dsn, "a", longLease)
 	now := time.Now()

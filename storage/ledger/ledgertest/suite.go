@@ -83,6 +83,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Parents", testParents},
 		{"Windows", testWindows},
 		{"Withheld", testWithheld},
+		{"Began", testBegan},
 		{"Disturbed", testDisturbed},
 		{"Flapping", testFlapping},
 		{"DeskModel", testDeskModel},
