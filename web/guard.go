@@ -212,6 +212,10 @@ func (s *Server) route(mux *http.ServeMux, w *recorder, r *http.Request) {
 		writeProblem(r.Context(), w, api.NewProblem(api.CodeNoMethod, "use "+allow, "this address does not answer "+r.Method))
 		return
 	}
+	if s.pages != nil && browses(r) {
+		s.pages.Missing(w, r)
+		return
+	}
 	writeProblem(r.Context(), w, api.NewProblem(api.CodeNotFound, "", "there is nothing at this address"))
 }
 

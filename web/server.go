@@ -14,6 +14,7 @@ import (
 	"github.com/ghosteam/upkeep/runner/logbook"
 	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
+	"github.com/ghosteam/upkeep/web/pages"
 )
 
 // Prefix is where the API begins.
@@ -82,7 +83,8 @@ type Server struct {
 	once   *onceKeys
 	roles  map[string]Role // that an operation needs, by its pattern
 	spec   func() (document, error)
-	ready  func()       // adds the addresses, once
+	ready  func() // adds the addresses, once
+	pages  *pages.Pages
 	http   *http.Server // of the unix socket
 	tcp    *http.Server
 	ending chan struct{} // closed when streams have to end
@@ -154,6 +156,7 @@ func (s *Server) register() {
 	s.registerLog()
 	s.registerPlain()
 	s.registerMetrics()
+	s.registerPages()
 }
 
 // configuration is that of huma. Its own pages and error type are left out:
