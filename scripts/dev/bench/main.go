@@ -1,12 +1,13 @@
 // Command bench measures what upkeep costs on this machine, against plain
 // tools in the same run: start-up, a recorded run of /bin/true, memory, the
-// service, backups of PostgreSQL. All contestants of a round take turns, so that
+// service, backups of PostgreSQL, the pages. All contestants of a round take turns, so that
 // other work on the machine hits them alike. It prints Markdown.
 //
-//	go run ./scripts/dev/bench [-upkeep bin/upkeep] [-rounds 40] [-only processes|service|backup]
+//	go run ./scripts/dev/bench [-upkeep bin/upkeep] [-rounds 40] [-only processes|service|archive|backup|prune|web]
 //
-// The part backup is measured only when it is asked for: it takes minutes, and
-// starts the servers of the tests unless they run already.
+// The parts archive, backup, prune and web are measured only when they are asked
+// for: they take minutes. The part backup starts the servers of the tests unless
+// they run already.
 package main
 
 import (
@@ -37,7 +38,7 @@ workflows:
 func main() {
 	upkeep := flag.String("upkeep", "bin/upkeep", "the binary to measure")
 	rounds := flag.Int("rounds", 40, "how often each contestant runs")
-	only := flag.String("only", "", "only this part: processes, service, archive, backup or prune")
+	only := flag.String("only", "", "only this part: processes, service, archive, backup, prune or web")
 	b := backups{}
 	flag.IntVar(&b.rounds, "backup-rounds", 3, "how often each way of a backup runs")
 	flag.IntVar(&b.megabytes, "database-mb", 1600, "size of the database that is saved")
@@ -49,8 +50,10 @@ func main() {
 	a.register()
 	p := prunes{}
 	p.register()
+	w := pages{}
+	w.register()
 	flag.Parse()
-	a.binary, b.binary, p.binary = *upkeep, *upkeep, *upkeep
+	a.binary, b.binary, p.binary, w.binary = *upkeep, *upkeep, *upkeep, *upkeep
 	var err error
 	switch {
 	case *key != "":
@@ -63,6 +66,8 @@ func main() {
 		err = benchArchive(a)
 	case *only == "prune":
 		err = benchPrune(p)
+	case *only == "web":
+		err = benchPages(w)
 	default:
 		if *only != "service" {
 			err = bench(*upkeep, *rounds)
