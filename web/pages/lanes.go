@@ -8,13 +8,13 @@ import (
 	"github.com/ghosteam/upkeep/web/api"
 )
 
-// laneWidth is the width of a day in a lane, in its own units.
 const (
-	laneWidth = 1000.0
-	// laneAhead is the share of a lane that lies in the future.
+	// laneWidth is the width of a lane: its places are percentages.
+	laneWidth = 100.0
+	// laneAhead is the part of a lane that lies in the future.
 	laneAhead = 4 * time.Hour
 	// markWidth is the least width of a mark.
-	markWidth = 5.0
+	markWidth = 1.2
 )
 
 // laneRow is a workflow along a day.
@@ -49,6 +49,7 @@ type laneMark struct {
 type laneHour struct {
 	X        string
 	Midnight bool
+	Word     string
 }
 
 // place is where an instant lies in a lane.
@@ -57,16 +58,17 @@ func place(at, now time.Time) float64 {
 	return at.Sub(from).Seconds() / (nightLength + laneAhead).Seconds() * laneWidth
 }
 
-func coordinate(x float64) string { return fmt.Sprintf("%.1f", x) }
+func coordinate(x float64) string { return fmt.Sprintf("%.2f%%", x) }
 
-// scaleOf are the words below the lanes, at equal distances.
-func scaleOf(now time.Time, zone *time.Location) []string {
-	var words []string
-	const step = (nightLength + laneAhead) / 7
-	for i := range 8 {
-		words = append(words, now.Add(-nightLength+time.Duration(i)*step).In(zone).Format("15:04"))
+// scaleOf are the hours of a lane that are named.
+func scaleOf(now time.Time, zone *time.Location) []laneHour {
+	var hours []laneHour
+	for at := now.Add(-nightLength).In(zone).Truncate(time.Hour).Add(time.Hour); at.Before(now.Add(laneAhead)); at = at.Add(time.Hour) {
+		if at.Hour()%3 == 0 {
+			hours = append(hours, laneHour{X: coordinate(place(at, now)), Midnight: at.Hour() == 0, Word: at.Format("15:04")})
+		}
 	}
-	return words
+	return hours
 }
 
 // lane draws one workflow.
@@ -88,11 +90,7 @@ func (n night) lane(w api.Workflow) laneRow {
 			row.LastAt = &w.Last.QueuedAt
 		}
 	}
-	for at := n.now.Add(-nightLength).In(zone).Truncate(time.Hour).Add(time.Hour); at.Before(n.now.Add(laneAhead)); at = at.Add(time.Hour) {
-		if at.Hour()%6 == 0 {
-			row.Hours = append(row.Hours, laneHour{X: coordinate(place(at, n.now)), Midnight: at.Hour() == 0})
-		}
-	}
+	row.Hours = scaleOf(n.now, zone)
 	if w.Next != nil && w.Next.Before(n.now.Add(laneAhead)) && row.Paused == nil {
 		row.Due = coordinate(place(*w.Next, n.now))
 	}
@@ -109,7 +107,7 @@ func (n night) marks(workflow string, zone *time.Location) []laneMark {
 			continue
 		}
 		m := n.mark(r, zone)
-		if last := len(marks) - 1; last >= 0 && marks[last].Tone == m.Tone && m.from-marks[last].to < 1 {
+		if last := len(marks) - 1; last >= 0 && marks[last].Tone == m.Tone && m.from-marks[last].to < markWidth/4 {
 			marks[last].to, marks[last].runs = max(m.to, marks[last].to), marks[last].runs+1
 			marks[last].Title = fmt.Sprintf("%d runs %s, the last: %s", marks[last].runs, r.State, m.Title)
 			marks[last].Href = "/runs?workflow=" + workflow
@@ -162,10 +160,10 @@ func freshness(w api.Workflow, now time.Time) *meterView {
 	}
 	age := now.Sub(*w.LastSuccess)
 	share := int(100 * age.Seconds() / most.Seconds())
-	m := &meterView{Tone: toneGood, Percent: min(100, max(2, share)), Text: fmt.Sprintf("%s of %s", roughly(max(age, 0)), roughly(most))}
+	m := &meterView{Tone: toneGood, Percent: min(100, max(2, share)), Text: roughly(max(age, 0)) + " ago"}
 	switch {
 	case w.Fresh != nil && !*w.Fresh:
-		m.Tone, m.Text = toneBad, "overdue: "+m.Text
+		m.Tone, m.Text = toneBad, "overdue by "+roughly(max(0, age-most))
 	case share > 90:
 		m.Tone = toneWarn
 	}

@@ -17,7 +17,7 @@ type overviewView struct {
 	Failed    []failedRow
 	Running   []runningRow
 	Lanes     []laneRow
-	Scale     []string
+	Scale     []laneHour
 	Coming    []comingRow
 	Incidents []openIncident
 	Storage   storageView

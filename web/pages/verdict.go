@@ -16,31 +16,23 @@ type verdictView struct {
 
 // tally is what the verdict counts.
 type tally struct {
-	ran, failed, warned, stale, interrupted, approvals int
-	failedNames, staleNames                            []string
-	critical, warnings                                 int
+	// ran is how many workflows had a run in the last day; failed and warned
+	// are among those.
+	ran, failed, warned int
+	// old failed before that and have not run since.
+	old                                     []string
+	failedNames, staleNames                 []string
+	interrupted, approvals, critical, warns int
 }
 
 func (n night) tally() tally {
 	var t tally
 	for _, w := range n.workflows {
 		if w.Fresh != nil && !*w.Fresh {
-			t.stale, t.staleNames = t.stale+1, append(t.staleNames, w.Name)
+			t.staleNames = append(t.staleNames, w.Name)
 		}
-		last := w.Last
-		if last == nil {
-			continue
-		}
-		if n.now.Sub(last.QueuedAt) <= nightLength && last.State.Final() && last.State != runner.Skipped {
-			t.ran++
-		}
-		switch {
-		case last.Interrupted:
-			t.interrupted++
-		case bad(last.State):
-			t.failed, t.failedNames = t.failed+1, append(t.failedNames, w.Name)
-		case last.State == runner.Warned:
-			t.warned++
+		if w.Last != nil {
+			t.add(w.Name, *w.Last, n.now.Sub(w.Last.QueuedAt) <= nightLength)
 		}
 	}
 	for _, r := range n.running {
@@ -53,10 +45,27 @@ func (n night) tally() tally {
 		case "critical":
 			t.critical++
 		case "warning":
-			t.warnings++
+			t.warns++
 		}
 	}
 	return t
+}
+
+// add counts the newest run of a workflow.
+func (t *tally) add(name string, last api.Last, recent bool) {
+	if recent && last.State.Final() && last.State != runner.Skipped {
+		t.ran++
+	}
+	switch {
+	case last.Interrupted:
+		t.interrupted++
+	case bad(last.State) && recent:
+		t.failed, t.failedNames = t.failed+1, append(t.failedNames, name)
+	case bad(last.State):
+		t.old = append(t.old, name)
+	case last.State == runner.Warned && recent:
+		t.warned++
+	}
 }
 
 // bad tells whether a run did not do its work.
@@ -73,27 +82,27 @@ func (n night) verdict() verdictView {
 	switch {
 	case len(n.workflows) == 0:
 		return verdictView{toneIdle, "i", "Nothing is configured yet", "There is no workflow in " + n.status.Config.Path + "."}
-	case t.failed+t.stale+t.interrupted+t.critical > 0:
+	case t.failed+t.interrupted+t.critical+len(t.old)+len(t.staleNames) > 0:
 		return verdictView{toneBad, "✗", t.trouble(), n.sentence(t)}
-	case t.warned+t.warnings+t.approvals > 0 || len(notesOf(n.status)) > 0:
-		return verdictView{toneWarn, "!", "All ran, but something wants a look", n.sentence(t)}
+	case t.warned+t.warns+t.approvals > 0 || len(notesOf(n.status)) > 0:
+		return verdictView{toneWarn, "!", "Nothing failed, but something wants a look", n.sentence(t)}
 	case !n.ran():
 		return verdictView{toneIdle, "…", "Nothing has run yet", n.first()}
-	case t.ran == 0:
-		return verdictView{toneGood, "✓", "All is well", n.sentence(t)}
 	}
-	return verdictView{toneGood, "✓", "All is well: the last 24 hours went as planned", n.sentence(t)}
+	return verdictView{toneGood, "✓", "All is well", n.sentence(t)}
 }
 
 // trouble names the worst that there is.
 func (t tally) trouble() string {
 	switch {
 	case t.failed > 0:
-		return named(t.failedNames) + " failed"
+		return "Failed in the last 24 hours: " + named(t.failedNames)
 	case t.interrupted > 0:
 		return count(t.interrupted, "run") + " stopped halfway, and nobody works on it"
-	case t.stale > 0:
-		return named(t.staleNames) + " has not succeeded for too long"
+	case len(t.old) > 0:
+		return "Still not made good: " + named(t.old)
+	case len(t.staleNames) > 0:
+		return "Not succeeded for too long: " + named(t.staleNames)
 	}
 	return count(t.critical, "critical incident") + " " + isAre(t.critical) + " open"
 }
@@ -113,32 +122,45 @@ func isAre(n int) string {
 	return "are"
 }
 
-// sentence gives the numbers behind a verdict.
+// sentence says how the last day went, and then what else there is.
 func (n night) sentence(t tally) string {
-	all := len(n.workflows)
-	parts := []string{fmt.Sprintf("%d of %s ran in the last 24 hours", t.ran, count(all, "workflow"))}
-	if t.ran == all {
-		parts[0] = fmt.Sprintf("All %s ran in the last 24 hours", count(all, "workflow"))
-		if all == 1 {
-			parts[0] = "The one workflow ran in the last 24 hours"
-		}
-	}
+	parts := []string{lastDay(t, len(n.workflows))}
 	add := func(number int, format string, args ...any) {
 		if number > 0 {
 			parts = append(parts, fmt.Sprintf(format, args...))
 		}
 	}
-	add(t.failed, "the newest run of %d failed", t.failed)
-	add(t.warned, "%d ended with warnings", t.warned)
-	add(t.stale, "%d %s overdue", t.stale, isAre(t.stale))
+	add(len(t.old), "before that %s failed and did not run since", words(t.old))
+	add(len(t.staleNames), "%s %s overdue", named(t.staleNames), isAre(len(t.staleNames)))
 	add(t.interrupted, "%s interrupted", count(t.interrupted, "run"))
 	add(t.approvals, "%s for approval", waiting(t.approvals))
 	if open := len(n.incidents); open > 0 {
-		add(open, "%s open", count(open, "incident"))
+		add(open, "%s %s open", count(open, "incident"), isAre(open))
 	} else {
 		parts = append(parts, "no incident is open")
 	}
 	return strings.Join(parts, "; ") + "."
+}
+
+// lastDay says how the runs of the last day went.
+func lastDay(t tally, all int) string {
+	who := count(t.ran, "workflow")
+	if t.ran == all && all > 1 {
+		who = "all " + who
+	}
+	switch {
+	case t.ran == 0:
+		return "In the last 24 hours nothing ran"
+	case t.failed == 0 && t.warned == 0 && t.ran == 1:
+		return "In the last 24 hours " + who + " ran, and it succeeded"
+	case t.failed == 0 && t.warned == 0:
+		return "In the last 24 hours " + who + " ran, and every one succeeded"
+	case t.failed == 0:
+		return fmt.Sprintf("In the last 24 hours %s ran, %d with warnings", who, t.warned)
+	case t.warned == 0:
+		return fmt.Sprintf("In the last 24 hours %s ran, of which %d failed", who, t.failed)
+	}
+	return fmt.Sprintf("In the last 24 hours %s ran, of which %d failed and %d warned", who, t.failed, t.warned)
 }
 
 func waiting(n int) string {
