@@ -43,6 +43,19 @@ func Fault() alerts.Message {
 	}
 }
 
+// Unhealthy returns a message about a check that fails, with what was found and
+// what had changed before.
+func Unhealthy() alerts.Message {
+	m := Fault()
+	i := m.Incident
+	m.ID, m.Run, m.Failures, m.Title = "0195f1c0-0000-7000-8000-000000000013", nil, nil, "api is critical: 503"
+	i.Fingerprint, i.Workflow, i.Check, i.Reason, i.Title, i.Fault.Run = "check/api", "", "api", alerts.ReasonCheck, m.Title, ""
+	i.LastGood, i.FirstBad = i.OpenedAt.Add(-time.Minute), i.OpenedAt.Add(-30*time.Second)
+	m.Evidence = []runner.Evidence{{Name: "answer", Text: "critical after 12ms: 503\ncritical http:status: 503\n"}, {Name: "values", Text: "seconds 0.012\n"}}
+	m.Changes = []runner.Happening{{ID: "0195f1c0-0000-7000-8000-000000000014", Kind: "deploy", Subject: "api", Text: "1.4.2 ok", By: "anna", At: i.OpenedAt.Add(-10 * time.Minute)}}
+	return m
+}
+
 // Recovery returns the message about the end of that fault.
 func Recovery() alerts.Message {
 	m := Fault()
@@ -121,5 +134,5 @@ func Digest() alerts.Message {
 
 // Messages returns a message of every action.
 func Messages() []alerts.Message {
-	return []alerts.Message{Fault(), Worse(), Repeat(), Ack(), Recovery(), Reminder(), Digest(), Trial()}
+	return []alerts.Message{Fault(), Unhealthy(), Worse(), Repeat(), Ack(), Recovery(), Reminder(), Digest(), Trial()}
 }

@@ -169,7 +169,12 @@ func details(m alerts.Message) map[string]any {
 		out["text"] = text
 	}
 	var failures []map[string]any
+	evidence := map[string]any{}
 	for _, f := range wording.Failures(m) {
+		if f.Found {
+			evidence[strings.TrimPrefix(f.Head, "found: ")] = f.Output
+			continue
+		}
 		one := map[string]any{"what": f.Head}
 		if f.Error != "" {
 			one["error"] = f.Error
@@ -185,6 +190,12 @@ func details(m alerts.Message) map[string]any {
 	if len(failures) > 0 {
 		out["failures"] = failures
 	}
+	if len(evidence) > 0 {
+		out["evidence"] = evidence
+	}
+	if changes := changed(m); len(changes) > 0 {
+		out["changed before"] = changes
+	}
 	var commands []string
 	for _, c := range wording.Commands(m) {
 		commands = append(commands, strings.TrimSuffix(c.Line+"   # "+c.Does, "   # "))
@@ -195,10 +206,24 @@ func details(m alerts.Message) map[string]any {
 	return out
 }
 
+// changed lists what had changed before the fault, the latest first.
+func changed(m alerts.Message) []string {
+	var list []string
+	for _, h := range m.Changes {
+		line := fmt.Sprintf("%s %s %s: %s", wording.When(m, h.At), wording.One(h.Kind), wording.One(h.Subject), wording.One(h.Text))
+		if h.By != "" {
+			line += " (by " + wording.One(h.By) + ")"
+		}
+		list = append(list, line)
+	}
+	return list
+}
+
 // encode writes the event. One that is too long loses output first, then what
-// failed, then all details.
+// was found, then what failed, then all details.
 func (e *event) encode() ([]byte, error) {
-	for _, shorten := range []func(){func() {}, e.withoutOutput, func() { delete(e.Payload.Details, "failures") }, func() { e.Payload.Details = nil }} {
+	without := func(key string) func() { return func() { delete(e.Payload.Details, key) } }
+	for _, shorten := range []func(){func() {}, e.withoutOutput, without("evidence"), without("failures"), func() { e.Payload.Details = nil }} {
 		shorten()
 		text, err := encode(e)
 		if err != nil {

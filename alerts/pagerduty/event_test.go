@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/ghosteam/upkeep/alerts"
@@ -50,6 +51,36 @@ func TestSend_Size(t *testing.T) {
 	}
 	if got := server.Events()[0]; !strings.Contains(got.Text, "left out") || !strings.Contains(got.Text, "no space left on device") {
 		t.Errorf("the event says %.2000q", got.Text)
+	}
+}
+
+// TestSend_Story: the details say what was found and what had changed before, as
+// far as there is room.
+func TestSend_Story(t *testing.T) {
+	t.Parallel()
+	server := alertstest.NewPagerDuty(t)
+	c := open(t, server, nil)
+	m := alertstest.Unhealthy()
+	if _, err := c.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	details := server.Events()[0].Payload.Details
+	want := map[string]any{"answer": []any{"critical after 12ms: 503", "critical http:status: 503"}, "values": []any{"seconds 0.012"}}
+	if diff := cmp.Diff(want, details["evidence"]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]any{"Sat 2026-03-14 01:21:35 UTC deploy api: 1.4.2 ok (by anna)"}, details["changed before"]); diff != "" {
+		t.Error(diff)
+	}
+	for i := range 32 {
+		m.Evidence = append(m.Evidence, runner.Evidence{Name: string(rune('a' + i)), Text: strings.Repeat(strings.Repeat("x", 3000)+"\n", 20)})
+	}
+	if _, err := c.Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	details = server.Events()[1].Payload.Details
+	if details["evidence"] != nil || details["changed before"] == nil {
+		t.Errorf("an event that would be too long has the details %v", details)
 	}
 }
 

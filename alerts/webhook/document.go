@@ -1,6 +1,8 @@
 package webhook
 
 import (
+	"strings"
+
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/alerts/internal/wording"
 	"github.com/ghosteam/upkeep/runner"
@@ -27,6 +29,8 @@ type document struct {
 	Incident *incident `json:"incident"`
 	Run      *run      `json:"run"`
 	Failures []failure `json:"failures"`
+	Evidence []found   `json:"evidence"`
+	Changes  []change  `json:"changes"`
 	Items    []item    `json:"items"`
 	Commands []command `json:"commands"`
 }
@@ -79,6 +83,19 @@ type failure struct {
 	FinishedAt string   `json:"finished_at"`
 }
 
+type found struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+type change struct {
+	Kind    string `json:"kind"`
+	Subject string `json:"subject"`
+	Text    string `json:"text"`
+	By      string `json:"by"`
+	At      string `json:"at"`
+}
+
 type item struct {
 	Notice   string `json:"notice"`
 	Action   string `json:"action"`
@@ -103,12 +120,14 @@ func documentOf(m alerts.Message) document {
 		Version: version, ID: wording.Line(m.ID), Thread: wording.Line(m.Thread), Action: string(m.Action), Combined: m.Combined,
 		Severity: string(wording.Severity(m)), Verdict: wording.Verdict(m), Project: wording.One(m.Project), Node: wording.One(m.Node),
 		At: moment(m.At, zone), Title: wording.One(m.Title), Text: wording.Lines(m.Text),
-		Failures: []failure{}, Items: []item{}, Commands: []command{},
+		Failures: []failure{}, Evidence: []found{}, Changes: []change{}, Items: []item{}, Commands: []command{},
 	}
 	d.incident(m)
 	d.run(m)
+	d.story(m)
+	told := wording.Failures(m)
 	for i, f := range m.Failures {
-		shown := wording.Failures(m)[i]
+		shown := told[i]
 		d.Failures = append(d.Failures, failure{
 			Job: wording.One(f.Job), Kind: wording.One(f.Kind), Attempt: f.Number, State: string(f.State), Reason: wording.One(string(f.Reason)),
 			Error: shown.Error, Hint: shown.Hint, ExitCode: f.ExitCode, Output: append([]string{}, shown.Output...), OutputCut: f.Cut,
@@ -126,6 +145,29 @@ func documentOf(m alerts.Message) document {
 		d.Commands = append(d.Commands, command{Does: c.Does, Line: c.Line})
 	}
 	return d
+}
+
+// mostEvidence bounds one piece of evidence, in bytes, so that the whole stays far
+// below mostBody; mostPieces how many there are.
+const (
+	mostEvidence = 16 << 10
+	mostPieces   = 16
+)
+
+// story adds what was found and what had changed.
+func (d *document) story(m alerts.Message) {
+	for _, e := range m.Evidence[:min(len(m.Evidence), mostPieces)] {
+		text := wording.Lines(e.Text)
+		if len(text) > mostEvidence {
+			text = strings.ToValidUTF8(text[:mostEvidence], "") + "…"
+		}
+		d.Evidence = append(d.Evidence, found{Name: wording.One(e.Name), Text: text})
+	}
+	for _, h := range m.Changes {
+		d.Changes = append(d.Changes, change{
+			Kind: wording.One(h.Kind), Subject: wording.One(h.Subject), Text: wording.One(h.Text), By: wording.One(h.By), At: moment(h.At, m.At.Location()),
+		})
+	}
 }
 
 func (d *document) incident(m alerts.Message) {

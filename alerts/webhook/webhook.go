@@ -42,12 +42,15 @@ Without 'body' the body is
      "failures": [{"job": "backup", "kind": "pgbackup", "attempt": 1, "state": "failed",
        "reason": "error", "error": "…", "hint": "…", "exit_code": 1, "output": ["…"],
        "output_cut": false, "started_at": "…", "finished_at": "…"}],
+     "evidence": [{"name": "answer", "text": "…"}],
+     "changes": [{"kind": "deploy", "subject": "api", "text": "1.4.2 ok", "by": "anna", "at": "…"}],
      "items": [{"notice": "…", "action": "open", "severity": "warning", "title": "…", "incident": "…"}],
      "commands": [{"does": "…", "line": "upkeep show …"}]}
 
 All keys are always there; 'incident' and 'run' are null for a message that has none. 'action'
 is 'open', 'worse', 'repeat', 'ack', 'resolve', 'remind', 'digest' or 'test'. Instants are RFC 3339 in the
-configured zone. Later versions of upkeep may add keys under the same version.
+configured zone. 'evidence' is what was found when the fault began, of each piece the first 16 KiB,
+'changes' the latest events of the hour before; both are empty for what is over. Later versions of upkeep may add keys under the same version.
 
 'body' is a template (Go text/template) over these keys that must make JSON; 'json' writes a
 value of any type, with its quotes:

@@ -20,6 +20,7 @@ import (
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
 )
 
 const (
@@ -136,13 +137,42 @@ func TestSend_Request(t *testing.T) {
 	}
 }
 
+// TestDocument_Story: the document says what was found, and what had changed
+// before.
+func TestDocument_Story(t *testing.T) {
+	t.Parallel()
+	server := alertstest.NewHook(t, alertstest.Trusted, false)
+	m := alertstest.Unhealthy()
+	m.Evidence = append(m.Evidence, runner.Evidence{Name: "long", Text: strings.Repeat(strings.Repeat("é", 500)+"\n", 40)})
+	if _, err := open(t, server, nil).Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	var d struct{ Evidence, Changes []map[string]string }
+	if err := json.Unmarshal(server.Requests()[0].Body, &d); err != nil {
+		t.Fatal(err)
+	}
+	long := d.Evidence[2]["text"]
+	if len(long) > 17<<10 || !strings.HasSuffix(long, "é…") || len(long) < 15<<10 {
+		t.Errorf("of a long piece %d bytes are kept, to %q", len(long), long[len(long)-10:])
+	}
+	d.Evidence = d.Evidence[:2]
+	if diff := cmp.Diff([]map[string]string{
+		{"name": "answer", "text": "critical after 12ms: 503\ncritical http:status: 503"}, {"name": "values", "text": "seconds 0.012"},
+	}, d.Evidence); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]map[string]string{{"kind": "deploy", "subject": "api", "text": "1.4.2 ok", "by": "anna", "at": "2026-03-14T01:21:35Z"}}, d.Changes); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestDocument_Keys holds that the documentation names every key, in the order
 // in which they come.
 func TestDocument_Keys(t *testing.T) {
 	t.Parallel()
 	server := alertstest.NewHook(t, alertstest.Trusted, false)
 	c := open(t, server, nil)
-	for _, m := range []alerts.Message{alertstest.Fault(), alertstest.Digest()} {
+	for _, m := range []alerts.Message{alertstest.Fault(), alertstest.Unhealthy(), alertstest.Digest()} {
 		if _, err := c.Send(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs/internal/artifact"
 	"github.com/ghosteam/upkeep/jobs/internal/child"
 	"github.com/ghosteam/upkeep/jobs/internal/pg"
+	"github.com/ghosteam/upkeep/runner/retry"
 )
 
 const (
@@ -135,7 +136,8 @@ func (d *dumping) match(tables []listed, exact map[uint32]bool, found contents) 
 	o := d.job.options
 	switch {
 	case len(tables) == 0 && !filtered && !o.AllDatabases && !o.AllowEmpty:
-		return jobs.WithHint(errors.New("it has no tables"), "correct the name of the database, or set allow_empty if that is how it should be")
+		// Nobody adds one between two attempts.
+		return jobs.WithHint(retry.Permanent(errors.New("it has no tables")), "correct the name of the database, or set allow_empty if that is how it should be")
 	case len(found.entries) > 0:
 		return fmt.Errorf("the dump holds %d tables that its snapshot does not know", len(found.entries))
 	case len(missing) > 0:

@@ -17,6 +17,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgbackup"
+	"github.com/ghosteam/upkeep/runner/retry"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -169,7 +170,7 @@ func TestEmptyDatabase(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	_, err := b.run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "no tables") || !strings.Contains(jobs.HintOf(err), "allow_empty") {
+	if !retry.IsPermanent(err) || !strings.Contains(err.Error(), "no tables") || !strings.Contains(jobs.HintOf(err), "allow_empty") {
 		t.Errorf("%v", err)
 	}
 	b.empty()
