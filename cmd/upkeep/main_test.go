@@ -18,6 +18,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	upkeep "github.com/ghosteam/upkeep/cmd/upkeep"
+	"github.com/ghosteam/upkeep/configs"
 )
 
 // TestMain makes the program a command of the scripts in testdata/script, next
@@ -32,8 +33,17 @@ func TestMain(m *testing.M) {
 	}
 	if commands[filepath.Base(os.Args[0])] == nil {
 		dontPassOnIgnoredSignals()
+		listenNowhere()
 	}
 	testscript.Main(m, commands)
+}
+
+// listenNowhere keeps the services that tests start beside each other from
+// wanting the same port; tests about the web server say where it listens.
+func listenNowhere() {
+	if err := os.Setenv(configs.ListenVariable, "off"); err != nil {
+		panic(err)
+	}
 }
 
 // dontPassOnIgnoredSignals undoes for the children of the tests what a shell

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 )
 
@@ -54,6 +55,8 @@ func TestScripts_Postgres(t *testing.T) {
 func setScene(env *testscript.Env) error {
 	env.Setenv("TZ", "UTC")
 	env.Setenv("TERM", "xterm-256color")
+	// Scripts run beside each other; those about the web server say where.
+	env.Setenv(configs.ListenVariable, "off")
 	// A process with the race detector waits a second at its end by default.
 	env.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	repository, err := filepath.Abs(filepath.Join("..", ".."))

@@ -10,6 +10,7 @@ type Status struct {
 	PID      int           `json:"pid"`
 	Since    time.Time     `json:"since" doc:"when the daemon started"`
 	Config   ConfigStatus  `json:"config"`
+	Web      string        `json:"web" doc:"the address of the pages and the API over TCP; empty when nothing listens there"`
 	Draining bool          `json:"draining" doc:"nothing more starts"`
 	Running  int           `json:"running" doc:"runs under way on this node"`
 	Queued   int           `json:"queued" doc:"runs that wait"`

@@ -110,6 +110,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
 			{Name: "drain", Every: time.Minute, Do: d.watchDrain},
 			{Name: "socket", Every: socketEvery, First: socketEvery, Do: func(ctx context.Context) error { return d.server.restore(ctx) }},
+			{Name: "web", Every: frontEvery, First: frontEvery, Do: func(ctx context.Context) error { return d.server.front.look(ctx) }},
 			{Name: "stuck runs", Every: stuckEvery, First: stuckEvery, Do: (&stuck{d: d}).look},
 			{Name: "memory", Every: time.Hour, First: settleFor, Do: giveBack},
 			{Name: "metrics", Every: measureEvery, Do: (&measuring{d: d, filled: map[string]bool{}}).look},
@@ -149,6 +150,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	if d.server, err = d.listen(ctx, d); err != nil {
 		return err
 	}
+	d.server.front.configure(ctx, d.Config().Web)
 	if os.Getpid() == 1 {
 		stopReaping := jobs.ReapOrphans(d.o.Log)
 		defer stopReaping()
@@ -173,7 +175,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	mails.run(func() error { d.supervisor.watch(mail, d.ticker.Alive); return nil })
 	d.happened(ctx, "restart", "upkeep", "upkeep "+d.o.Version+" started")
 	d.supervisor.ready()
-	d.o.Log.InfoContext(ctx, "upkeep serves", "node", d.Config().Node, "workflows", len(d.Config().Workflows), "socket", SocketPath(d.Config()), "version", d.o.Version)
+	d.o.Log.InfoContext(ctx, "upkeep serves", "node", d.Config().Node, "workflows", len(d.Config().Workflows), "socket", SocketPath(d.Config()), "web", d.web(), "version", d.o.Version)
 
 	err = d.obey(ctx, failed)
 	d.gate.shut(holdEnd)

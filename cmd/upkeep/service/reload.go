@@ -103,6 +103,7 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 		d.o.Logbook.configure(cfg.Log)
 	}
 	d.monitor.Replace(ctx, watched(cfg), d.connectivity(cfg))
+	d.server.front.configure(ctx, cfg.Web)
 	d.dispatcher.Wake()
 	changes := cfg.Changes(old)
 	d.o.Log.InfoContext(ctx, "the configuration is reloaded", "by", by, "changes", strings.Join(changes, "; "))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web"
+	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
 	"github.com/ghosteam/upkeep/web/socket"
 )
@@ -24,6 +25,9 @@ type server struct {
 	api  *web.Server
 	path string
 	log  *slog.Logger
+	// front is the web server's side to the network; nil for a command in the
+	// foreground.
+	front *front
 	// first is the socket that is there from the beginning.
 	first *socket.Listener
 	// failed has the first error of a socket.
@@ -46,13 +50,23 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	if d != nil {
 		artifacts = d.stock
 	}
+	var front *front
+	var door *access.Door
+	if d != nil {
+		front = newFront(named(e.o.Log, "http"), noTokens{})
+		door = front.door
+	}
 	exposed, meter := e.exposed()
-	return &server{path: path, log: e.o.Log, first: first, failed: make(chan error, 1), api: web.New(web.Options{
+	made := &server{path: path, log: e.o.Log, first: first, front: front, failed: make(chan error, 1), api: web.New(web.Options{
 		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger, Desk: e.ledger, Timelines: e.ledger, Facts: e.recorded(), KPIs: kpis{e}, Metrics: exposed, Meter: meter, Logs: d.logs(),
 		Commands: commands{e}, Notices: notices{e}, Raiser: raiser{e}, Service: facts{e: e, d: d}, Catalog: catalog{e},
 		Definitions: definitions{e, e.configStatus(d)}, Strips: e.ledger, Artifacts: artifacts,
-		Hub: e.hub, Log: named(e.o.Log, "http"), Monitor: monitor,
-	})}, nil
+		Hub: e.hub, Log: named(e.o.Log, "http"), Monitor: monitor, Door: door,
+	})}
+	if front != nil {
+		front.serve = made.api.ServeTCP
+	}
+	return made, nil
 }
 
 // serve answers until ctx ends, and then sees requests under way through.
@@ -66,6 +80,9 @@ func (s *server) serve(ctx context.Context) error {
 	end, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), farewell, runner.ErrShutdown)
 	defer cancel()
 	err := s.api.Shutdown(end)
+	if s.front != nil {
+		s.front.close()
+	}
 	s.serving.Wait()
 	return err
 }

@@ -61,6 +61,7 @@ func (d *Daemon) describe(ctx context.Context, s *api.Status) {
 		s.Ticker.Error = jobs.OneLine(t.Err.Error())
 	}
 	s.Next = comingSlots(d.Config(), time.Now(), nextSlots)
+	s.Web = d.web()
 	s.Disk = d.space.status(ctx)
 	s.Outbox = d.outbox(ctx)
 }
@@ -132,7 +133,11 @@ func (f facts) Checks(ctx context.Context) []api.StatusCheck {
 	if stuck := d.stuckOutbox(ctx); stuck != "" {
 		outbox.OK, outbox.Text = false, stuck
 	}
-	return append(list, ticking, config, disk, drain, outbox)
+	list = append(list, ticking, config, disk, drain, outbox)
+	if _, front, wanted := d.server.front.status(); wanted {
+		list = append(list, front)
+	}
+	return list
 }
 
 // stuckAfter is how long a notice may be owed before the daemon is degraded.
