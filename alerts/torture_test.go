@@ -36,21 +36,21 @@ type torture struct {
 // is killed at random moments. Whatever these are: the final state of every
 // incident arrives at every channel, in order, under keys that never mean two
 // things, and nobody is called for what was over before. UPKEEP_SOAK=1 makes
-// 20,000 changes on either database.
+// 20,000 changes on SQLite and 5,000 on PostgreSQL.
 func TestTorture_Kill(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		dsn     func(testing.TB) secret.String
-		changes int
+		dsn           func(testing.TB) secret.String
+		changes, soak int
 	}{
-		"sqlite":   {dsn: ledgertest.SQLite, changes: manyChanges},
-		"postgres": {dsn: ledgertest.Postgres, changes: 250},
+		"sqlite":   {dsn: ledgertest.SQLite, changes: manyChanges, soak: 20_000},
+		"postgres": {dsn: ledgertest.Postgres, changes: 250, soak: 5000},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if os.Getenv("UPKEEP_SOAK") != "" {
-				test.changes = 20_000
+				test.changes = test.soak
 			}
 			s := &torture{order: tortureOrder{DSN: test.dsn(t).Reveal(), Dir: t.TempDir(), Began: time.Now(), Scale: 60}}
 			for s.made < test.changes {

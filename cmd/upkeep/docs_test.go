@@ -18,6 +18,7 @@ import (
 
 	upkeep "github.com/ghosteam/upkeep/cmd/upkeep"
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 )
@@ -209,6 +210,9 @@ func TestDocs_JSON(t *testing.T) {
 	call(t, 0, "-c", config, "pause", "daily", "--reason", "to see", "--until", "1h")
 	call(t, 0, "-c", config, "pause", "mend", "--reason", "to see")
 	call(t, 0, "-c", config, "metric", "add", "accuracy=0.93")
+	call(t, 0, "-c", config, "event", "deploy", "--version", "1.4.3")
+	call(t, 0, "-c", config, "silence", "add", "--check", "db*", "--for", "1h", "--why", "to see")
+	h.raise(t)
 	printed := map[string][]string{
 		"run":               {detached},
 		"version":           {call(t, 0, "version", "-o", "json")},
@@ -220,6 +224,12 @@ func TestDocs_JSON(t *testing.T) {
 		"plan":              {call(t, 0, "-c", config, "plan", "-o", "json")},
 		"plan --around-dst": {call(t, 0, "-c", berlin, "plan", "--around-dst", "2027", "-o", "json")},
 		"alert outbox":      {call(t, 0, "-c", config, "alert", "outbox", "-o", "json")},
+		"incident list":     {call(t, 0, "-c", config, "incident", "list", "-o", "json")},
+		"incident show":     {call(t, 0, "-c", config, "incident", "show", "store", "-o", "json")},
+		"silence list":      {call(t, 0, "-c", config, "silence", "list", "-o", "json")},
+		"doctor":            {call(t, 1, "-c", config, "doctor", "-o", "json")},
+		"kpi":               {call(t, 0, "-c", config, "kpi", "-o", "json")},
+		"kpi --explain":     {call(t, 0, "-c", config, "kpi", "--explain", "deploy_frequency", "-o", "json")},
 		"runbook list":      {call(t, 0, "-c", config, "runbook", "list", "-o", "json")},
 		"runbook show":      {call(t, 0, "-c", config, "runbook", "show", "mend", "-o", "json")},
 		"runbook plan":      {call(t, 4, "-c", config, "runbook", "plan", "mend", "-o", "json")},
@@ -235,17 +245,22 @@ func TestDocs_JSON(t *testing.T) {
 		"validate": {call(t, 0, "-c", config, "validate", "-o", "json")},
 		"health":   {call(t, 0, "-c", healthy, "health", "-o", "json")},
 	}
-	documented := sections(readDoc(t, "json.md"))
+	page := readDoc(t, "json.md")
+	documented := sections(page)
+	for _, name := range commandsOf(t) {
+		if strings.Contains(call(t, 0, append(strings.Fields(name), "--help")...), "-o, --output") && !strings.Contains(page, "upkeep "+pageOf(name)+"\n") {
+			t.Errorf("docs/json.md does not say what %s prints", name)
+		}
+	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(printed)), slices.Sorted(maps.Keys(documented))); diff != "" {
 		t.Errorf("commands (-program +docs/json.md):\n%s", diff)
 	}
 	for name, texts := range printed {
 		want := keysOf(documented[name])
-		switch name {
-		case "show":
-			want = append(want, keysOf(documented["history"])...)
-		case "runbook show":
-			want = append(want, keysOf(documented["runbook list"])...)
+		for _, other := range sharedKeys[name] {
+			for _, key := range keysOf(documented[other.page]) {
+				want = append(want, other.below+key)
+			}
 		}
 		slices.Sort(want)
 		for _, text := range texts {
@@ -262,6 +277,43 @@ func TestDocs_JSON(t *testing.T) {
 				t.Errorf("keys of upkeep %s -o json (-docs/json.md +program):\n%s", name, diff)
 			}
 		}
+	}
+}
+
+// pageOf is the heading under which the JSON of a command stands.
+func pageOf(command string) string {
+	switch command {
+	case "retry":
+		return "show"
+	case "alert outbox list":
+		return "alert outbox"
+	}
+	if strings.HasPrefix(command, "backup ") {
+		return "backup"
+	}
+	return command
+}
+
+// sharedKeys are the commands that print what others print too, and where.
+var sharedKeys = map[string][]struct{ page, below string }{
+	"show":          {{page: "history"}},
+	"runbook show":  {{page: "runbook list"}},
+	"kpi --explain": {{page: "kpi"}},
+	"incident show": {{page: "incident list"}, {page: "alert outbox", below: "notices[]."}, {page: "event list", below: "changes[]."}},
+}
+
+// raise opens an incident in a house in which nothing runs.
+func (h *house) raise(t *testing.T) {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), ledger.Options{DSN: secret.New("sqlite:" + filepath.Join(h.dir, "var", "upkeep.db"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.Raise(t.Context(), runner.Fault{
+		Fingerprint: "check/store", Check: "store", Severity: jobs.Critical, Reason: "check", Title: "store is critical", At: time.Now(), Channels: []string{"ops"},
+	})
+	if err := errors.Join(err, l.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -297,6 +349,9 @@ func keysOf(section string) []string {
 // freeNames are the objects whose keys users choose.
 var freeNames = []string{"params", "jobs", "runs", "values", "outputs", "components"}
 
+// formless is the object whose keys are no promise.
+const formless = "sections[].facts"
+
 // collect adds the paths of all keys in data.
 func collect(into map[string]bool, at string, data any) {
 	switch data := data.(type) {
@@ -316,7 +371,9 @@ func collect(into map[string]bool, at string, data any) {
 			if _, object := value.(map[string]any); !free || !object {
 				into[path] = true
 			}
-			collect(into, path, value)
+			if path != formless {
+				collect(into, path, value)
+			}
 		}
 	case []any:
 		for _, item := range data {
