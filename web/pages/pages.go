@@ -58,6 +58,7 @@ type Pages struct {
 	mux    *http.ServeMux
 	// patterns are what the mux knows, in order.
 	patterns []string
+	packer   packer
 }
 
 // New reads the templates, which are part of this program; an error is a fault

@@ -114,7 +114,8 @@ func (p *Pages) render(w http.ResponseWriter, v *visit, shown page) {
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	header.Set("Vary", "HX-Request")
+	header.Set("Vary", "HX-Request, Accept-Encoding")
+	body = p.packer.pack(header, v.Request, body)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	if shown.status == 0 {
 		shown.status = http.StatusOK

@@ -123,7 +123,7 @@ func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body := file.body
-	if packed := file.packed(); packed != nil && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+	if packed := file.packed(); packed != nil && AcceptsGzip(r.Header.Get("Accept-Encoding")) {
 		header.Set("Content-Encoding", "gzip")
 		body = packed
 	}
@@ -134,8 +134,8 @@ func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// acceptsGzip reads an Accept-Encoding (RFC 9110, section 12.5.3).
-func acceptsGzip(accept string) bool {
+// AcceptsGzip reads an Accept-Encoding (RFC 9110, section 12.5.3).
+func AcceptsGzip(accept string) bool {
 	for part := range strings.SplitSeq(accept, ",") {
 		coding, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
 		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
