@@ -16,9 +16,7 @@ func checkPath(name string) string    { return "/checks/" + url.PathEscape(name)
 func incidentPath(id string) string   { return "/incidents/" + url.PathEscape(id) }
 func workflowPath(name string) string { return "/workflows/" + url.PathEscape(name) }
 func runPath[S ~string](id S) string  { return "/runs/" + url.PathEscape(string(id)) }
-func backupPath(id, store string) string {
-	return "/backups/" + url.PathEscape(id) + "?" + url.Values{"store": {store}}.Encode()
-}
+func backupPath(id string) string     { return "/backups/" + url.PathEscape(id) }
 
 const (
 	// mostPast is how many incidents of a check are listed.

@@ -22,7 +22,7 @@ func (p *Pages) funcs() template.FuncMap {
 		"took":   took, "seconds": tookSeconds, "bytes": bytesText, "number": number, "count": count,
 		"state": stateBadge, "severity": severityBadge, "health": healthBadge, "because": because, "triggered": triggered,
 		"short": short, "words": words, "join": strings.Join, "path": url.PathEscape, "safe": safe,
-		"command": shellCommand,
+		"command": shellCommand, "prose": prose,
 	}
 }
 
