@@ -3,6 +3,8 @@ package alerts
 import (
 	"context"
 	"time"
+
+	"github.com/ghosteam/upkeep/jobs"
 )
 
 // Channel takes messages to people. Each is a folder of its own below this one
@@ -46,6 +48,14 @@ type Styled interface {
 	Channel
 	// Style returns the same at every call.
 	Style() Style
+}
+
+// Selective is a Channel that hands over only what is grave enough and takes the
+// rest without telling anybody.
+type Selective interface {
+	Channel
+	// Takes returns the severities that it tells of, the same at every call.
+	Takes() []jobs.Severity
 }
 
 // styleOf returns how a channel wants to be told.

@@ -62,6 +62,7 @@ func (r Rate) MarshalText() ([]byte, error) {
 
 // Terms are the options that every channel has, whatever its kind.
 type Terms struct {
+	Enabled       bool          `yaml:"enabled" doc:"Whether the channel is used; one that is not is still checked, but needs no secrets, and its fallback is told in its place." example:"\"${env:SLACK_ENABLED:-false}\""`
 	Fallback      string        `yaml:"fallback" doc:"The channel that is told instead when this one refuses a message for good, or cannot be reached for too long." example:"ops"`
 	FallbackAfter unit.Duration `yaml:"fallback_after" doc:"How long a critical fault waits for this channel before the fallback is told too, from 1m; other faults wait a day."`
 	Rate          Rate          `yaml:"rate" doc:"The most messages within a time. What exceeds it goes out as one digest or, to channels that keep a record of each incident, waits." example:"20/5m"`
@@ -72,7 +73,7 @@ type Terms struct {
 
 // DefaultTerms returns the common options of a channel that sets none.
 func DefaultTerms() Terms {
-	return Terms{FallbackAfter: unit.Duration(defaultFallbackAfter), GroupWait: unit.Duration(defaultGroupWait)}
+	return Terms{Enabled: true, FallbackAfter: unit.Duration(defaultFallbackAfter), GroupWait: unit.Duration(defaultGroupWait)}
 }
 
 // sendable are the actions that a channel may leave out.
@@ -84,6 +85,10 @@ func sendable() []runner.NoticeAction {
 
 // Settings are how a channel wants to be told, decided from its options.
 type Settings struct {
+	// Disabled tells that the channel is not used.
+	Disabled bool
+	// Takes are the severities that the channel tells of; empty means all.
+	Takes []jobs.Severity
 	// Fallback is the channel that is told instead; empty for none. A critical
 	// fault is told there too after FallbackAfter.
 	Fallback      string
@@ -104,6 +109,10 @@ type Settings struct {
 func (c Terms) Settings(channel Channel) (Settings, error) {
 	s := Settings{
 		Fallback: c.Fallback, FallbackAfter: c.FallbackAfter.Std(), Rate: c.Rate, GroupWait: c.GroupWait.Std(), Style: styleOf(channel),
+		Disabled: !c.Enabled,
+	}
+	if picky, ok := channel.(Selective); ok {
+		s.Takes = picky.Takes()
 	}
 	if s.FallbackAfter < time.Minute {
 		return s, jobs.Fieldf("fallback_after", "%s is less than 1m", c.FallbackAfter)

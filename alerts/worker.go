@@ -169,7 +169,7 @@ func (w *worker) leaveOut(ctx context.Context, n runner.Notice) {
 
 // attempt makes the message of a notice and hands it to the channel.
 func (w *worker) attempt(ctx context.Context, s Settings, n runner.Notice) (string, *secret.Redactor, error) {
-	if !s.sends(n.Action) {
+	if s.Disabled || !s.sends(n.Action) {
 		return "", secret.NewRedactor(nil), errLeftOut
 	}
 	if s.Style == Recording && n.Action == runner.NoticeResolve && n.Combined {

@@ -21,6 +21,10 @@ func (l *loader) channels() {
 		l.config.Channels = append(l.config.Channels, l.channel(&l.w.channels[i]))
 	}
 	l.fallbacks()
+	for i := range l.config.Channels {
+		s := &l.config.Channels[i].Settings
+		s.Fallback = l.standIn(s.Fallback)
+	}
 	e, given := l.node.Get("routes")
 	if !given || e.Value.Kind == source.Null {
 		if len(names) > 0 {
@@ -107,20 +111,27 @@ func (l *loader) alarm() {
 			}
 		}
 		if w.Alert.Off || len(w.Alert.To) > 0 || w.Alert.Severity != jobs.Critical || w.Alert.After > 1 {
-			own[w.Name] = w.Alert // the others are what the policy takes for granted
+			own[w.Name] = l.usedBy(w.Alert) // the others are what the policy takes for granted
 		}
 	}
 	checks := map[string]alerts.WorkflowAlert{}
 	for _, c := range l.config.Checks {
-		checks[c.Name] = c.Alert
+		checks[c.Name] = l.usedBy(c.Alert)
 	}
-	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.config.Routes, Workflows: own, Checks: checks, Quiet: quiet, Disturbers: disturbers})
+	policy, err := alerts.NewPolicy(alerts.PolicyOptions{Routes: l.usedRoutes(), Workflows: own, Checks: checks, Quiet: quiet, Disturbers: disturbers})
 	if err != nil {
 		e, _ := l.node.Get("routes")
 		l.d.Report(e.At, "bad-value", "routes", err.Error(), jobs.HintOf(err))
 		return
 	}
 	l.config.alarm = policy
+}
+
+// usedBy is what a workflow or a check says about its alerts, for the channels
+// that are used.
+func (l *loader) usedBy(own alerts.WorkflowAlert) alerts.WorkflowAlert {
+	own.To = l.used(own.To)
+	return own
 }
 
 // sound tells whether nothing is wrong with what stands at path or below it, so

@@ -2,6 +2,7 @@ package configs_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
+	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 )
 
 func TestLoad_ServiceDefaults(t *testing.T) {
@@ -239,5 +242,184 @@ func TestCompile_AlertsAreNotPartOfThePlan(t *testing.T) {
 	spec := specOf("alert: {to: [gone]}\nhistory: {keep: 1m}\nfresh_within: 1s\nmode: approve\njobs:\n  a:\n    kind: health\n")
 	if _, err := c.Compile(t.Context(), spec, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLoad_Disabled: a channel that is not enabled needs no secrets and is told
+// nothing; its fallback stands in for it.
+func TestLoad_Disabled(t *testing.T) {
+	t.Parallel()
+	const text = `
+channels:
+  ops:   {kind: page}
+  chat:  {kind: email, smtp_server: m, from: a, to: b, enabled: "${env:CHAT:-false}", password: "${env:API_TOKEN}", fallback: pager}
+  pager: {kind: page, enabled: false, fallback: ops}
+  other: {kind: page, fallback: chat}
+  alone: {kind: page, enabled: false}
+routes:
+  - {match: {severity: critical}, to: [chat, other], escalate: [{after: 15m, to: [pager]}], continue: true}
+  - {match: {severity: warning}, to: [alone]}
+  - {to: [ops, chat]}
+digest: {weekly: "mon 08:00", to: [chat]}
+workflows:
+  daily: {alert: {to: [chat]}, schedule: {daily: "02:00"}, jobs: {one: {kind: script, with: {run: "true"}}}}
+`
+	c := mustLoad(t, text, map[string]string{})
+	if got := c.Alarm().Channels(jobs.Critical, "", alerts.ReasonDiskFull); !cmp.Equal(got, []string{"ops", "other"}) {
+		t.Errorf("a critical fault is told to %q", got)
+	}
+	if got := c.Alarm().Channels(jobs.Critical, "daily", alerts.ReasonFailed); !cmp.Equal(got, []string{"ops"}) {
+		t.Errorf("a fault of daily is told to %q", got)
+	}
+	if got := c.Weekly.To; !cmp.Equal(got, []string{"ops"}) {
+		t.Errorf("the digest of the week goes to %q", got)
+	}
+	if c.Channels[3].Settings.Fallback != "ops" || !c.Channels[1].Settings.Disabled {
+		t.Errorf("channels %+v", c.Channels)
+	}
+	if _, _, err := c.OpenChannel("chat"); err == nil || !strings.Contains(err.Error(), "is not enabled") {
+		t.Errorf("opening it: %v", err)
+	}
+	var found []string
+	for _, w := range c.Warnings {
+		if w.Rule == "disabled" || w.Rule == "unused" {
+			found = append(found, w.Path)
+		}
+	}
+	if diff := cmp.Diff([]string{"routes[1].to"}, found); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s\n%v", diff, c.Warnings)
+	}
+	c = mustLoad(t, text, map[string]string{"CHAT": "true", "API_TOKEN": "x"})
+	if got := c.Alarm().Channels(jobs.Critical, "daily", alerts.ReasonFailed); !cmp.Equal(got, []string{"chat"}) {
+		t.Errorf("enabled, a fault of daily is told to %q", got)
+	}
+	// How it is written is checked all the same.
+	for wrong, want := range map[string]string{
+		`{kind: email, enabled: false, smtp_sever: m}`: "smtp_sever", `{kind: pigeon, enabled: false}`: "pigeon", `{kind: page, enabled: maybe}`: "true or false",
+	} {
+		if _, err := load(t, "channels: {chat: "+wrong+"}\n", nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}
+
+// TestLint_NarrowFallback: a fallback that leaves out what the channel tells of is
+// no fallback for that.
+func TestLint_NarrowFallback(t *testing.T) {
+	t.Parallel()
+	for terms, want := range map[string]bool{
+		`ops: {kind: page, fallback: grave}`:                       true,
+		`ops: {kind: grave, fallback: grave}`:                      false,
+		`ops: {kind: page, fallback: other}, other: {kind: page}`:  false,
+		`ops: {kind: page, enabled: false, fallback: grave}`:       false,
+		`ops: {kind: grave, fallback: other}, other: {kind: page}`: false,
+		`ops: {kind: page, fallback: other}, other: {kind: grave}`: true,
+	} {
+		catalog := testCatalog(nil)
+		catalog.Channels = alerts.NewRegistry(
+			alerts.Define("page", "Wakes somebody.", struct{}{}, func(string, struct{}) (alerts.Channel, error) { return &mailbox{}, nil }),
+			alerts.Define("grave", "Wakes somebody if need be.", struct{}{}, func(string, struct{}) (alerts.Channel, error) { return picky{&mailbox{}}, nil }),
+		)
+		c, err := configs.Load(write(t, "channels: {grave: {kind: grave}, "+terms+"}\n"), catalog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.ContainsFunc(c.Warnings, func(w configs.Problem) bool { return w.Rule == "narrow-fallback" })
+		if got != want {
+			t.Errorf("%s: warned %t, want %t; %v", terms, got, want, c.Warnings)
+		}
+	}
+}
+
+// picky tells of what is critical only.
+type picky struct{ *mailbox }
+
+func (picky) Takes() []jobs.Severity { return []jobs.Severity{jobs.Critical} }
+
+// TestWindow_Quiet: what a window and a job of the file keep quiet reaches the
+// incidents.
+func TestWindow_Quiet(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, `
+timezone: UTC
+checks:
+  api: {kind: system}
+  db:  {kind: system}
+channels: {ops: {kind: page}}
+workflows:
+  weekly:
+    window: {allow: ["03:00-05:00"], quiet: ["a*"]}
+    schedule: {daily: "03:30"}
+    jobs: {restart: {kind: script, quiets: [db], with: {run: "true"}}, other: {kind: script, needs: [restart], with: {run: "false"}}}
+`, nil)
+	l := ledgertest.Open(t, ledgertest.SQLite(t), func(o *ledger.Options) { o.Alarm = c.Alarm() })
+	if err := l.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	opens := time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
+	raise := func(check string, at time.Time) {
+		t.Helper()
+		if _, err := l.Raise(t.Context(), runner.Fault{
+			Fingerprint: "check/" + check, Check: check, Severity: jobs.Critical, Reason: alerts.ReasonCheck, Title: check, At: at, Channels: []string{"ops"},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state := func(check string) string {
+		t.Helper()
+		list, err := l.Incidents(t.Context(), runner.IncidentFilter{Fingerprint: "check/" + check, Limit: 1})
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%d incidents of %s: %v", len(list), check, err)
+		}
+		return list[0].Suppressed
+	}
+	settle := func(at time.Time, want time.Time) {
+		t.Helper()
+		if next, err := l.Settle(t.Context(), at); err != nil || !next.Equal(want) {
+			t.Fatalf("at %s next is %s (%v), want %s", at, next, err, want)
+		}
+	}
+	raise("api", opens.Add(-time.Hour)) // open before the window
+	raise("db", opens.Add(-time.Hour))
+	settle(opens.Add(-time.Hour), opens)
+	if api, db := state("api"), state("db"); api != "" || db != "" {
+		t.Errorf("before the window: %q and %q", api, db)
+	}
+	settle(opens, opens.Add(2*time.Hour))
+	if api, db := state("api"), state("db"); api != "window weekly" || db != "" {
+		t.Errorf("in the window: %q and %q", api, db)
+	}
+	owed, _, err := l.Take(t.Context(), "ops", time.Now().Add(time.Minute), time.Minute, 10)
+	if err != nil || len(owed) != 1 {
+		t.Errorf("%d notices are sent in the window (%v), want that of db alone", len(owed), err)
+	}
+	settle(opens.Add(2*time.Hour), opens.Add(24*time.Hour))
+	if owed, _, err = l.Take(t.Context(), "ops", time.Now().Add(time.Minute), time.Minute, 10); err != nil || len(owed) != 1 {
+		t.Errorf("%d notices are sent after it (%v)", len(owed), err)
+	}
+
+	// The job, once it runs.
+	answers, err := l.Submit(t.Context(), runner.Request{Spec: c.Workflows[0].Spec, Slot: opens, Trigger: runner.BySchedule, By: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim, _, err := l.Claim(t.Context(), answers[0].Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC()
+	for _, job := range []string{"other", "restart"} {
+		attempt := ledgertest.Attempt(job, 1)
+		attempt.StartedAt = now
+		if _, err := l.Advance(t.Context(), claim, runner.Step{Begun: []runner.Start{{Attempt: attempt}}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Settle(t.Context(), now.Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"other": "", "restart": "job weekly.restart in run " + string(answers[0].Run)}[job]
+		if got := state("db"); got != want {
+			t.Errorf("while %s runs, db is suppressed by %q, want %q", job, got, want)
+		}
 	}
 }

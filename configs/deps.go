@@ -86,6 +86,9 @@ func (s *scope) channel(name string) (channel alerts.Channel, err error) {
 	if !ok {
 		return nil, s.miss("channel", name, s.world.channels.Names())
 	}
+	if !s.world.enabled(item) {
+		return nil, jobs.WithHint(fmt.Errorf("channel %q is not enabled", name), "its enabled: in the configuration says so")
+	}
 	err = s.attempt(fmt.Sprintf("channel %q", name), func(d *decode.Decoder) (ok bool) {
 		channel, ok = s.world.openChannel(d, item)
 		return ok

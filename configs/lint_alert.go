@@ -21,13 +21,14 @@ func (l *loader) lintAlerts() {
 		if kindOf(item.Value.node) == emailKind {
 			l.lintEmail(item)
 		}
-		if !l.usesChannel(item.Name) {
+		if !l.usesChannel(item.Name) && !l.config.Channels[i].Settings.Disabled {
 			l.warn(item.At, "unused", "channels."+item.Name, fmt.Sprintf("no route and no workflow uses the channel %s", item.Name), "")
 		}
 	}
 	if len(l.w.channels) > 0 {
 		l.lintRoutes()
 		l.lintChannels()
+		l.lintDisabled()
 	}
 	for _, b := range l.drafts {
 		if a := b.out.Alert; a.Off && (len(a.To) > 0 || b.file.Alert.Severity != "") {

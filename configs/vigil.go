@@ -60,7 +60,7 @@ func (l *loader) vigil() {
 		l.d.Report(at(e.Value, "weekly", e.At), "schedule", "digest.weekly", err.Error(), hint)
 		return
 	}
-	l.config.Weekly = WeeklyDigest{Schedule: compiled, To: f.To}
+	l.config.Weekly = WeeklyDigest{Schedule: compiled, To: l.used(f.To)}
 }
 
 func (l *loader) heartbeat() {

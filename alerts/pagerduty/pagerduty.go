@@ -15,6 +15,7 @@ import (
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/alerts/internal/post"
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
 )
 
 const doc = `Pages through PagerDuty (Events API v2): triggers, acknowledges and resolves.
@@ -50,6 +51,7 @@ type Channel struct {
 
 var (
 	_ alerts.Styled    = (*Channel)(nil)
+	_ alerts.Selective = (*Channel)(nil)
 	_ alerts.Previewer = (*Channel)(nil)
 )
 
@@ -63,6 +65,9 @@ func Open(name string, o Options) (*Channel, error) {
 
 // Style implements alerts.Styled: PagerDuty keeps a record of each incident.
 func (c *Channel) Style() alerts.Style { return alerts.Recording }
+
+// Takes implements alerts.Selective.
+func (c *Channel) Takes() []jobs.Severity { return c.o.Severities }
 
 // Send implements alerts.Channel. The receipt is what PagerDuty answered, with
 // the key of the alert.

@@ -30,7 +30,7 @@ func newAlertTest(a *app) *cobra.Command {
 		Use:   "test [CHANNEL]",
 		Short: "Send a test message to a channel, or to all, at once",
 		Long: `Send a test message to a channel at once, past the outbox, and show what it answered;
-without a channel, to all of them. A service that runs does it, with the configuration
+without a channel, to all of them that are enabled. A service that runs does it, with the configuration
 and the secrets that it has.`,
 		Example:           "  upkeep alert test ops\n  upkeep alert test",
 		ValidArgsFunction: a.completeChannels,
@@ -60,6 +60,10 @@ func (a *app) testChannels(ctx context.Context, name string) error {
 	}
 	var errs []error
 	for _, c := range cfg.Channels {
+		if c.Settings.Disabled {
+			fmt.Fprintf(a.std.Out, "channel %s is not enabled\n", c.Name)
+			continue
+		}
 		errs = append(errs, a.testChannel(ctx, c.Name))
 	}
 	return errors.Join(errs...)

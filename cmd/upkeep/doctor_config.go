@@ -94,6 +94,9 @@ func (p *patient) holds() map[string][]string {
 		add("checks", c.Name, fmt.Sprintf("%s every %s, %s", c.Kind, c.Every, c.Impact))
 	}
 	for _, c := range p.cfg.Channels {
+		if c.Settings.Disabled {
+			c.Kind += ", not enabled"
+		}
 		add("channels", c.Name, c.Kind)
 	}
 	for _, w := range p.cfg.Workflows {
@@ -124,6 +127,9 @@ func (p *patient) unopened() map[string]string {
 		try("database", d.Name, func() ([]string, error) { _, secrets, err := p.cfg.OpenDatabase(d.Name); return secrets, err })
 	}
 	for _, c := range p.cfg.Channels {
+		if c.Settings.Disabled {
+			continue
+		}
 		try("channel", c.Name, func() ([]string, error) { _, secrets, err := p.cfg.OpenChannel(c.Name); return secrets, err })
 	}
 	return out

@@ -45,6 +45,9 @@ func inventory(cfg *configs.Config) metrics.Inventory {
 		i.Checks = append(i.Checks, c.Name)
 	}
 	for _, c := range cfg.Channels {
+		if c.Settings.Disabled {
+			continue
+		}
 		i.Channels = append(i.Channels, c.Name)
 	}
 	return i

@@ -74,7 +74,9 @@ func (e *Engine) channel(name string) (alerts.Channel, []string, error) {
 func (e *Engine) channelNames() []string {
 	var names []string
 	for _, c := range e.Config().Channels {
-		names = append(names, c.Name)
+		if !c.Settings.Disabled {
+			names = append(names, c.Name)
+		}
 	}
 	return names
 }
