@@ -1,3 +1,118 @@
 package pages
 
-func (p *Pages) registerWorkflows() {}
+import (
+	"fmt"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// workflowsView lists the workflows.
+type workflowsView struct {
+	Rows  []workflowRow
+	Empty emptyView
+}
+
+// workflowRow is one workflow in the list.
+type workflowRow struct {
+	Name, Description, Schedule string
+	Zone                        *time.Location
+	Next                        *time.Time
+	Last                        *lastRun
+	Strip                       stripView
+	Usual                       string
+	Running                     int
+	Paused                      *api.Pause
+	Fresh                       *meterView
+	LastSuccess                 *time.Time
+}
+
+// lastRun is the newest run of a workflow.
+type lastRun struct {
+	ID    runner.RunID
+	State badge
+	Why   string
+	At    time.Time
+	Took  float64
+}
+
+const (
+	listRefresh = 15 * time.Second
+	// stripLength is how many runs a strip shows.
+	stripLength = 30
+)
+
+func (p *Pages) registerWorkflows() {
+	p.page("GET /workflows", p.workflowList)
+	p.page("GET /workflows/{name}", p.workflow)
+	p.action("POST /do/workflows/{name}/run", p.startRun)
+	p.action("POST /do/workflows/{name}/pause", p.pauseWorkflow)
+	p.action("POST /do/workflows/{name}/unpause", p.unpauseWorkflow)
+}
+
+func (p *Pages) workflowList(v *visit) (page, error) {
+	list, err := v.api.RecentWorkflows(v.ctx, stripLength)
+	if err != nil {
+		return page{}, err
+	}
+	view := workflowsView{Empty: emptyView{
+		Title: "No workflow is configured", Text: "A workflow is a named plan: a schedule and jobs. A starter configuration for this machine is one command away.", Command: "upkeep init",
+	}}
+	for _, w := range list {
+		view.Rows = append(view.Rows, rowOf(w, v.now))
+	}
+	return page{sheet: "workflows", title: "Workflows", nav: "workflows", refresh: listRefresh, data: view}, nil
+}
+
+func rowOf(w api.Workflow, now time.Time) workflowRow {
+	row := workflowRow{
+		Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: location(w.Zone), Next: w.Next, Last: lastOf(w.Last),
+		Strip: stripOf(w.Name, w.Recent, location(w.Zone)), Running: w.Running, Fresh: freshness(w, now), LastSuccess: w.LastSuccess,
+	}
+	if w.Usual != nil {
+		row.Usual = tookSeconds(w.Usual.MedianSeconds)
+	}
+	if paused(w, now) {
+		row.Paused = w.Paused
+	}
+	return row
+}
+
+func lastOf(l *api.Last) *lastRun {
+	if l == nil {
+		return nil
+	}
+	last := &lastRun{ID: l.ID, State: stateBadge(l.State), Why: because(l.Reason), At: l.QueuedAt, Took: l.DurationSeconds}
+	if l.StartedAt != nil {
+		last.At = *l.StartedAt
+	}
+	if l.Interrupted {
+		last.State, last.Why = interruptedBadge(), "nobody works on it"
+	}
+	return last
+}
+
+// stripOf draws the newest runs of a workflow, which come newest first.
+func stripOf(workflow string, list []api.RecentRun, zone *time.Location) stripView {
+	strip := stripView{Label: fmt.Sprintf("The last %s of %s, the oldest first", count(len(list), "run"), workflow)}
+	for i := len(list) - 1; i >= 0; i-- {
+		r := list[i]
+		at := r.Slot
+		if r.StartedAt != nil {
+			at = *r.StartedAt
+		}
+		title := string(r.State) + " " + at.In(zone).Format("Mon 2 Jan 15:04")
+		if r.DurationSeconds > 0 {
+			title += ", took " + tookSeconds(r.DurationSeconds)
+		}
+		if why := because(r.Reason); why != "" {
+			title += ": " + why
+		}
+		if r.DryRun {
+			title += ", dry run"
+		}
+		strip.Marks = append(strip.Marks, stripMark{Tone: stateBadge(r.State).Tone, Href: "/runs/" + string(r.ID), Title: title})
+	}
+	return strip
+}

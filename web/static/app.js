@@ -188,7 +188,7 @@
     if (logs.has(box)) return;
     logs.add(box);
     const pre = box.querySelector("pre"), find = box.querySelector("input[type=search]"), said = box.querySelector(".found");
-    const follow = box.querySelector("input[name=follow]"), decoder = new TextDecoder();
+    const follow = box.querySelector("input[name=follow]");
     all("[data-script]", box).forEach((e) => { e.hidden = false; });
     let marks = [], at = -1;
     const mark = () => {
@@ -222,37 +222,33 @@
     if (follow?.checked) bottom();
     follow?.addEventListener("change", () => { if (follow.checked) bottom(); });
     pre.addEventListener("scroll", () => { if (follow && pre.scrollHeight - pre.scrollTop - pre.clientHeight > 60) follow.checked = false; });
-    if (box.dataset.live !== "true") return;
-    let next = Number(box.dataset.next), quiet = 0;
-    const most = 4 << 20; // characters kept on the page
-    const grow = async () => {
-      if (!box.isConnected) return;
-      let ended = false;
-      try {
-        const answer = await fetch(box.dataset.src, { headers: { Range: "bytes=" + next + "-" } });
-        if (answer.status === 206) {
-          quiet = 0;
-          const from = Number(/bytes (\d+)-/.exec(answer.headers.get("Content-Range"))?.[1] ?? next);
-          const body = await answer.arrayBuffer();
-          let text = decoder.decode(body, { stream: true });
-          if (from > next) text = "\n… " + (from - next) + " bytes were not kept …\n" + text;
-          next = from + body.byteLength;
-          pre.append(text);
-          if (pre.textContent.length > most) pre.textContent = "…" + pre.textContent.slice(-most / 2);
-          if (find?.value) mark();
-          if (follow?.checked) bottom();
-        } else if (answer.status === 416) {
-          // Nothing new. The page says when the attempt has ended.
-          ended = document.getElementById("log-over-" + box.id) !== null && ++quiet > 2;
-        }
-      } catch { quiet++; }
-      if (!ended) setTimeout(grow, document.hidden ? 5000 : Math.min(5000, 700 + quiet * 100));
+    if (box.dataset.live !== "true" || !window.EventSource) return;
+    const most = 4 << 20; // characters that the page keeps
+    const put = (text) => {
+      pre.append(text);
+      if (pre.textContent.length > most) pre.textContent = "…" + pre.textContent.slice(-most / 2);
+      if (find?.value) mark();
+      if (follow?.checked) bottom();
     };
-    grow();
+    let next = Number(box.dataset.next), stream = null, over = false;
+    const go = () => {
+      if (over || stream || document.hidden || !box.isConnected) return;
+      stream = new EventSource(box.dataset.events + "?from=" + next);
+      stream.addEventListener("output", (e) => { const o = JSON.parse(e.data); next = o.next; put(o.text); });
+      stream.addEventListener("cut", (e) => { const o = JSON.parse(e.data); next = o.next; put("\n… " + (o.next - o.from) + " bytes were not kept …\n"); });
+      stream.addEventListener("end", () => { over = true; stop(); refresh(); });
+      stream.addEventListener("shutdown", stop);
+    };
+    const stop = () => { stream?.close(); stream = null; };
+    document.addEventListener("visibilitychange", () => document.hidden ? stop() : go());
+    go();
+    logsOpen.push({ box, stop });
   };
+  const logsOpen = [];
 
   const furnish = () => {
     if (navigator.clipboard) all("button.copy").forEach((b) => { b.hidden = false; });
+    logsOpen.filter((l) => !l.box.isConnected).forEach((l) => l.stop());
     all("[data-log]").forEach(openLog);
     drawCharts(false);
     followChanges();
