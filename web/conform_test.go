@@ -131,7 +131,7 @@ func TestConform(t *testing.T) {
 	}
 	asked := map[string]bool{
 		// These two do not answer JSON.
-		"get /api/v1/changes": true, "get /api/v1/runs/{id}/events": true, "get /api/v1/runs/{id}/attempts/{job}/{number}/output": true,
+		"get /api/v1/changes": true, "get /api/v1/runs/{id}/attempts/{job}/{number}/output/events": true, "get /api/v1/runs/{id}/events": true, "get /api/v1/runs/{id}/attempts/{job}/{number}/output": true,
 	}
 	for _, c := range calls {
 		asked[c.method+" "+c.path] = true

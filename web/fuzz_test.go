@@ -11,6 +11,10 @@ import (
 	"github.com/ghosteam/upkeep/web"
 )
 
+// streams tells whether what is answered at a path goes on until somebody ends
+// it.
+func streams(path string) bool { return strings.HasSuffix(path, "/events") || strings.HasSuffix(path, "/changes") }
+
 // TestAnything asks every address with whatever comes to mind: no answer may
 // be a fault of the server.
 func TestAnything(t *testing.T) {
@@ -23,7 +27,7 @@ func TestAnything(t *testing.T) {
 	var addresses []address
 	for path, item := range paths {
 		for method := range item.(map[string]any) {
-			if !strings.HasSuffix(path, "/events") { // a stream has no end
+			if !streams(path) { // which have no end
 				addresses = append(addresses, address{strings.ToUpper(method), path})
 			}
 		}

@@ -26,6 +26,8 @@ type Hub struct {
 	underway map[runner.RunID]*underway
 	// board has what changed, for those who follow that.
 	board *board
+	// feeds have the outputs of the attempts that somebody follows.
+	feeds *feeds
 }
 
 // underway is what only the process that executes a run knows of it.
@@ -45,7 +47,7 @@ type message struct {
 
 // NewHub makes a hub that nobody listens to yet.
 func NewHub() *Hub {
-	return &Hub{subs: map[runner.RunID]map[*subscription]struct{}{}, underway: map[runner.RunID]*underway{}, board: newBoard()}
+	return &Hub{subs: map[runner.RunID]map[*subscription]struct{}{}, underway: map[runner.RunID]*underway{}, board: newBoard(), feeds: newFeeds()}
 }
 
 // Observe passes an event on to those who follow its run. An event that has no
@@ -56,6 +58,9 @@ func (h *Hub) Observe(_ context.Context, e runner.Event) {
 	listening := slices.Collect(maps.Keys(h.subs[key.Run]))
 	h.mu.Unlock()
 	h.board.ring(api.TopicRuns)
+	if ended, ok := e.(runner.AttemptEnded); ok {
+		h.feeds.end(ended.Attempt.Key(), ended.Attempt.State)
+	}
 	m := message{attempt: key}
 	var err error
 	if len(listening) > 0 || kept(e) {

@@ -141,6 +141,7 @@ func (s *Server) register() {
 	s.registerRuns()
 	s.registerControl()
 	s.registerFollowing()
+	s.registerTail()
 	s.registerDetail()
 	s.registerWorkflows()
 	s.registerDefinitions()

@@ -69,6 +69,10 @@ func (r *run) newAttempt(p *place, record runner.Attempt, work *workpiece) *atte
 		mirror.full = r.OnNoSpace
 	}
 	captured := newCapture(r.HeadBytes, r.TailBytes, mirror)
+	if r.OnOutput != nil {
+		key := record.Key()
+		captured.tell = func(from int64, written []byte) { r.OnOutput(key, from, written) }
+	}
 	a.out = &out{scrub: a.redactor.Writer(captured), capture: captured}
 	a.ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(r.halt.writes))
 	return a

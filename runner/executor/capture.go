@@ -18,6 +18,8 @@ type capture struct {
 	total    int64
 	// live mirrors the bytes for other processes; nil for nobody.
 	live *live
+	// tell is told of the bytes, with the place of the first; nil for nobody.
+	tell func(from int64, written []byte)
 }
 
 // newCapture keeps head and tail bytes, mirrored to live.
@@ -29,6 +31,9 @@ func newCapture(head, tail int, mirror *live) *capture {
 func (c *capture) Write(p []byte) (int, error) {
 	if c.live != nil {
 		c.live.write(p)
+	}
+	if c.tell != nil && len(p) > 0 {
+		c.tell(c.total, p)
 	}
 	c.total += int64(len(p))
 	rest := p

@@ -56,6 +56,11 @@ type Options struct {
 	// room left on its disk, as often as that is found. It must not block; nil
 	// for nobody.
 	OnNoSpace func()
+	// OnOutput is called with what an attempt wrote, scrubbed, in order, and
+	// with the place of its first byte in all that the attempt wrote. What was
+	// told can be read by ReadLive by then, if there is a LiveDir and room. It
+	// must not block, and not keep the bytes; nil for nobody.
+	OnOutput func(key runner.AttemptKey, from int64, written []byte)
 	// Log is where the executor and, with their identity, attempts log; nil
 	// for nowhere.
 	Log *slog.Logger

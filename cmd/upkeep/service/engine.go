@@ -93,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.exec = executor.New(executor.Options{
 		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, failures{e}, o.Observer}, Node: o.Config.Node, Version: o.Version,
 		LiveDir: e.ledger.LiveDir(), WorkDir: filepath.Join(StateDir(o.Config), "work"), Own: ownFiles(o.Config),
-		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, OnNoSpace: func() { ring(e.full) },
+		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, OnNoSpace: func() { ring(e.full) }, OnOutput: e.hub.Wrote,
 	})
 	backlog := runner.Backlog(onlyWhatIsAsked{})
 	if o.Pending {
