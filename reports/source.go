@@ -109,9 +109,7 @@ func (s Source) incidents(ctx context.Context, w window) ([]runner.Incident, err
 			list = append(list, i)
 		}
 	}
-	// IDs sort by the time of recording, so those of one page that all ended
-	// before the window do not mean that no earlier one is open.
-	f := runner.IncidentFilter{Limit: page}
+	f := runner.IncidentFilter{EndedSince: w.from, Limit: page}
 	for {
 		part, err := s.Incidents.Incidents(ctx, f)
 		if err != nil {

@@ -236,6 +236,8 @@ type NoticeFilter struct {
 type IncidentFilter struct {
 	Fingerprint string
 	States      []IncidentState
+	// EndedSince leaves out incidents that were resolved before this instant.
+	EndedSince time.Time
 	// Before continues a list: only incidents opened before this one.
 	Before string
 	// Limit is the most to return; 0 means 50.

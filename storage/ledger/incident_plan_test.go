@@ -111,6 +111,7 @@ func alertQuestions(t testing.TB, l *ledger.Ledger, n int) []question {
 		{"incidents of a fingerprint", incidents(runner.IncidentFilter{Fingerprint: "workflow/w-7"}), 50},
 		{"the open incident of a fingerprint", incidents(runner.IncidentFilter{Fingerprint: "workflow/w-7", States: open}), 0},
 		{"incidents of no fingerprint", incidents(runner.IncidentFilter{Fingerprint: "none"}), 0},
+		{"incidents that ended of late", incidents(runner.IncidentFilter{EndedSince: fillStart().Add(time.Duration(n-100) * 30 * time.Second), States: resolved}), 50},
 		{"one incident", func(t testing.TB, l *ledger.Ledger) int {
 			if _, err := l.Incident(t.Context(), middle.ID[:13]); err != nil {
 				t.Fatal(err)

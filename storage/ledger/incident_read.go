@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -51,6 +52,10 @@ func (r *Reader) Incidents(ctx context.Context, f runner.IncidentFilter) ([]runn
 	if unstorable(f.Fingerprint, f.Before) {
 		return nil, nil
 	}
+	if !f.EndedSince.IsZero() {
+		list, err := r.selectIncidents(ctx, endedSince(f, limit))
+		return list, r.explain(ctx, what, err)
+	}
 	states := f.States
 	if len(states) == 0 && f.Fingerprint != "" {
 		states = []runner.IncidentState{runner.IncidentOpen, runner.IncidentResolved}
@@ -65,6 +70,29 @@ func (r *Reader) Incidents(ctx context.Context, f runner.IncidentFilter) ([]runn
 	q.newestOf("incidents", []string{"id"}, ranges, []any{""}, []any{idBound(f.Before)}, limit)
 	list, err := r.selectIncidents(ctx, q)
 	return list, r.explain(ctx, what, err)
+}
+
+// endedSince selects the IDs of incidents that are open, and of those that were
+// resolved since then: one range of an index each. All of these are looked at,
+// however few are wanted.
+func endedSince(f runner.IncidentFilter, limit int) *query {
+	q := new(query)
+	q.add("SELECT id FROM (SELECT id, fingerprint FROM incidents WHERE 1 = 0")
+	for _, state := range []runner.IncidentState{runner.IncidentOpen, runner.IncidentResolved} {
+		switch {
+		case len(f.States) > 0 && !slices.Contains(f.States, state):
+		case state == runner.IncidentOpen:
+			q.add(" UNION ALL SELECT id, fingerprint FROM incidents WHERE state = 'open'")
+		default:
+			q.add(" UNION ALL SELECT id, fingerprint FROM incidents WHERE state = 'resolved' AND resolved_at >= ?", ceilMicro(f.EndedSince))
+		}
+	}
+	q.add(") AS parts WHERE id < ?", idBound(f.Before))
+	if f.Fingerprint != "" {
+		q.add(" AND fingerprint = ?", f.Fingerprint)
+	}
+	q.add(fmt.Sprintf(" ORDER BY id DESC LIMIT %d", limit))
+	return q
 }
 
 // selectIncidents returns the incidents whose IDs q yields, newest first.

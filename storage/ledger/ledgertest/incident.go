@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -216,7 +217,7 @@ func testIncidentLists(t *testing.T, dsn secret.String) {
 		fingerprint := fmt.Sprintf("f-%d", i%4)
 		s.raise(fault(fingerprint))
 		if i%7 != 6 {
-			s.clear(fingerprint, Midnight())
+			s.clear(fingerprint, Midnight().Add(time.Duration(i)*time.Minute))
 		}
 	}
 	all := s.incidents(runner.IncidentFilter{Limit: 1000})
@@ -224,6 +225,8 @@ func testIncidentLists(t *testing.T, dsn secret.String) {
 		t.Fatalf("only %d incidents", len(all))
 	}
 	open, resolved := runner.IncidentOpen, runner.IncidentResolved
+	ends := slices.SortedFunc(slices.Values(all), func(a, b runner.Incident) int { return a.ResolvedAt.Compare(b.ResolvedAt) })
+	middle := ends[len(ends)/2].ResolvedAt
 	for _, f := range []runner.IncidentFilter{
 		{},
 		{Limit: 3},
@@ -236,11 +239,17 @@ func testIncidentLists(t *testing.T, dsn secret.String) {
 		{States: []runner.IncidentState{open, resolved, open}, Limit: 5},
 		{Fingerprint: "f-2", States: []runner.IncidentState{resolved}, Limit: 2},
 		{States: []runner.IncidentState{resolved}, Limit: 4},
+		{EndedSince: middle, Limit: 4},
+		{EndedSince: middle, States: []runner.IncidentState{resolved}, Limit: 3},
+		{EndedSince: middle, States: []runner.IncidentState{open}},
+		{EndedSince: middle, States: []runner.IncidentState{"none"}, Before: "bad\xff"},
+		{EndedSince: middle.Add(time.Nanosecond), Fingerprint: "f-1", Limit: 1},
+		{EndedSince: time.Now().AddDate(1, 0, 0)},
 	} {
 		var want, got []runner.Incident
 		for _, i := range all {
 			if (f.Fingerprint == "" || f.Fingerprint == i.Fingerprint) && f.Before == "" &&
-				(len(f.States) == 0 || i.State == f.States[0] || len(f.States) > 1) {
+				(len(f.States) == 0 || i.State == f.States[0] || len(f.States) > 1) && (i.State == open || !i.ResolvedAt.Before(f.EndedSince)) {
 				want = append(want, i)
 			}
 		}
