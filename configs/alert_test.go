@@ -423,3 +423,19 @@ workflows:
 		}
 	}
 }
+
+// TestLoad_PublicHeartbeat: whoever knows the slug of a public heartbeat may tell
+// it, so nobody may guess it.
+func TestLoad_PublicHeartbeat(t *testing.T) {
+	t.Parallel()
+	const text = "checks: {nightly: {kind: heartbeat, every: 1d, with: {public: true, slug: \"%s\"}}}\n"
+	c := mustLoad(t, strings.Replace(text, "%s", "${env:SLUG}", 1), map[string]string{"SLUG": "9f86d081884c7d659a2feaa0"})
+	if got := c.Checks[0]; !got.Public || got.Slug != "9f86d081884c7d659a2feaa0" {
+		t.Errorf("got %+v", got)
+	}
+	for _, slug := range []string{"", "nightly", "9f86d081884c7d659a2", strings.Repeat("ab", 20)} {
+		if _, err := load(t, strings.Replace(text, "%s", slug, 1), nil); err == nil || !strings.Contains(err.Error(), "whoever guesses it") {
+			t.Errorf("%q: %v", slug, err)
+		}
+	}
+}

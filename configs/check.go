@@ -41,6 +41,8 @@ type Check struct {
 	// for a probe.
 	Slug  string
 	Grace time.Duration
+	// Public tells that whoever knows the slug may tell it.
+	Public bool
 	// Limits are what the values of its probe are judged against.
 	Limits []Limit
 	// Implicit tells that nobody configured it.
@@ -148,7 +150,7 @@ func checkOf(item *decode.Item[checkField], values any) Check {
 		}
 	}
 	if o, ok := values.(*heartbeatOptions); ok {
-		c.Slug, c.Grace = o.Slug, o.Grace.Std()
+		c.Slug, c.Grace, c.Public = o.Slug, o.Grace.Std(), o.Public
 		if c.Slug == "" {
 			c.Slug = item.Name
 		}

@@ -28,6 +28,14 @@ type Ping struct {
 	Text string
 }
 
+// Sample is how a ping of a heartbeat at an instant stands on record.
+func (p Ping) Sample(check string, at time.Time) runner.Sample {
+	if p.Start {
+		return runner.Sample{Series: Series(check, seriesStart), At: at.UTC(), Value: 1}
+	}
+	return runner.Sample{Series: Series(check, seriesPing), At: at.UTC(), Value: float64(p.Code)}
+}
+
 // pings is what a heartbeat was told.
 type pings struct {
 	// ended is when the work ended last, with code and text; begun is when it
@@ -62,11 +70,7 @@ func (m *Monitor) Ping(ctx context.Context, slug string, p Ping) error {
 		return &UnknownError{What: "heartbeat", Name: slug, Known: known}
 	}
 	now := time.Now()
-	sample := runner.Sample{Series: Series(w.check.Name, seriesPing), At: now.UTC(), Value: float64(p.Code)}
-	if p.Start {
-		sample.Series, sample.Value = Series(w.check.Name, seriesStart), 1
-	}
-	if err := m.o.Samples.Observe(ctx, sample); err != nil {
+	if err := m.o.Samples.Observe(ctx, p.Sample(w.check.Name, now)); err != nil {
 		return fmt.Errorf("record the ping of %s: %w", w.check.Name, err)
 	}
 	m.mu.Lock()

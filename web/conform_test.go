@@ -94,6 +94,7 @@ func TestConform(t *testing.T) {
 		{"get", "/api/v1/incidents/{id}", "/api/v1/incidents/01a1", ""},
 		{"post", "/api/v1/incidents/{id}/ack", "/api/v1/incidents/01a1/ack", ""},
 		{"post", "/api/v1/incidents/{id}/ack", "/api/v1/incidents/01a1/ack", `{"note":"on it","until":"2100-01-01T00:00:00Z"}`},
+		{"post", "/api/v1/incidents/{id}/began", "/api/v1/incidents/01a1/began", `{"at":"2026-01-01T00:00:00Z"}`},
 		{"post", "/api/v1/incidents/{id}/note", "/api/v1/incidents/01a1/note", `{"text":"restarted"}`},
 		{"post", "/api/v1/incidents/{id}/resolve", "/api/v1/incidents/01a1/resolve", ""},
 		{"post", "/api/v1/silences", "/api/v1/silences", `{"check":"db*","why":"moving","until":"2100-01-01T00:00:00Z"}`},

@@ -3,12 +3,9 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +24,9 @@ type Monitor interface {
 	// Ping takes the ping of a heartbeat; when it returns nil the ping is on
 	// record. CodeNotFound for an unknown slug.
 	Ping(ctx context.Context, slug string, p api.PingRequest) error
+	// Public tells whether whoever knows the slug of a heartbeat may tell it; no
+	// unknown slug is.
+	Public(slug string) bool
 }
 
 // noMonitor answers for a process that watches nothing.
@@ -44,6 +44,9 @@ func (noMonitor) Checks(context.Context, bool, ...string) ([]api.Check, error) {
 // Ping refuses.
 func (noMonitor) Ping(context.Context, string, api.PingRequest) error { return errNoMonitor() }
 
+// Public knows none.
+func (noMonitor) Public(string) bool { return false }
+
 func (s *Server) monitor() Monitor {
 	if s.o.Monitor == nil {
 		return noMonitor{}
@@ -55,17 +58,19 @@ func (s *Server) monitor() Monitor {
 func (s *Server) registerHealth() {
 	add(s, operation{
 		id: "list-checks", method: http.MethodGet, path: "/checks", tag: "health", summary: "Tell how the checks are",
-		doc: "The latest answer of each check, and what it counts as. The same stands at /health in the form timestamp, overall_status, components, or, on request by Accept, as application/health+json; its status is 503 when something critical is wrong. Heartbeats are told at /ping/SLUG, /ping/SLUG/start, /ping/SLUG/fail and /ping/SLUG/CODE by GET or POST.",
+		doc: "The latest answer of each check, and what it counts as. The same stands at /health in the form timestamp, overall_status, components, or, on request by Accept, as application/health+json; its status is 503 when something critical is wrong. Heartbeats are told at /ping/SLUG, /ping/SLUG/start, /ping/SLUG/fail and /ping/SLUG/CODE by GET or POST; a heartbeat with public: true needs no identity.",
 	}, s.listChecks)
 }
 
 // registerHealthPlain adds the addresses that are not of the API.
 func (s *Server) registerHealthPlain() {
 	s.mux.HandleFunc("GET /health", s.serveHealth)
+	from := &pingers{}
+	ping := func(w http.ResponseWriter, r *http.Request) { s.servePing(from, w, r) }
 	for _, prefix := range []string{"", Prefix} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			s.mux.HandleFunc(method+" "+prefix+"/ping/{slug}", s.servePing)
-			s.mux.HandleFunc(method+" "+prefix+"/ping/{slug}/{what}", s.servePing)
+			s.mux.HandleFunc(method+" "+prefix+"/ping/{slug}", ping)
+			s.mux.HandleFunc(method+" "+prefix+"/ping/{slug}/{what}", ping)
 		}
 	}
 }
@@ -121,39 +126,4 @@ func accepts(headers []string, want string) bool {
 		media, parameters, err := mime.ParseMediaType(one)
 		return err == nil && media == want && parameters["q"] != "0"
 	})
-}
-
-// mostPing bounds what is read of a ping, in bytes.
-const mostPing = 10 << 10
-
-// servePing takes the ping of a heartbeat.
-func (s *Server) servePing(w http.ResponseWriter, r *http.Request) {
-	p := api.PingRequest{}
-	switch what := r.PathValue("what"); what {
-	case "":
-	case "start":
-		p.Start = true
-	case "fail":
-		p.Code = 1
-	default:
-		code, err := strconv.Atoi(what)
-		if err != nil || code < 0 || code > 255 {
-			writeProblem(r.Context(), w, api.NewProblem(api.CodeInvalid, "use /start, /fail or an exit code of 0 to 255", fmt.Sprintf("%q is nothing that a ping says", what)))
-			return
-		}
-		p.Code = code
-	}
-	if r.Method == http.MethodPost {
-		text, err := io.ReadAll(io.LimitReader(r.Body, mostPing))
-		if err != nil {
-			writeProblem(r.Context(), w, api.NewProblem(api.CodeInvalid, "", "the body could not be read"))
-			return
-		}
-		p.Text = string(text)
-	}
-	if err := s.monitor().Ping(r.Context(), r.PathValue("slug"), p); err != nil {
-		writeProblem(r.Context(), w, s.explain(r.Context(), "ping", err))
-		return
-	}
-	writeText(w, http.StatusOK, "OK\n")
 }

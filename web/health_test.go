@@ -46,6 +46,9 @@ func (m *monitor) Checks(_ context.Context, fresh bool, names ...string) ([]api.
 	return list, nil
 }
 
+// Public knows one slug.
+func (m *monitor) Public(slug string) bool { return slug == "open-3f9c1d7e5b2a8064" }
+
 func (m *monitor) Ping(_ context.Context, slug string, p api.PingRequest) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

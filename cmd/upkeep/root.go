@@ -27,6 +27,7 @@ type app struct {
 	groups []group
 
 	configPath string
+	far        farFlags
 	format     format
 	noColor    bool
 }
@@ -54,6 +55,10 @@ crash-safe resume, proves the outcome, and records every run.`,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.configPath, "config", "c", "", "the configuration `FILE` (default ./upkeep.yaml, then /etc/upkeep/upkeep.yaml; env UPKEEP_CONFIG)")
+	flags.StringVar(&a.far.server, "server", "", "ask the service at this `URL`, not that of this machine (env UPKEEP_SERVER)")
+	flags.StringVar(&a.far.tokenFile, "token-file", "", "with --server: the `FILE` that holds the token (env UPKEEP_TOKEN_FILE)")
+	flags.StringVar(&a.far.caFile, "ca-file", "", "with --server: trust the authorities in this `FILE` (env UPKEEP_CA_FILE)")
+	flags.BoolVar(&a.far.insecure, "insecure", false, "with --server: send the token over http to another machine")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colors (env NO_COLOR)")
 	flags.BoolP("help", "h", false, "explain the command")
 	root.Flags().Bool("version", false, "print the version of this binary")
@@ -65,7 +70,7 @@ crash-safe resume, proves the outcome, and records every run.`,
 		{"Looking at what will happen", []*cobra.Command{newPlan(a), newPause(a), newUnpause(a), newRunbook(a)}},
 		{"Looking after backups", []*cobra.Command{newBackup(a)}},
 		{"Looking into databases", []*cobra.Command{newDB(a)}},
-		{"Being told", []*cobra.Command{newAlert(a), newIncident(a), newSilence(a), newMetric(a), newMetrics(a), newLog(a), newEvent(a)}},
+		{"Being told", []*cobra.Command{newAlert(a), newIncident(a), newSilence(a), newMetric(a), newMetrics(a), newLog(a), newEvent(a), newPing(a)}},
 		{"Setting up", []*cobra.Command{newInit(a), newValidate(a), newDrain(a), newPruneHistory(a)}},
 		{"Reference", []*cobra.Command{newKinds(a), newSchema(a), newCompletion(a), newVersion(a), newHelp(a)}},
 	}

@@ -139,6 +139,8 @@ type call struct {
 	query  query
 	header http.Header
 	body   any
+	// text is the body instead, as it is; empty for none.
+	text string
 	// within is how long the answer may take, 0 for the client's usual.
 	within time.Duration
 }
@@ -179,6 +181,9 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 		}
 		body = bytes.NewReader(text)
 	}
+	if k.text != "" {
+		body = strings.NewReader(k.text)
+	}
 	address := c.base + prefix + k.path
 	if k.root {
 		address = c.base + k.path
@@ -193,6 +198,9 @@ func (c *Client) send(ctx context.Context, k call) (*http.Response, error) {
 	maps.Copy(request.Header, k.header)
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
+		if k.text != "" {
+			request.Header.Set("Content-Type", "text/plain; charset=utf-8")
+		}
 	}
 	if c.o.By != "" {
 		request.Header.Set("Upkeep-By", c.o.By)

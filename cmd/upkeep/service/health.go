@@ -141,6 +141,11 @@ func (c checks) Ping(ctx context.Context, slug string, p api.PingRequest) error 
 	return notThere(c.monitor.Ping(ctx, slug, health.Ping(p)))
 }
 
+// Public implements web.Monitor.
+func (c checks) Public(slug string) bool {
+	return slices.ContainsFunc(c.config().Checks, func(one configs.Check) bool { return one.Public && one.Slug == slug })
+}
+
 // notThere makes a problem of the name of nothing.
 func notThere(err error) error {
 	if is[*health.UnknownError](err) {
