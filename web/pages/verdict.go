@@ -99,8 +99,10 @@ func (t tally) trouble() string {
 		return "Failed in the last 24 hours: " + named(t.failedNames)
 	case t.interrupted > 0:
 		return count(t.interrupted, "run") + " stopped halfway, and nobody works on it"
+	case len(t.old) == 1:
+		return t.old[0] + " failed and has not run since"
 	case len(t.old) > 0:
-		return "Still not made good: " + named(t.old)
+		return named(t.old) + " failed and have not run since"
 	case len(t.staleNames) > 0:
 		return "Not succeeded for too long: " + named(t.staleNames)
 	}
@@ -124,14 +126,13 @@ func isAre(n int) string {
 
 // sentence says how the last day went, and then what else there is.
 func (n night) sentence(t tally) string {
-	parts := []string{lastDay(t, len(n.workflows))}
+	var parts []string
 	add := func(number int, format string, args ...any) {
 		if number > 0 {
 			parts = append(parts, fmt.Sprintf(format, args...))
 		}
 	}
-	add(len(t.old), "before that %s failed and did not run since", words(t.old))
-	add(len(t.staleNames), "%s %s overdue", named(t.staleNames), isAre(len(t.staleNames)))
+	add(len(t.staleNames), "overdue: %s", named(t.staleNames))
 	add(t.interrupted, "%s interrupted", count(t.interrupted, "run"))
 	add(t.approvals, "%s for approval", waiting(t.approvals))
 	if open := len(n.incidents); open > 0 {
@@ -139,7 +140,8 @@ func (n night) sentence(t tally) string {
 	} else {
 		parts = append(parts, "no incident is open")
 	}
-	return strings.Join(parts, "; ") + "."
+	rest := strings.Join(parts, "; ")
+	return lastDay(t, len(n.workflows)) + ". " + strings.ToUpper(rest[:1]) + rest[1:] + "."
 }
 
 // lastDay says how the runs of the last day went.

@@ -149,7 +149,13 @@
     return value || color(name);
   };
   const units = {
-    seconds: (v) => v == null ? "–" : v < 1 ? Math.round(v * 1000) + " ms" : v < 60 ? +v.toFixed(1) + " s" : v < 3600 ? Math.floor(v / 60) + " min " + Math.round(v % 60) + " s" : +(v / 3600).toFixed(1) + " h",
+    seconds: (v) => {
+      if (v == null) return "–";
+      if (v < 1) return +(v * 1000).toPrecision(3) + " ms";
+      if (v < 60) return +v.toPrecision(3) + " s";
+      const m = Math.floor(Math.round(v) / 60), s = Math.round(v) % 60;
+      return m < 60 ? m + "m" + (s ? s + "s" : "") : Math.floor(m / 60) + "h" + (m % 60 ? m % 60 + "m" : "");
+    },
     bytes: (v) => { if (v == null) return "–"; let i = 0; for (; v >= 1024 && i < 5; i++) v /= 1024; return +v.toFixed(1) + " " + ["B", "KiB", "MiB", "GiB", "TiB", "PiB"][i]; },
     share: (v) => v == null ? "–" : +(v * 100).toFixed(2) + " %",
     percent: (v) => v == null ? "–" : +v.toFixed(1) + " %",
@@ -163,6 +169,10 @@
       const write = units[data.unit] || ((v) => v == null ? "–" : String(+v.toFixed(3)));
       const muted = resolve("--muted"), line = resolve("--line");
       const axis = { stroke: muted, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+      const day = new Intl.DateTimeFormat("en-GB", { timeZone: data.zone, day: "numeric", month: "short" });
+      const clock = new Intl.DateTimeFormat("en-GB", { timeZone: data.zone, hour: "2-digit", minute: "2-digit" });
+      const days = data.x.length && data.x.at(-1) - data.x[0] > 2 * 86400;
+      const when = (ts) => ts == null ? "–" : (days ? day.format(ts * 1e3) : clock.format(ts * 1e3));
       const width = () => Math.max(200, plot.clientWidth);
       const tones = ["--accent", "--warn", "--bad", "--good"];
       const chart = new uPlot({
@@ -170,10 +180,10 @@
         tzDate: (ts) => data.zone ? uPlot.tzDate(new Date(ts * 1e3), data.zone) : new Date(ts * 1e3),
         cursor: { points: { size: 7 } },
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.1] } },
-        axes: [axis, { ...axis, size: 68, values: (_, list) => list.map(write) }],
-        series: [{ label: data.xname || "when" }, ...data.series.map((s, i) => ({
+        axes: [{ ...axis, values: (_, list) => list.map(when) }, { ...axis, size: 68, values: (_, list) => list.map(write) }],
+        series: [{ label: "when", value: (_, ts) => ts == null ? "–" : day.format(ts * 1e3) + " " + clock.format(ts * 1e3) }, ...data.series.map((s, i) => ({
           label: s.label, stroke: resolve(s.tone ? "--" + s.tone : tones[i % tones.length]), width: s.points ? 0 : 1.7, dash: s.dash ? [5, 4] : undefined,
-          paths: s.points ? () => null : undefined, points: { show: !!s.points || data.x.length < 60, size: s.points ? 7 : 5 }, value: (_, v) => write(v), spanGaps: true,
+          paths: s.points ? () => null : undefined, points: { show: !!s.points || data.x.length < 60, size: s.points ? 9 : 5, fill: s.points ? resolve(s.tone ? "--" + s.tone : tones[i % tones.length]) : undefined }, value: (_, v) => write(v), spanGaps: true,
         }))],
       }, [data.x, ...data.series.map((s) => s.y)], plot);
       drawn.set(id, chart);
