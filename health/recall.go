@@ -54,6 +54,27 @@ func (m *Monitor) rememberAnswers(ctx context.Context, w *watch, now time.Time) 
 type Answer struct {
 	At     time.Time
 	Health runner.Health
+	// ErrorKind is one word for why there was none, as in a report.
+	ErrorKind string
+}
+
+// errorKinds are the kinds of errors in an order that is on record, from 1.
+func errorKinds() []string {
+	return []string{"", errorDNS, errorConnect, errorTLS, errorAuth, errorTimeout, errorStatus, errorBody, errorInternal}
+}
+
+// badValue is how an answer that is not healthy stands on record.
+func badValue(o Outcome) float64 {
+	return float64(rank(o.Health) + 10*max(0, slices.Index(errorKinds(), o.ErrorKind)))
+}
+
+// badAnswer reads what badValue wrote; ok is false for anything else.
+func badAnswer(s runner.Stretch) (a Answer, ok bool) {
+	health, kind := int(s.High)%10, int(s.High)/10
+	if health < 1 || health >= len(ranked()) || kind >= len(errorKinds()) {
+		return a, false
+	}
+	return Answer{At: s.At, Health: ranked()[health], ErrorKind: errorKinds()[kind]}, true
 }
 
 // Answers returns the answers of a check on record in [since, until), the latest
@@ -74,11 +95,10 @@ func Answers(ctx context.Context, past runner.SampleReader, check string, since,
 	if err != nil {
 		return nil, err
 	}
-	healths := ranked()
 	var list []Answer
 	for _, s := range bad {
-		if n := int(s.High); n > 0 && n < len(healths) {
-			list = append(list, Answer{At: s.At, Health: healths[n]})
+		if a, ok := badAnswer(s); ok {
+			list = append(list, a)
 		}
 	}
 	seen := len(list)

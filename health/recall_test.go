@@ -122,3 +122,34 @@ func TestMonitor_RecoversOverARestart(t *testing.T) {
 type counted struct{ n *int }
 
 func (c counted) Checked(context.Context, runner.CheckReport) { *c.n++ }
+
+// TestAnswers: what an answer said stands on record.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, r := newWorld(), newRecord()
+		began := time.Now()
+		w.is("db", bad)
+		_, stop := start(t, w, r, nil, check("db"))
+		time.Sleep(40 * time.Second)
+		w.is("db", slow)
+		time.Sleep(30 * time.Second)
+		w.is("db", good)
+		time.Sleep(time.Minute)
+		stop()
+		answers, err := health.Answers(t.Context(), r, "db", began, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []health.Answer
+		for i, a := range answers {
+			if a.At = (time.Time{}); i == 0 || a != got[len(got)-1] {
+				got = append(got, a)
+			}
+		}
+		want := []health.Answer{{Health: runner.HealthCritical, ErrorKind: "connect"}, {Health: runner.HealthWarning}, {Health: runner.Healthy}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}

@@ -27,8 +27,9 @@ const (
 	mostValues = 40
 )
 
-// seriesBad keeps the answers that were not healthy, by rank: after a restart
-// they say how many in a row there were.
+// seriesBad keeps the answers that were not healthy, by their rank and ten times
+// the place of their kind of error: after a restart they say how many in a row
+// there were, and why.
 const seriesBad = "bad"
 
 // Series returns the name of the series of a check: "up", "seconds", "bad" or the
@@ -50,7 +51,7 @@ func samplesOf(check string, o Outcome) []runner.Sample {
 		list = append(list, runner.Sample{Series: Series(check, "up"), At: at, Value: up})
 	}
 	if o.Health != runner.Healthy {
-		list = append(list, runner.Sample{Series: Series(check, seriesBad), At: at, Value: float64(rank(o.Health))})
+		list = append(list, runner.Sample{Series: Series(check, seriesBad), At: at, Value: badValue(o)})
 	}
 	if o.Took > 0 {
 		list = append(list, runner.Sample{Series: Series(check, "seconds"), At: at, Value: o.Took.Seconds()})

@@ -96,6 +96,9 @@ func (w *world) answer(name string, h runner.Health, change ...func(*runner.Chec
 	w.reports[name] = r
 	w.sample(name, "up", now, map[bool]float64{true: 0, false: 1}[h == runner.HealthCritical])
 	if rank := slices.Index([]runner.Health{runner.Healthy, runner.HealthUnknown, runner.HealthWarning, runner.HealthCritical}, h); rank > 0 {
+		if r.ErrorKind == "connect" {
+			rank += 20
+		}
 		w.sample(name, "bad", now, float64(rank))
 	}
 	for value, v := range r.Values {

@@ -41,18 +41,17 @@ func (e *Engine) recall(ctx context.Context, b Runbook) error {
 }
 
 // heldBefore returns since when a trigger held by the answers on record after an
-// instant that led up to a report without a break; zero when it did not, or when
-// the record does not tell.
+// instant that led up to a report without a break; zero when it did not.
 func (t Trigger) heldBefore(ctx context.Context, past runner.SampleReader, first runner.CheckReport, after time.Time) (time.Time, error) {
-	if len(t.ErrorKinds) > 0 {
-		return time.Time{}, nil // they are not on record
-	}
 	gap := health.Bridged(first.Every)
 	from := first.At.Add(-t.For - gap)
 	if after.After(from) {
 		from = after
 	}
 	read := t.judged
+	if t.Value != "" && len(t.ErrorKinds) > 0 {
+		return time.Time{}, nil // no answer has both
+	}
 	if t.Value != "" {
 		read = t.measured
 	}
@@ -86,7 +85,8 @@ func (t Trigger) judged(ctx context.Context, past runner.SampleReader, first run
 	}
 	var list []answered
 	for _, a := range answers {
-		list = append(list, answered{a.At, t.bad(a.Health) && !a.At.Before(first.Since)})
+		kind := len(t.ErrorKinds) == 0 || slices.Contains(t.ErrorKinds, a.ErrorKind)
+		list = append(list, answered{a.At, kind && t.bad(a.Health) && !a.At.Before(first.Since)})
 	}
 	return list, nil
 }

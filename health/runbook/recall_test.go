@@ -18,9 +18,14 @@ func TestEngine_ForOverARestart(t *testing.T) {
 	byHealth.Trigger.For = 5 * time.Minute
 	byValue.Trigger = runbook.Trigger{Check: "api", Value: "memory_percent", Above: &above, Is: runner.HealthCritical, For: 5 * time.Minute}
 	began := time.Time{}
-	full := func(r *runner.CheckReport) { r.Values = map[string]float64{"memory_percent": 97}; r.Since = began }
+	full := func(r *runner.CheckReport) {
+		r.Values = map[string]float64{"memory_percent": 97}
+		r.Since, r.ErrorKind = began, "connect"
+	}
 	half := func(r *runner.CheckReport) { r.Values = map[string]float64{"memory_percent": 50} }
-	for name, b := range map[string]runbook.Runbook{"health": byHealth, "value": byValue} {
+	byKind := byHealth
+	byKind.Trigger.ErrorKinds = []string{"connect", "timeout"}
+	for name, b := range map[string]runbook.Runbook{"health": byHealth, "value": byValue, "error kind": byKind} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, b, func(t *testing.T, w *world) {
 				began = time.Now()
