@@ -31,8 +31,9 @@ type Retention struct {
 	Workflows map[string]History
 	Others    History
 	// Rest is the age from which resolved incidents with their notices and
-	// timelines, ended notices without an incident, events, ended pauses and
-	// silences, and the cursors of workflows that are not named in Workflows go;
+	// timelines, ended notices without an incident, events, the audit, tokens
+	// that count no more, ended pauses and silences, and the cursors of workflows
+	// that are not named in Workflows go;
 	// 0 means any age stays.
 	Rest time.Duration
 	// Grains say how coarse older samples are kept; those older than Rest go.
@@ -50,7 +51,7 @@ type Pruned struct {
 	Bytes int64
 	// Specs are frozen texts that no run uses any longer. A dry run counts
 	// only those that no run uses yet.
-	Specs, Incidents, Notices, Events, Pauses, Silences, Cursors int
+	Specs, Incidents, Notices, Events, Pauses, Silences, Cursors, Actions, Tokens int
 	// Samples are samples and stretches, Folded those that became part of a
 	// longer stretch.
 	Samples, Folded int

@@ -122,15 +122,17 @@ func (s *Server) caught(ctx context.Context, rec *recorder, r *http.Request, thr
 
 // admit finds out who asks; it answers itself and returns false when nobody
 // may ask so.
-func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Request) (context.Context, bool) {
+func (s *Server) admit(ctx context.Context, w *recorder, r *http.Request) (context.Context, bool) {
 	who, known := access.Of(ctx)
 	if door := access.DoorOf(ctx); door != nil && !known {
 		pass, problem := door.Admit(w, r)
-		if who, known = pass.Identity, true; problem != nil {
+		who, known = pass.Identity, true
+		ctx = Identify(ctx, who)
+		if problem != nil {
 			writeProblem(ctx, w, problem)
+			s.refused(ctx, s.action(r.WithContext(ctx), w, "sign-in"))
 			return ctx, false
 		}
-		ctx = Identify(ctx, who)
 		if !pass.Lasting() {
 			ctx = supervise(ctx, pass)
 		}
@@ -142,12 +144,17 @@ func (s *Server) admit(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if via == "" {
 		via = "api"
 	}
-	if len(via) > longestVia || strings.ContainsFunc(via, func(c rune) bool { return !unicode.IsPrint(c) }) {
+	if !soundVia(via) {
 		writeProblem(ctx, w, api.NewProblem(api.CodeInvalid, fmt.Sprintf("at most %d printable bytes", longestVia), "the header "+ByHeader+" makes no sense"))
 		return ctx, false
 	}
 	by := fmt.Sprintf("%s@%s (%s)", who.Name, cmp.Or(who.From, s.host), via)
 	return logbook.With(context.WithValue(ctx, byKey{}, by), slog.String("by", by)), true
+}
+
+// soundVia tells whether a text may be what a client calls itself.
+func soundVia(via string) bool {
+	return len(via) <= longestVia && !strings.ContainsFunc(via, func(c rune) bool { return !unicode.IsPrint(c) })
 }
 
 // sane refuses addresses that no database would look up. It answers itself and
@@ -175,7 +182,7 @@ func (s *Server) readBody(rec *recorder, r *http.Request) bool {
 	rec.deadline(rec.control.SetReadDeadline, 0)
 	switch {
 	case err == nil:
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		rec.body, r.Body = body, io.NopCloser(bytes.NewReader(body))
 		return true
 	case is[*http.MaxBytesError](err):
 		writeProblem(r.Context(), rec, api.NewProblem(api.CodeTooLarge, "", fmt.Sprintf("the body is %d bytes long or more", mostBody)))
@@ -196,11 +203,18 @@ func is[E error](err error) bool {
 // form when there is none.
 func (s *Server) route(mux *http.ServeMux, w *recorder, r *http.Request) {
 	handler, pattern := mux.Handler(r)
-	if !s.authorize(r.Context(), w, r, s.needed(pattern, r.Method)) || !sane(w, r) || !s.readBody(w, r) {
+	if !s.authorize(r.Context(), w, r, s.needed(pattern, r.Method)) {
+		if what := s.names[pattern]; what != "" {
+			s.refused(r.Context(), s.action(r, w, what))
+		}
+		return
+	}
+	if !sane(w, r) || !s.readBody(w, r) {
 		return
 	}
 	if pattern != "" {
 		_, w.route, _ = strings.Cut(pattern, " ")
+		defer func() { s.audit(r, w, pattern, s.audited(pattern, r.Method)) }()
 		mux.ServeHTTP(w, r)
 		return
 	}

@@ -37,7 +37,7 @@ func add[I, O any](s *Server, op operation, handle func(context.Context, *I) (*O
 		Responses:       map[string]*huma.Response{"default": problemResponse(s.api)},
 	}
 	role := roleOf(op.id, op.method)
-	s.roles[op.method+" "+o.Path] = role
+	s.roles[op.method+" "+o.Path], s.names[op.method+" "+o.Path] = role, op.id
 	o.Extensions = map[string]any{roleExtension: string(role)}
 	if op.content != nil {
 		o.Responses["200"] = &huma.Response{Description: http.StatusText(http.StatusOK), Content: op.content}

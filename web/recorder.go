@@ -20,6 +20,8 @@ type recorder struct {
 	route  string
 	began  time.Time
 	broken bool
+	// body is what the request brought, for the audit.
+	body []byte
 }
 
 // WriteHeader sends the status.

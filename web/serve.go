@@ -98,6 +98,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	tcp := make(chan error, 1)
 	go func() { tcp <- s.tcp.Shutdown(ctx) }()
 	err := errors.Join(s.http.Shutdown(ctx), <-tcp)
+	if rest := s.refusals.rest(); len(rest) > 0 {
+		s.keep(ctx, rest...)
+	}
 	if err == nil {
 		return nil
 	}

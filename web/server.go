@@ -56,6 +56,10 @@ type Options struct {
 	Metrics http.Handler
 	// Logs is the log of the process; nil when nobody can change its levels.
 	Logs Logs
+	// Tokens keeps the tokens, Audit who did what; nil for a process that does
+	// not.
+	Tokens runner.Tokens
+	Audit  Audit
 	// Door finds out who asks over TCP; nil for a process that does not listen
 	// there.
 	Door *access.Door
@@ -81,14 +85,17 @@ type Server struct {
 	api    huma.API
 	mux    *http.ServeMux
 	once   *onceKeys
-	roles  map[string]Role // that an operation needs, by its pattern
-	spec   func() (document, error)
-	ready  func() // adds the addresses, once
-	pages  *pages.Pages
-	http   *http.Server // of the unix socket
-	tcp    *http.Server
-	ending chan struct{} // closed when streams have to end
-	end    func()
+	roles  map[string]Role   // that an operation needs, by its pattern
+	names  map[string]string // of operations, by their patterns
+	// refusals counts what the audit does not list one by one.
+	refusals refusals
+	spec     func() (document, error)
+	ready    func() // adds the addresses, once
+	pages    *pages.Pages
+	http     *http.Server // of the unix socket
+	tcp      *http.Server
+	ending   chan struct{} // closed when streams have to end
+	end      func()
 	// followers counts the open streams of changes and outputs.
 	followers followers
 	// watches tells that somebody looks at the ledger for those who follow the
@@ -121,7 +128,7 @@ func New(o Options) *Server {
 	if err != nil {
 		host = "localhost"
 	}
-	s := &Server{o: o, host: host, log: o.Log, mux: http.NewServeMux(), once: newOnceKeys(), roles: map[string]Role{}, ending: make(chan struct{})}
+	s := &Server{o: o, host: host, log: o.Log, mux: http.NewServeMux(), once: newOnceKeys(), roles: map[string]Role{}, names: map[string]string{}, ending: make(chan struct{})}
 	s.access = o.Log.With(logbook.Logger("http.access"))
 	s.end = sync.OnceFunc(func() { close(s.ending) })
 	s.ready = sync.OnceFunc(s.register)
@@ -153,6 +160,7 @@ func (s *Server) register() {
 	s.registerKPIs()
 	s.registerHealth()
 	s.registerService()
+	s.registerAccess()
 	amend(s.api)
 	s.registerLog()
 	s.registerPlain()

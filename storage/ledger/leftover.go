@@ -62,6 +62,8 @@ func (l *Ledger) pruneRest(ctx context.Context, r runner.Retention, pruned *runn
 		{"events", "id", "at < ?", &pruned.Events},
 		{"pauses", "workflow", "until < ?", &pruned.Pauses},
 		{"silences", "id", "until < ?", &pruned.Silences},
+		{"actions", "id", "at < ?", &pruned.Actions},
+		{"tokens", "id", "COALESCE(revoked_at, expires_at) < ?", &pruned.Tokens},
 	} {
 		if r.DryRun {
 			query := "SELECT COUNT(*) FROM " + rest.table + " WHERE " + rest.where

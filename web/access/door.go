@@ -240,6 +240,19 @@ func (d *Door) byToken(ctx context.Context, from origin, text string, means Mean
 	}, nil
 }
 
+// Holder is whose a token is, and what they may do; for the record.
+func (d *Door) Holder(ctx context.Context, text string) (string, runner.Role) {
+	digest, whole := DigestOf(text)
+	if !whole {
+		return "", runner.RoleNone
+	}
+	token, err := d.o.Tokens.TokenOf(ctx, digest)
+	if err != nil {
+		return "", runner.RoleNone
+	}
+	return token.Name, token.Role
+}
+
 // recordUse is how often the use of a token is recorded at most.
 const recordUse = time.Hour
 

@@ -31,6 +31,9 @@ type allowance struct{ full time.Time }
 
 // wait is how long the next failure has to wait.
 func (a allowance) wait(now time.Time, every time.Duration, burst int) time.Duration {
+	if !a.full.After(now) {
+		return 0
+	}
 	return max(0, a.full.Sub(now)-time.Duration(burst-1)*every)
 }
 

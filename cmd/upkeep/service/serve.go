@@ -53,7 +53,7 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	var front *front
 	var door *access.Door
 	if d != nil {
-		front = newFront(named(e.o.Log, "http"), noTokens{})
+		front = newFront(named(e.o.Log, "http"), e.ledger)
 		door = front.door
 	}
 	exposed, meter := e.exposed()
@@ -61,7 +61,8 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger, Desk: e.ledger, Timelines: e.ledger, Facts: e.recorded(), KPIs: kpis{e}, Metrics: exposed, Meter: meter, Logs: d.logs(),
 		Commands: commands{e}, Notices: notices{e}, Raiser: raiser{e}, Service: facts{e: e, d: d}, Catalog: catalog{e},
 		Definitions: definitions{e, e.configStatus(d)}, Strips: e.ledger, Artifacts: artifacts,
-		Hub: e.hub, Log: named(e.o.Log, "http"), Monitor: monitor, Door: door,
+		Public: func() web.Shown { return web.Shown{Status: e.Config().Web.Status, Badges: e.Config().Web.Badges} },
+		Hub:    e.hub, Log: named(e.o.Log, "http"), Monitor: monitor, Door: door, Tokens: e.ledger, Audit: e.ledger,
 	})}
 	if front != nil {
 		front.serve = made.api.ServeTCP

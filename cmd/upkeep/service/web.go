@@ -13,7 +13,6 @@ import (
 
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/jobs"
-	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -191,7 +190,7 @@ func (f *front) leave() {
 	if f.listener == nil {
 		return
 	}
-	if err := f.listener.Close(); err != nil {
+	if err := f.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		f.log.Warn("close the listener of the web server", "error", err)
 	}
 	f.listener, f.address = nil, ""
@@ -242,14 +241,3 @@ func (d *Daemon) web() string {
 	url, _, _ := d.server.front.status()
 	return url
 }
-
-// noTokens knows none.
-type noTokens struct{}
-
-// TokenOf finds nothing.
-func (noTokens) TokenOf(context.Context, runner.TokenDigest) (runner.Token, error) {
-	return runner.Token{}, fmt.Errorf("look up a token: %w", runner.ErrNotFound)
-}
-
-// UseToken records nothing.
-func (noTokens) UseToken(context.Context, string, time.Time) error { return nil }
