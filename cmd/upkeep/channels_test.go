@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ghosteam/upkeep/alerts/alertstest"
 )
@@ -119,4 +120,52 @@ func (r receivers) quiet(t *testing.T, h *house) {
 			t.Errorf("%q is told", secret)
 		}
 	}
+}
+
+// TestChannels_Answers: Slack asks to wait, PagerDuty says nothing at all, the
+// webhook is broken. Each is tried again, Slack not before it said so, and
+// everything arrives once.
+func TestChannels_Answers(t *testing.T) {
+	t.Parallel()
+	r := receivers{alertstest.NewSlack(t), alertstest.NewPagerDuty(t), alertstest.NewHook(t, alertstest.Trusted, false)}
+	const wait = 4 * time.Second
+	r.slack.Change(alertstest.Mishap{Status: http.StatusTooManyRequests, Header: map[string]string{"Retry-After": "4"}, Body: `{"ok":false,"error":"ratelimited"}`})
+	r.pager.Change(alertstest.Mishap{Stall: true})
+	r.hook.Change(alertstest.Mishap{Status: http.StatusBadGateway})
+	config := strings.Replace(r.config(), "kind: pagerduty,", "kind: pagerduty, timeout: 3s,", 1)
+	h := newHouse(t, "project: shop\nnode: db-1\nballast: off\nkill_grace: 1s\nchannels:"+config+"routes: [{to: [chat, pager, hook]}]\n"+outboxWorkflows)
+	h.env = r.env()
+	d := h.serve(t)
+	began := time.Now()
+	h.upkeep(t, 0, "run", "nightly", "--detach")
+	says := map[string]string{"chat": "429", "pager": "no answer within 3s", "hook": "502"}
+	h.noticed(t, "all were tried in vain", func(list []notice) bool {
+		for _, n := range list {
+			if n.Attempts == 0 || n.State == "sent" || !strings.Contains(n.Error, says[n.Channel]) {
+				return false
+			}
+		}
+		return len(list) == 3
+	})
+	r.change(alertstest.Mishap{})
+	eventually(t, "Slack has the message", func() (bool, string) { return len(r.slack.Posts()) > 0, d.said(t) })
+	if took := time.Since(began); took < wait {
+		t.Errorf("Slack was asked again after %s, which said %s", took, wait)
+	}
+	h.noticed(t, "everything is sent", func(list []notice) bool {
+		for _, n := range list {
+			if n.State != "sent" || n.Attempts < 2 {
+				return false
+			}
+		}
+		return len(list) == 3
+	})
+	d.stop(t)
+	if posts, paged, requests := len(r.slack.Posts()), len(r.pager.Alerts()), len(r.hook.Requests()); posts != 1 || paged != 1 || requests != 1 {
+		t.Errorf("%d messages in Slack, %d alerts of PagerDuty, %d requests of the webhook", posts, paged, requests)
+	}
+	if wrong := r.slack.Complaints(); len(wrong) > 0 {
+		t.Errorf("Slack would refuse: %v", wrong)
+	}
+	r.quiet(t, h)
 }

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -22,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ghosteam/upkeep/web/socket"
+	"github.com/ghosteam/upkeep/configs"
 )
 
 // bystander is a program of others that a test runs on a free port.
@@ -145,19 +143,19 @@ func hurried(t *testing.T, addresses map[string]string) (folder string) {
 	return folder
 }
 
-// overTCP offers the API of the service of a house at an address, whether or not
-// the service runs.
-func (h *house) overTCP(t *testing.T) (address string) {
+// overTCP starts a service that listens on a free port, and returns where. The
+// next one in this house listens there too.
+func (h *house) overTCP(t *testing.T) (d *resident, address string) {
 	t.Helper()
-	server := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "upkeep"}) },
-		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return socket.Dial(ctx, filepath.Join(h.dir, "var", "upkeep.sock"))
-		}},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	})
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
+	before := h.env
+	h.env = append(slices.Clone(before), configs.ListenVariable+"=127.0.0.1:0")
+	d = h.serve(t)
+	said := regexp.MustCompile(`msg="upkeep serves".* web=http://(127\.0\.0\.1:\d+)`).FindStringSubmatch(d.said(t))
+	if said == nil {
+		t.Fatalf("the service does not say where it listens:\n%s", d.said(t))
+	}
+	h.env = append(slices.Clone(before), configs.ListenVariable+"="+said[1])
+	return d, said[1]
 }
 
 // alarm is one alert as Alertmanager tells it:
@@ -235,8 +233,7 @@ func TestPrometheus_Story(t *testing.T) {
 	t.Parallel()
 	heard := newAlarms(t)
 	h := newHouse(t, promWorkflows)
-	d := h.serve(t)
-	upkeepAt := h.overTCP(t)
+	d, upkeepAt := h.overTCP(t)
 	folder := hurried(t, map[string]string{"127.0.0.1:9095": heard.address})
 	manager := newBystander(t, "prometheus-alertmanager", func(address string) []string {
 		return []string{
