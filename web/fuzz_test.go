@@ -13,7 +13,9 @@ import (
 
 // streams tells whether what is answered at a path goes on until somebody ends
 // it.
-func streams(path string) bool { return strings.HasSuffix(path, "/events") || strings.HasSuffix(path, "/changes") }
+func streams(path string) bool {
+	return strings.HasSuffix(path, "/events") || strings.HasSuffix(path, "/changes")
+}
 
 // TestAnything asks every address with whatever comes to mind: no answer may
 // be a fault of the server.

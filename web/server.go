@@ -47,6 +47,8 @@ type Options struct {
 	Strips Strips
 	// Artifacts knows what the stores hold; nil for a process that reads none.
 	Artifacts Artifacts
+	// Public says what anybody may see; nil for nothing.
+	Public func() Shown
 	// Monitor watches the checks; nil for a process that does not.
 	Monitor Monitor
 	// Hub has the events of the runs that this process executes.
@@ -115,6 +117,9 @@ func New(o Options) *Server {
 	if o.ChangesEvery <= 0 {
 		o.ChangesEvery = changesEvery
 	}
+	if o.Public == nil {
+		o.Public = func() Shown { return Shown{} }
+	}
 	if o.Artifacts == nil {
 		o.Artifacts = noArtifacts{}
 	}
@@ -144,7 +149,7 @@ func New(o Options) *Server {
 // commands in the foreground are never asked anything, so the first request
 // does it.
 func (s *Server) register() {
-	s.api = humago.New(s.mux, configuration())
+	s.api = humago.New(tagged{s.mux}, configuration())
 	s.registerRuns()
 	s.registerControl()
 	s.registerFollowing()
@@ -164,6 +169,7 @@ func (s *Server) register() {
 	amend(s.api)
 	s.registerLog()
 	s.registerPlain()
+	s.registerPublic()
 	s.registerMetrics()
 	s.registerPages()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 type backupDrillFlags struct {
@@ -198,7 +199,7 @@ func (a *app) drillOf(cfg *configs.Config, b backup, f backupDrillFlags) jobs.Dr
 func (a *app) tellDrilled(drills []drilled, f backupDrillFlags) error {
 	warnings := 0
 	l := listing{columns: []string{"ARTIFACT", "JOB", "STORE", "LEVEL", "AS OF", "RESTORED", "TOOK"}}
-	views := []backupView{}
+	views := []api.Backup{}
 	for _, d := range drills {
 		for _, finding := range d.Findings {
 			fmt.Fprintf(a.std.Err, "%s: %s\n", finding.Severity, oneLine(finding.Text, 0))

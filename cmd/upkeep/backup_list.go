@@ -3,17 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/jobs"
-	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/storage/object/retention"
+	"github.com/ghosteam/upkeep/web/api"
+	"github.com/ghosteam/upkeep/web/client"
 )
 
 // mostBackups bounds --limit.
@@ -49,6 +50,9 @@ are damaged are told on standard error.`,
 func (a *app) listBackups(ctx context.Context, s backupScope, limit int) error {
 	if limit < 1 || limit > mostBackups {
 		return usagef("--limit %d is out of range: use 1 to %d", limit, mostBackups)
+	}
+	if a.farServer() != "" {
+		return a.backupsElsewhere(ctx, s, limit)
 	}
 	cfg, err := a.loadForReading()
 	if err != nil {
@@ -156,78 +160,67 @@ func setFates(found []backup, j backupJob, retained []jobs.Retained) {
 	}
 }
 
-// backupView is the JSON form of an artifact.
-type backupView struct {
-	ID         string       `json:"id"`
-	Set        string       `json:"set"`
-	Workflow   string       `json:"workflow"`
-	Job        string       `json:"job"`
-	Kind       string       `json:"kind"`
-	Store      string       `json:"store"`
-	Run        string       `json:"run"`
-	Node       string       `json:"node"`
-	Created    time.Time    `json:"created"`
-	AgeSeconds float64      `json:"age_seconds"`
-	Bytes      int64        `json:"bytes"`
-	PlainBytes int64        `json:"plain_bytes"`
-	Ratio      *float64     `json:"ratio"`
-	Encrypted  bool         `json:"encrypted"`
-	Level      object.Level `json:"level"`
-	ProvenAt   time.Time    `json:"proven_at"`
-	Seconds    float64      `json:"proof_seconds"`
-	Damage     string       `json:"damage"`
-	// What the newest proof restored; null, 0 and empty when it did not go so far.
-	RestorableAsOf *time.Time `json:"restorable_as_of"`
-	RestoreSeconds float64    `json:"restore_seconds"`
-	RestoredBytes  int64      `json:"restored_bytes"`
-	RestoredRows   int64      `json:"restored_rows"`
-	RestoredOn     string     `json:"restored_on"`
-	Suspect        string     `json:"suspect"`
-	Retention      string     `json:"retention"`
-	Reasons        []string   `json:"reasons"`
+// viewBackup is the JSON form of an artifact.
+func viewBackup(b backup, now time.Time) api.Backup {
+	return service.BackupOf(b.Artifact, b.store, b.ratio, service.Fate{Word: b.fate.word, Reasons: b.fate.reasons}, now)
 }
 
-func viewBackup(b backup, now time.Time) backupView {
-	m := b.Manifest
-	v := backupView{
-		ID: m.ID, Set: m.Set, Workflow: m.Workflow, Job: m.Job, Kind: m.Kind, Store: b.store, Run: m.Run, Node: m.Node,
-		Created: m.Created.UTC(), AgeSeconds: math.Round(now.Sub(m.Created).Seconds()), Bytes: m.Stored(),
-		Level: b.Level(), ProvenAt: m.Proven.UTC(), Suspect: m.Suspect, Retention: b.fate.word, Reasons: []string{},
+// backupsElsewhere lists what a service elsewhere knows of its stores.
+func (a *app) backupsElsewhere(ctx context.Context, s backupScope, limit int) error {
+	c, err := a.farther()
+	if err != nil {
+		return err
 	}
-	for _, s := range m.Streams {
-		v.PlainBytes += s.Plain.Bytes
-		v.Encrypted = v.Encrypted || len(s.Recipients) > 0
-	}
-	if b.ratio > 0 {
-		v.Ratio = &b.ratio
-	}
-	if p := b.Proof; p != nil {
-		v.ProvenAt, v.Seconds, v.Damage = p.Time.UTC(), p.Seconds, p.Damage
-		if r := p.Restored; r != nil && p.Damage == "" {
-			at := r.AsOf.UTC()
-			v.RestorableAsOf, v.RestoreSeconds, v.RestoredBytes, v.RestoredRows, v.RestoredOn = &at, r.Seconds, r.Bytes, r.Rows, r.Server
+	views := []api.Backup{}
+	f := client.ArtifactFilter{Workflow: s.workflow, Job: s.job, Store: s.store}
+	var page api.Backups
+	for left := limit; left > 0; left = limit - len(views) {
+		f.Limit = left
+		if page, err = c.Artifacts(ctx, f); err != nil {
+			return err
+		}
+		views = append(views, page.Artifacts...)
+		if f.Before = page.Next; f.Before == "" {
+			break
 		}
 	}
-	v.Reasons = append(v.Reasons, b.fate.reasons...)
-	return v
+	for _, store := range page.Stores {
+		switch {
+		case store.Error != "":
+			fmt.Fprintf(a.std.Err, "warning: store %s: %s\n", store.Name, oneLine(store.Error, 0))
+		case store.AsOf == nil:
+			fmt.Fprintf(a.std.Err, "warning: store %s is still being read\n", store.Name)
+		}
+		for _, damaged := range store.Damaged {
+			fmt.Fprintf(a.std.Err, "warning: store %s: %s\n", store.Name, oneLine(damaged, 0))
+		}
+	}
+	return a.list(a.listOfViews("there are no artifacts", views))
 }
 
 // listOfBackups makes a list in all forms.
 func (a *app) listOfBackups(cfg *configs.Config, s backupScope, found []backup) listing {
 	now := time.Now()
-	p := a.painter(a.std.Out)
-	l := listing{columns: []string{"CREATED", "AGE", "JOB", "KIND", "STORE", "SIZE", "RATIO", "LEVEL", "RETENTION", "ARTIFACT"}, empty: noBackups(cfg, s)}
-	views := []backupView{}
+	views := []api.Backup{}
 	for _, b := range found {
-		v := viewBackup(b, now)
-		views = append(views, v)
+		views = append(views, viewBackup(b, now))
+	}
+	return a.listOfViews(noBackups(cfg, s), views)
+}
+
+// listOfViews is listOfBackups for artifacts as they are shown.
+func (a *app) listOfViews(empty string, views []api.Backup) listing {
+	now := time.Now()
+	p := a.painter(a.std.Out)
+	l := listing{columns: []string{"CREATED", "AGE", "JOB", "KIND", "STORE", "SIZE", "RATIO", "LEVEL", "RETENTION", "ARTIFACT"}, empty: empty}
+	for _, v := range views {
 		ratio := "-"
 		if v.Ratio != nil {
 			ratio = fmt.Sprintf("%.2f", *v.Ratio)
 		}
 		l.rows = append(l.rows, []string{
-			stamp(v.Created), age(v.Created, now), b.name(), v.Kind, v.Store, humanize.IBytes(uint64(max(v.Bytes, 0))), ratio,
-			proofWord(p, v), fateWord(p, b.fate), v.ID,
+			stamp(v.Created), age(v.Created, now), v.Workflow + "." + v.Job, v.Kind, v.Store, humanize.IBytes(uint64(max(v.Bytes, 0))), ratio,
+			proofWord(p, v), fateWord(p, fate{v.Retention, v.Reasons}), v.ID,
 		})
 	}
 	l.data = views
@@ -235,7 +228,7 @@ func (a *app) listOfBackups(cfg *configs.Config, s backupScope, found []backup) 
 }
 
 // proofWord says how far an artifact was proven, and what is odd.
-func proofWord(p painter, v backupView) string {
+func proofWord(p painter, v api.Backup) string {
 	word := string(v.Level)
 	switch {
 	case v.Damage != "":

@@ -15,6 +15,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 type backupVerifyFlags struct {
@@ -212,7 +213,7 @@ func (a *app) backupEnv(cfg *configs.Config, b backup, dir string, h jobs.Hooks)
 func listOfProofs(p painter, proven []backup) listing {
 	now := time.Now()
 	l := listing{columns: []string{"ARTIFACT", "JOB", "STORE", "SIZE", "LEVEL", "TOOK", "RATE"}}
-	views := []backupView{}
+	views := []api.Backup{}
 	for _, b := range proven {
 		v := viewBackup(b, now)
 		views = append(views, v)

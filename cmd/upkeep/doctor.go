@@ -66,6 +66,9 @@ It ends with 0 when nothing is wrong, 5 when there are warnings, 1 when somethin
 }
 
 func (a *app) diagnose(ctx context.Context, f doctorFlags) error {
+	if a.farServer() != "" {
+		return errHere()
+	}
 	since, err := unit.ParseDuration(f.since)
 	if err != nil || since <= 0 {
 		return usagef("--since: %q is not a time such as 24h", f.since)

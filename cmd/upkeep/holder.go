@@ -92,6 +92,9 @@ func (r *remote) Pause(ctx context.Context, workflow string, p api.PauseRequest)
 // a service runs on the one before, that service is enough for what goes
 // through it: the Config then says only where it is.
 func (a *app) configOrHolder(ctx context.Context) (*configs.Config, *remote, error) {
+	if c, err := a.farther(); c != nil || err != nil {
+		return &configs.Config{}, c, err
+	}
 	path, err := a.configFile()
 	if err != nil {
 		return nil, nil, err
@@ -123,6 +126,9 @@ func (a *app) configOrHolder(ctx context.Context) (*configs.Config, *remote, err
 // readingOrHolder is configOrHolder for what only looks: references without a
 // value keep nobody from that, nor does a service that cannot be asked.
 func (a *app) readingOrHolder(ctx context.Context) (*configs.Config, *remote, error) {
+	if c, err := a.farther(); c != nil || err != nil {
+		return &configs.Config{}, c, err
+	}
 	cfg, err := a.loadForReading()
 	if err != nil {
 		return a.configOrHolder(ctx)

@@ -85,6 +85,9 @@ func (h history) source() reports.Source {
 }
 
 func (a *app) listKPIs(ctx context.Context, window time.Duration) error {
+	if a.farServer() != "" {
+		return a.kpisElsewhere(ctx, window, false)
+	}
 	plan, now, list, err := a.figures(ctx, window)
 	if err != nil {
 		return err
@@ -165,13 +168,16 @@ func (a *app) explainKPI(ctx context.Context, window time.Duration, name string)
 	if !slices.Contains(reports.Names(), name) {
 		return notFoundf("there is "+strings.Join(reports.Names(), ", "), "there is no figure %q", name)
 	}
+	if a.farServer() != "" {
+		return a.kpisElsewhere(ctx, window, true, name)
+	}
 	plan, now, list, err := a.figures(ctx, window, name)
 	if err != nil {
 		return err
 	}
 	f := list[0]
 	if a.format == formatTable {
-		a.tellKPI(f)
+		a.tellKPI(f, f.Aim.String())
 	}
 	l := listing{columns: []string{"FROM", "UNTIL", "WHAT", "TEXT", "ID"}, data: service.KPIsOf(plan, now, list, true).KPIs[0], empty: "nothing is on record that it could rest on"}
 	for _, r := range f.Rows {
@@ -180,7 +186,7 @@ func (a *app) explainKPI(ctx context.Context, window time.Duration, name string)
 	return a.list(l)
 }
 
-func (a *app) tellKPI(f reports.Figure) {
+func (a *app) tellKPI(f reports.Figure, target string) {
 	p := a.painter(a.std.Out)
 	line := func(name, text string) {
 		if text != "" {
@@ -188,7 +194,7 @@ func (a *app) tellKPI(f reports.Figure) {
 		}
 	}
 	fmt.Fprintf(a.std.Out, "%s: %s, %s\n", p.bold(f.Title), f.Text, paintVerdict(p, f.Verdict))
-	line("target", f.Aim.String())
+	line("target", target)
 	line("window", stamp(f.From)+" to "+stamp(f.Until))
 	line("source", f.Source)
 	line("rests on", f.Rests())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -50,6 +51,9 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 	if f.days < 1 || f.days > 366 {
 		return usagef("--days %d is not between 1 and 366", f.days)
 	}
+	if a.farServer() != "" {
+		return a.planElsewhere(ctx, f)
+	}
 	cfg, err := a.loadForReading()
 	if err != nil {
 		return err
@@ -72,6 +76,52 @@ func (a *app) plan(ctx context.Context, f planFlags) error {
 	if err != nil {
 		return err
 	}
+	return a.showForecast(plan, f)
+}
+
+// planElsewhere shows what a service elsewhere expects.
+func (a *app) planElsewhere(ctx context.Context, f planFlags) error {
+	if f.aroundDST != 0 {
+		return errHere()
+	}
+	c, err := a.farther()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	answer, err := c.Plan(ctx, f.workflow, now, now.AddDate(0, 0, f.days), 0)
+	if err != nil {
+		return err
+	}
+	plan := forecast.Forecast{From: answer.From, Until: answer.Until, Total: int64(len(answer.Slots)), Listed: int64(len(answer.Slots))}
+	for _, s := range answer.Slots {
+		zone, err := time.LoadLocation(s.Zone)
+		if err != nil {
+			zone = time.UTC
+		}
+		line := forecast.Slot{
+			Workflow: s.Workflow, Slot: s.Slot.In(zone), Count: max(s.Slots, 1), Usual: seconds(s.UsualSeconds), Fate: forecast.Fate(cmp.Or(string(s.Reason), string(forecast.FateRuns))), Why: s.Note,
+		}
+		if s.LastSlot != nil {
+			line.Last, line.Rule = s.LastSlot.In(zone), s.Note
+		}
+		if s.EndsAt != nil {
+			line.Ends = s.EndsAt.In(zone)
+		}
+		plan.Slots = append(plan.Slots, line)
+	}
+	for _, x := range answer.Remarks {
+		found := forecast.Finding{Severity: x.Severity, Kind: forecast.Kind(x.Rule), Workflows: x.Workflows, Count: 1, Text: x.Text, Hint: x.Hint}
+		if x.At != nil {
+			found.At = *x.At
+		}
+		plan.Findings = append(plan.Findings, found)
+	}
+	return a.showForecast(plan, f)
+}
+
+// showForecast lists a plan with what could go wrong.
+func (a *app) showForecast(plan forecast.Forecast, f planFlags) error {
 	if err := a.list(a.listPlan(plan)); err != nil {
 		return err
 	}

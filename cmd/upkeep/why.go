@@ -38,7 +38,7 @@ sunday, "2026-03-29 02:30", or an instant such as 2026-03-29T00:30:00Z.`,
 
 func (a *app) why(ctx context.Context, workflow, date string) error {
 	cfg, err := a.loadForReading()
-	if err != nil {
+	if err != nil || a.farServer() != "" {
 		return a.askWhy(ctx, workflow, date)
 	}
 	reader, err := a.openHistory(ctx, cfg)

@@ -32,6 +32,9 @@ func (a *app) catalog() configs.Catalog {
 // A configuration whose only errors are references without a value is returned
 // beside its error: it can tell where the ledger is.
 func (a *app) load() (*configs.Config, error) {
+	if a.farServer() != "" {
+		return nil, errHere()
+	}
 	path, err := a.configFile()
 	if err != nil {
 		return nil, err
@@ -106,6 +109,9 @@ func (h history) orphaned(ctx context.Context, run runner.Run) (bool, error) {
 // reads as empty. A configuration with errors keeps nobody from what happened:
 // it is enough that it says where the ledger is.
 func (a *app) openReader(ctx context.Context) (history, error) {
+	if c, err := a.farther(); c != nil || err != nil {
+		return a.historyOf(c, err)
+	}
 	cfg, err := a.loadForReading()
 	if !is[configs.Problems](err) {
 		if err != nil {
@@ -137,6 +143,9 @@ func (a *app) readLatest(ctx context.Context, limit int) (history, error) {
 }
 
 func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, error) {
+	if c, err := a.farther(); c != nil || err != nil {
+		return a.historyOf(c, err)
+	}
 	reader, err := ledger.OpenReader(ctx, service.LedgerOptions(cfg, version, a.log()))
 	if errors.Is(err, ledger.ErrMissing) {
 		return history{

@@ -208,7 +208,7 @@ func (s *stock) Inventory(ctx context.Context) (web.Inventory, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := time.Now().Truncate(time.Minute) // so that answers stay the same for a while
 	var out web.Inventory
 	for _, c := range s.e.Config().Stores {
 		sh := s.shelves[c.Name]
