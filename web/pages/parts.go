@@ -99,7 +99,7 @@ func sparkOf(label string, values []*float64) sparkView {
 	if known < 2 {
 		return view
 	}
-	if high-low < math.Abs(high)*0.02 { // what hardly moves is a flat line in the middle
+	if high-low <= math.Abs(high)*0.02 { // what hardly moves is a flat line in the middle
 		low, high = low-1, high+1
 	}
 	var b strings.Builder
