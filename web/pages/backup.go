@@ -53,7 +53,7 @@ func (p *Pages) backup(v *visit) (page, error) {
 	if chart, ok := sizeChart(some.Artifacts, zone); ok {
 		view.Charts = append(view.Charts, chart)
 	}
-	return page{sheet: "backup", title: d.Workflow + "." + d.Job + ", " + d.Created.In(zone).Format("2 Jan 15:04"), nav: "backups", zone: zone, data: view}, nil
+	return page{sheet: "backup", title: safe(d.Workflow+"."+d.Job) + ", " + d.Created.In(zone).Format("2 Jan 15:04"), nav: "backups", zone: zone, data: view}, nil
 }
 
 func newBackupView(d api.BackupDetail) backupView {
@@ -65,7 +65,7 @@ func newBackupView(d api.BackupDetail) backupView {
 	for _, s := range d.Streams {
 		view.Streams = append(view.Streams, streamRow{
 			Name: s.Name, Size: bytesText(s.Bytes), Plain: bytesText(s.PlainBytes), Compression: s.Compression, SHA256: s.SHA256,
-			Parts: number("", float64(s.Parts)), Encrypted: s.Encrypted,
+			Parts: count(s.Parts, "part"), Encrypted: s.Encrypted,
 		})
 	}
 	for _, c := range d.Copies {

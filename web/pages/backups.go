@@ -53,8 +53,10 @@ type seriesRow struct {
 	State                      badge
 	// Restorable says what was last proven to be restorable.
 	Restorable, Holds, Retention string
-	Held                         bool
-	Trend                        sparkView
+	// Say is why there is nothing.
+	Say   string
+	Held  bool
+	Trend sparkView
 }
 
 // backupRow is one artifact.
@@ -160,7 +162,45 @@ func series(v *visit, list api.Backups) ([]seriesRow, error) {
 		}
 		rows = append(rows, newSeriesRow(r, some))
 	}
+	empty, err := withoutBackups(v, list.Retentions)
+	return append(empty, rows...), err
+}
+
+// withoutBackups are the configured jobs that would make artifacts and have
+// made none that is still there.
+func withoutBackups(v *visit, known []api.RetentionState) ([]seriesRow, error) {
+	configured, err := v.workflows()
+	if err != nil {
+		return nil, err
+	}
+	var rows []seriesRow
+	for _, w := range configured[:min(len(configured), mostSeries)] {
+		detail, err := v.api.WorkflowDetail(v.ctx, w.Name, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, job := range detail.Makes {
+			if slices.ContainsFunc(known, func(r api.RetentionState) bool { return r.Workflow == w.Name && r.Job == job }) {
+				continue
+			}
+			rows = append(rows, seriesRow{
+				Job: w.Name + "." + job, Workflow: w.Name, Href: workflowPath(w.Name), Store: "any store",
+				State: badge{Tone: toneBad, Glyph: "✗", Word: "no backup"}, Say: nothingMade(w),
+			})
+		}
+	}
 	return rows, nil
+}
+
+// nothingMade says why a workflow may have made nothing yet.
+func nothingMade(w api.Workflow) string {
+	switch {
+	case w.Last == nil:
+		return "its workflow has never run"
+	case w.LastSuccess == nil:
+		return "its workflow has never succeeded"
+	}
+	return "no store holds anything of it"
 }
 
 func newSeriesRow(r api.RetentionState, some api.Backups) seriesRow {

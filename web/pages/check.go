@@ -39,6 +39,7 @@ type checkView struct {
 	Cut        string
 	Ping       *pingView
 	Side       string
+	Limited    bool // any value is judged by a limit
 	Measures   []measureRow
 	Ranges     []tab
 	Charts     []chartView
@@ -109,10 +110,11 @@ func (p *Pages) check(v *visit) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	if len(list.Checks) == 0 {
+	at := slices.IndexFunc(list.Checks, func(c api.Check) bool { return c.Name == name })
+	if at < 0 {
 		return page{}, api.NewProblem(api.CodeNotFound, "the page of the checks lists them", "there is no check "+name)
 	}
-	c := list.Checks[0]
+	c := list.Checks[at]
 	view := newCheckView(c, v.now)
 	view.About.Zone = v.zone("")
 	view.MayAsk = p.o.Who(v.ctx).Operator && c.Kind != kindHeartbeat
@@ -136,7 +138,7 @@ func (p *Pages) check(v *visit) (page, error) {
 			view.Open = append(view.Open, line)
 		}
 	}
-	return page{sheet: "check", title: c.Name, nav: "checks", refresh: checkEvery, data: view}, nil
+	return page{sheet: "check", title: safe(c.Name), nav: "checks", refresh: checkEvery, data: view}, nil
 }
 
 func newIncidentLine(i runner.Incident, now time.Time) incidentLine {
@@ -162,6 +164,7 @@ func newCheckView(c api.Check, now time.Time) checkView {
 		if m.Below {
 			view.Side = "beyond"
 		}
+		view.Limited = view.Limited || m.Limited
 		view.Measures = append(view.Measures, measureRow{measure: m})
 	}
 	view.About.Facts = checkFacts(c)

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type networkView struct {
 type checkGroup struct {
 	Key, Title, Text string
 	Rows             []checkRow
+	// Limits tells that any of them is judged by a limit.
+	Limits bool
 }
 
 // checkRow is one check in the list.
@@ -92,7 +95,9 @@ func newChecksView(list api.Checks, now time.Time) checksView {
 	view.Headline, view.Sentence = healthSentence(list)
 	probes := checkGroup{Key: "probes", Title: "Probes", Text: "Asked again and again; a check counts as failed after several bad answers in a row."}
 	beats := checkGroup{Key: "heartbeats", Title: "Heartbeats", Text: "Told instead of asked: what runs elsewhere pings here, and silence is the fault."}
-	for _, c := range list.Checks {
+	ordered := slices.Clone(list.Checks)
+	slices.SortStableFunc(ordered, func(a, b api.Check) int { return badness(b) - badness(a) })
+	for _, c := range ordered {
 		row := newCheckRow(c, now)
 		if c.Kind == kindHeartbeat {
 			beats.Rows = append(beats.Rows, row)
@@ -101,6 +106,7 @@ func newChecksView(list api.Checks, now time.Time) checksView {
 		probes.Rows = append(probes.Rows, row)
 	}
 	for _, g := range []checkGroup{probes, beats} {
+		g.Limits = slices.ContainsFunc(g.Rows, func(r checkRow) bool { return r.Nearest != nil })
 		if len(g.Rows) > 0 {
 			view.Groups = append(view.Groups, g)
 		}
@@ -155,6 +161,21 @@ func healthSentence(list api.Checks) (headline, sentence string) {
 // waits tells that a heartbeat was never told and is not late yet.
 func waits(c api.Check) bool {
 	return c.Kind == kindHeartbeat && c.Health == runner.HealthUnknown && c.Phase == runner.CheckWell
+}
+
+// badness orders checks: what has failed comes first.
+func badness(c api.Check) int {
+	switch {
+	case c.Health == runner.HealthCritical:
+		return 4
+	case c.Health == runner.HealthWarning:
+		return 3
+	case c.Health == runner.HealthUnknown && !waits(c):
+		return 2
+	case c.Answer != runner.Healthy && !waits(c):
+		return 1
+	}
+	return 0
 }
 
 // few lists some names.

@@ -61,6 +61,9 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response(http.StatusOK, "text/plain", []byte(w.output), http.Header{"Upkeep-Output-Head": {"0"}, "Upkeep-Output-Cut": {"0"}}), nil
 	}
 	answer, known := w.answers[r.Method+" "+path]
+	if state := r.URL.Query().Get("state"); !known && state != "" {
+		answer, known = w.answers[path+"?state="+state]
+	}
 	if !known {
 		answer, known = w.answers[path]
 	}

@@ -104,7 +104,7 @@ func (p *Pages) incident(v *visit) (page, error) {
 	if view.Runs, err = linkedRuns(v, d); err != nil {
 		return page{}, err
 	}
-	shown := page{sheet: "incident", title: d.Title, nav: "incidents", zone: zone, data: view}
+	shown := page{sheet: "incident", title: safe(d.Title), nav: "incidents", zone: zone, data: view}
 	if view.Open {
 		shown.refresh = incidentEvery
 	}

@@ -146,12 +146,14 @@ func incidentsSentence(open []runner.Incident) (t tone, glyph, headline, sentenc
 		parts = append(parts, fmt.Sprintf("%d critical", critical))
 	}
 	switch {
-	case acked == len(open):
+	case acked == len(open) && acked == 1:
 		parts = append(parts, "somebody works on it")
+	case acked == len(open):
+		parts = append(parts, "somebody works on each")
 	case acked > 0:
 		parts = append(parts, fmt.Sprintf("somebody works on %d of them", acked))
 	default:
-		parts = append(parts, "nobody has taken it over yet")
+		parts = append(parts, "nobody has taken over "+map[bool]string{true: "it", false: "any"}[len(open) == 1]+" yet")
 	}
 	if quiet > 0 {
 		parts = append(parts, fmt.Sprintf("nobody is told of %d", quiet))
@@ -167,7 +169,13 @@ func newIncidentRow(i runner.Incident, now time.Time) incidentRow {
 	row := incidentRow{
 		ID: i.ID, Href: incidentPath(i.ID), Title: i.Title, Severity: severityBadge(i.Severity), State: incidentBadge(i),
 		At: i.OpenedAt, Lasted: roughly(incidentLength(i, now)), Subject: subjectOf(i), Count: i.Count, Told: strings.Join(i.Channels, ", "),
-		Who: i.AckedBy, Reason: strings.ReplaceAll(i.Reason, "_", " "),
+		Reason: strings.ReplaceAll(i.Reason, "_", " "),
+	}
+	if i.State == runner.IncidentOpen {
+		row.Who = i.AckedBy
+	}
+	if i.Reason == "check" || i.Reason == string(i.Severity) {
+		row.Reason = "" // it says nothing that does not stand beside it
 	}
 	if !i.FirstBad.IsZero() {
 		row.At = i.FirstBad

@@ -200,7 +200,7 @@ func (p *Pages) kpi(v *visit) (page, error) {
 	if chart, ok := kpiChart(k, list.From, list.Until, v.zone("")); ok {
 		view.Charts = append(view.Charts, chart)
 	}
-	return page{sheet: "kpi", title: k.Title, nav: "kpis", data: view}, nil
+	return page{sheet: "kpi", title: safe(k.Title), nav: "kpis", data: view}, nil
 }
 
 // evidenceHref leads to what a row is about, as far as its ID tells.

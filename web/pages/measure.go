@@ -165,6 +165,8 @@ func valueText(name string, v float64) string {
 		return "-" + tookSeconds(-v)
 	case unit == "seconds":
 		return tookSeconds(v)
+	case unit == "bytes" && v >= 0:
+		return bytesText(int64(v))
 	case unit == "per_minute":
 		return number(group, v) + " / min"
 	case unit == "days":

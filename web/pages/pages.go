@@ -95,6 +95,7 @@ func New(o Options) (*Pages, error) {
 	p.registerKPIs()
 	p.registerPlan()
 	p.registerSystem()
+	p.registerAccess()
 	p.registerLogin()
 	return p, nil
 }

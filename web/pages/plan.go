@@ -34,6 +34,8 @@ type planView struct {
 type planDay struct {
 	Date  time.Time
 	Today bool
+	// Month tells that the month is to be named.
+	Month bool
 	// Outside tells that the plan does not reach it.
 	Outside bool
 	Slots   []plannedRow
@@ -180,7 +182,7 @@ func weeksOf(now, until time.Time, zone *time.Location, byDay map[time.Time][]pl
 		for i := range 7 {
 			at := day.AddDate(0, 0, i)
 			week = append(week, planDay{
-				Date: at, Today: at.Equal(today), Outside: at.Before(today) || !at.Before(until), Slots: foldDay(byDay[at]), Clock: clocks[at],
+				Date: at, Today: at.Equal(today), Month: at.Day() == 1 || i == 0 || at.Equal(today), Outside: at.Before(today) || !at.Before(until), Slots: foldDay(byDay[at]), Clock: clocks[at],
 			})
 		}
 		weeks = append(weeks, week)

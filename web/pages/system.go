@@ -2,7 +2,6 @@ package pages
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -278,5 +277,3 @@ func (p *Pages) systemConfig(v *visit) (page, error) {
 	}
 	return page{sheet: "config", title: "Configuration", nav: "system", data: view}, nil
 }
-
-func tokenPath(id string) string { return "/do/tokens/" + url.PathEscape(id) + "/revoke" }
