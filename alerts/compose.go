@@ -32,6 +32,9 @@ type Origin struct {
 // message makes the message of a notice.
 func (d *Dispatcher) message(ctx context.Context, n runner.Notice) (Message, error) {
 	m := NewMessage(d.o.Origin, n)
+	if n.Action == runner.NoticeChange {
+		return m, d.addChange(ctx, &m, n)
+	}
 	if n.Incident == "" {
 		return m, nil
 	}

@@ -98,10 +98,12 @@ type Dispatcher struct {
 	mu      sync.Mutex
 	workers map[string]chan struct{} // each holds at most one wake
 	wake    chan struct{}
-	// changed wakes the duty, which alone uses week: the slot of the latest
+	// moved wakes the duty, which alone uses what follows: the slot of the latest
 	// digest of the week that is owed.
-	changed chan struct{}
-	week    time.Time
+	moved chan struct{}
+	week  time.Time
+	// changed are the notices of changes that are owed, by their IDs.
+	changed map[string]bool
 }
 
 // New returns a dispatcher of o.
@@ -124,7 +126,7 @@ func New(o Options) *Dispatcher {
 	if o.Weekly == nil {
 		o.Weekly = func() Weekly { return Weekly{} }
 	}
-	return &Dispatcher{o: o, workers: map[string]chan struct{}{}, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	return &Dispatcher{o: o, workers: map[string]chan struct{}{}, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
 }
 
 // Wake makes the dispatcher look at once, because notices are owed, incidents
@@ -159,7 +161,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-d.wake:
-			signal(d.changed)
+			signal(d.moved)
 		case <-idle.C:
 		}
 	}

@@ -21,7 +21,7 @@ const (
 // changed and at the instant at which something follows; all of it is decided
 // from what is on record.
 func (d *Dispatcher) duty(ctx context.Context) {
-	w := &worker{Dispatcher: d, wake: d.changed, log: d.o.Log, complaints: map[string]string{}}
+	w := &worker{Dispatcher: d, wake: d.moved, log: d.o.Log, complaints: map[string]string{}}
 	failed := 0
 	for ctx.Err() == nil {
 		now := d.o.Now()
@@ -64,6 +64,9 @@ func (d *Dispatcher) discharge(ctx context.Context, now time.Time) (next time.Ti
 		return next, err
 	} else {
 		next = earliest(next, at)
+	}
+	if err := d.changes(ctx, now); err != nil {
+		return next, err
 	}
 	policy := d.o.Policy()
 	filter := runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: dutyPage}

@@ -288,7 +288,7 @@ func TestDuty_Weekly(t *testing.T) {
 		b = newBench(t, map[string]*channel{"ops": ops}, prepare) // on Monday at 11:00: late, but sent
 		time.Sleep(time.Hour)
 		b.end()
-		if got := ops.told(began); len(got) != 2 || got[0] != "remind 56h0m0s" || got[1] != "remind 227h0m0s" {
+		if got := ops.told(began); len(got) != 2 || got[0] != "weekly 56h0m0s" || got[1] != "weekly 227h0m0s" {
 			t.Errorf("told %v", got)
 		}
 		if diff := cmp.Diff([]string{"12-27 08:00 01-03 08:00", "01-03 08:00 01-10 08:00"}, asked); diff != "" {

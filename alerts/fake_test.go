@@ -301,6 +301,7 @@ type bench struct {
 	settings map[string]alerts.Settings
 	policy   *alerts.Policy
 	weekly   alerts.Weekly
+	stories  alerts.Stories
 	log      *logged
 	end      func() // ends Run and waits for it
 }
@@ -337,6 +338,7 @@ func newBench(t *testing.T, channels map[string]*channel, prepare func(*bench)) 
 		Policy:   func() *alerts.Policy { return b.policy },
 		Settings: func(name string) alerts.Settings { return b.settings[name] },
 		Weekly:   func() alerts.Weekly { return b.weekly },
+		Stories:  b.stories,
 		Channels: func(name string) (alerts.Channel, []string, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()

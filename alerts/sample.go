@@ -37,6 +37,10 @@ func Sample(o Origin, action runner.NoticeAction) Message {
 		m.Incident, m.Run = nil, nil
 		m.Title, m.Text = "daily has been paused for 7 days", "anna paused it: disk replacement"
 		return m
+	case runner.NoticeWeekly:
+		m.Incident, m.Run = nil, nil
+		m.Title, m.Text = "the week of 2026-03-09: 14 runs, 1 failed", "daily: 7 runs, 1 failed\nweekly: 1 run"
+		return m
 	case runner.NoticeDigest:
 		second := incident
 		second.Severity, second.Title = jobs.Warning, "weekly missed its slot"

@@ -67,7 +67,7 @@ type Terms struct {
 	FallbackAfter unit.Duration `yaml:"fallback_after" doc:"How long a critical fault waits for this channel before the fallback is told too, from 1m; other faults wait a day."`
 	Rate          Rate          `yaml:"rate" doc:"The most messages within a time. What exceeds it goes out as one digest or, to channels that keep a record of each incident, waits." example:"20/5m"`
 	GroupWait     unit.Duration `yaml:"group_wait" doc:"How long beginnings of faults wait for others, to be told in one message, when they are not alone, up to 10m; 0s tells each by itself."`
-	Send          unit.Names    `yaml:"send" enum:"open,worse,repeat,ack,resolve,remind" doc:"What the channel is told of: open, worse, repeat, ack, resolve, remind; by default everything." example:"[open, resolve]"`
+	Send          unit.Names    `yaml:"send" enum:"open,worse,repeat,ack,resolve,remind,weekly" doc:"What the channel is told of: open, worse, repeat, ack, resolve, remind, weekly; by default everything." example:"[open, resolve]"`
 	Template      string        `yaml:"template" doc:"What a message says, as a template (Go text/template); the first line is its title. docs/alerts.md lists the fields." example:"\"{{.Severity}} {{.Title}}\""`
 }
 
@@ -79,7 +79,7 @@ func DefaultTerms() Terms {
 // sendable are the actions that a channel may leave out.
 func sendable() []runner.NoticeAction {
 	return []runner.NoticeAction{
-		runner.NoticeOpen, runner.NoticeWorse, runner.NoticeRepeat, runner.NoticeAck, runner.NoticeResolve, runner.NoticeRemind,
+		runner.NoticeOpen, runner.NoticeWorse, runner.NoticeRepeat, runner.NoticeAck, runner.NoticeResolve, runner.NoticeRemind, runner.NoticeWeekly,
 	}
 }
 
@@ -87,6 +87,8 @@ func sendable() []runner.NoticeAction {
 type Settings struct {
 	// Disabled tells that the channel is not used.
 	Disabled bool
+	// Changes tells that the channel keeps a record of deploys.
+	Changes bool
 	// Takes are the severities that the channel tells of; empty means all.
 	Takes []jobs.Severity
 	// Fallback is the channel that is told instead; empty for none. A critical
@@ -110,6 +112,9 @@ func (c Terms) Settings(channel Channel) (Settings, error) {
 	s := Settings{
 		Fallback: c.Fallback, FallbackAfter: c.FallbackAfter.Std(), Rate: c.Rate, GroupWait: c.GroupWait.Std(), Style: styleOf(channel),
 		Disabled: !c.Enabled,
+	}
+	if chronicler, ok := channel.(Chronicler); ok {
+		s.Changes = chronicler.Chronicles()
 	}
 	if picky, ok := channel.(Selective); ok {
 		s.Takes = picky.Takes()

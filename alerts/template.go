@@ -24,7 +24,7 @@ const (
 // Fields are what a template of a channel may use.
 type Fields struct {
 	// Action is what the message tells: open, worse, repeat, ack, resolve,
-	// remind, test or digest.
+	// remind, weekly, test or digest.
 	Action string
 	// Severity, Reason, Workflow and Check are those of the incident; empty when
 	// there is none.
@@ -227,6 +227,6 @@ func stamp(t, like time.Time) string {
 // Samples are the actions of which there is a sample message.
 func Samples() []runner.NoticeAction {
 	return []runner.NoticeAction{
-		runner.NoticeOpen, runner.NoticeResolve, runner.NoticeWorse, runner.NoticeRepeat, runner.NoticeAck, runner.NoticeRemind, runner.NoticeDigest,
+		runner.NoticeOpen, runner.NoticeResolve, runner.NoticeWorse, runner.NoticeRepeat, runner.NoticeAck, runner.NoticeRemind, runner.NoticeDigest, runner.NoticeWeekly,
 	}
 }

@@ -51,7 +51,7 @@ func (d *Dispatcher) weekly(ctx context.Context, now time.Time) (next time.Time,
 	for _, channel := range w.To {
 		notices = append(notices, runner.Notice{
 			ID:      runner.DerivedID(last, "weekly", last.UTC().Format(time.RFC3339), channel),
-			Channel: channel, Action: runner.NoticeRemind, Subject: subject, Text: text,
+			Channel: channel, Action: runner.NoticeWeekly, Subject: subject, Text: text,
 		})
 	}
 	if err := d.o.Incidents.Owe(ctx, notices...); err != nil {

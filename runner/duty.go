@@ -3,7 +3,9 @@ package runner
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -53,4 +55,22 @@ func DerivedID(at time.Time, parts ...string) string {
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+}
+
+// DerivedAt returns the time of an ID that DerivedID made, to the millisecond; ok
+// is false for what is none.
+func DerivedAt(id string) (at time.Time, ok bool) {
+	digits := strings.ReplaceAll(id, "-", "")
+	if len(digits) != 32 {
+		return time.Time{}, false
+	}
+	raw, err := hex.DecodeString(digits[:12])
+	if err != nil {
+		return time.Time{}, false
+	}
+	ms := int64(0)
+	for _, b := range raw {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms).UTC(), true
 }

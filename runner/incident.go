@@ -115,6 +115,8 @@ const (
 	NoticeRepeat  NoticeAction = "repeat"  // an open incident that nobody has acknowledged
 	NoticeAck     NoticeAction = "ack"     // somebody works on it
 	NoticeDigest  NoticeAction = "digest"  // several things in one message
+	NoticeWeekly  NoticeAction = "weekly"  // what happened in the week
+	NoticeChange  NoticeAction = "change"  // something was deployed, for channels that keep a record of that
 )
 
 // ErrIncidentState reports that an incident stands where it does not allow what

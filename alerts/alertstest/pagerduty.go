@@ -23,9 +23,10 @@ type PagerDuty struct {
 	// URL takes events with Key.
 	URL, Key string
 
-	mu     sync.Mutex
-	events []PageEvent
-	alerts map[string]string
+	mu      sync.Mutex
+	events  []PageEvent
+	changes []PageChange
+	alerts  map[string]string
 }
 
 // PageEvent is an event as it came.
@@ -39,6 +40,18 @@ type PageEvent struct {
 	Links      []PageLink  `json:"links"`
 	// Text is all texts of the event.
 	Text string `json:"-"`
+}
+
+// PageChange is a change event as it came.
+type PageChange struct {
+	RoutingKey string `json:"routing_key"`
+	Payload    struct {
+		Summary   string         `json:"summary"`
+		Timestamp string         `json:"timestamp"`
+		Source    string         `json:"source"`
+		Details   map[string]any `json:"custom_details"`
+	} `json:"payload"`
+	Links []PageLink `json:"links"`
 }
 
 // PagePayload is what an event is about.
@@ -75,6 +88,34 @@ func (p *PagerDuty) Events() []PageEvent {
 	return slices.Clone(p.events)
 }
 
+// Changes returns the change events that were taken, oldest first.
+func (p *PagerDuty) Changes() []PageChange {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.changes)
+}
+
+// change takes a change event:
+// https://developer.pagerduty.com/docs/send-change-events.
+func (p *PagerDuty) change(body []byte, header map[string]string) response {
+	var e PageChange
+	err := strict(body, &e)
+	_, wrong := time.Parse(time.RFC3339, e.Payload.Timestamp)
+	switch {
+	case err != nil:
+	case len(body) > 512_000 || e.RoutingKey != p.Key || strings.TrimSpace(e.Payload.Summary) == "" || utf8.RuneCountInString(e.Payload.Summary) > 1024:
+		err = fmt.Errorf("a length is incorrect, or 'routing_key'")
+	case wrong != nil:
+		err = fmt.Errorf("'payload.timestamp' is %q", e.Payload.Timestamp)
+	}
+	if err != nil {
+		text, _ := json.Marshal([]string{err.Error()}) // texts can always be written
+		return response{http.StatusBadRequest, header, fmt.Sprintf(`{"status":"invalid event","message":"Event object is invalid","errors":%s}`, text)}
+	}
+	p.changes = append(p.changes, e)
+	return response{http.StatusAccepted, header, `{"status":"success","message":"Change event processed"}`}
+}
+
 // Alerts returns how each alert stands, by its key: triggered, acknowledged or
 // resolved.
 func (p *PagerDuty) Alerts() map[string]string {
@@ -87,6 +128,9 @@ func (p *PagerDuty) handle(r *http.Request, body []byte) response {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	header := map[string]string{"Content-Type": "application/json"}
+	if r.Method == http.MethodPost && r.URL.Path == "/v2/change/enqueue" {
+		return p.change(body, header)
+	}
 	if r.Method != http.MethodPost || r.URL.Path != "/v2/enqueue" {
 		return response{http.StatusNotFound, header, `{"status":"not found"}`}
 	}

@@ -46,7 +46,7 @@ func colorOf(m alerts.Message) string {
 	switch m.Action {
 	case runner.NoticeResolve:
 		return green
-	case runner.NoticeRemind, runner.NoticeTest, runner.NoticeAck:
+	case runner.NoticeRemind, runner.NoticeTest, runner.NoticeAck, runner.NoticeWeekly, runner.NoticeChange:
 		return blue
 	default:
 	}

@@ -63,7 +63,7 @@ type (
 // incident may have been graver before. So are tests, which somebody waits for.
 func (c *Channel) pages(m alerts.Message) bool {
 	switch m.Action {
-	case runner.NoticeResolve, runner.NoticeAck, runner.NoticeTest:
+	case runner.NoticeResolve, runner.NoticeAck, runner.NoticeTest, runner.NoticeChange:
 		return true
 	default:
 		return slices.Contains(c.o.Severities, severity(m))
@@ -125,7 +125,7 @@ func key(m alerts.Message) string {
 
 func summary(m alerts.Message) string {
 	line := m.Title
-	if m.Action == runner.NoticeTest || m.Action == runner.NoticeRemind {
+	if m.Action == runner.NoticeTest || m.Action == runner.NoticeRemind || m.Action == runner.NoticeWeekly {
 		line = wording.Headline(m)
 	}
 	if m.Project != "" {

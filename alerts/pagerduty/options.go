@@ -30,6 +30,7 @@ type Options struct {
 	Severities     alerts.Severities `yaml:"severities" enum:"info,warning,critical" doc:"What pages: critical, warning, info; critical alone by default." example:"[warning, critical]"`
 	Region         string            `yaml:"region" enum:"us,eu" doc:"Where the account is: us or eu."`
 	Group          string            `yaml:"group" doc:"What the source belongs to, as PagerDuty shows it; the project, when it is not set." example:"production"`
+	Changes        bool              `yaml:"changes" doc:"Tell of deploys, as change events."`
 	Links          []Link            `yaml:"links" doc:"Links that every alert shows, at most 10."`
 	URL            string            `yaml:"url" doc:"Where the API answers, instead of the region's address." example:"https://events.pagerduty.com/v2/enqueue"`
 	post.Options   `yaml:",inline"`

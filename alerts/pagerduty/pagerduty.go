@@ -16,6 +16,7 @@ import (
 	"github.com/ghosteam/upkeep/alerts/internal/post"
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
+	"github.com/ghosteam/upkeep/runner"
 )
 
 const doc = `Pages through PagerDuty (Events API v2): triggers, acknowledges and resolves.
@@ -28,6 +29,9 @@ Only what is critical pages, unless 'severities' says otherwise; the rest is tak
 being sent, and its receipt says so. Acknowledgements and ends are always sent: PagerDuty
 drops those of what it does not know. Of a fault that was over before it could be told,
 nothing is sent.
+
+With 'changes: true' deploys ('upkeep event deploy') go there as change events, which PagerDuty
+shows beside the alerts that follow; they page nobody.
 
 A test ('upkeep alert test') opens an alert with the severity info, which somebody has to
 resolve there.
@@ -50,9 +54,10 @@ type Channel struct {
 }
 
 var (
-	_ alerts.Styled    = (*Channel)(nil)
-	_ alerts.Selective = (*Channel)(nil)
-	_ alerts.Previewer = (*Channel)(nil)
+	_ alerts.Styled     = (*Channel)(nil)
+	_ alerts.Selective  = (*Channel)(nil)
+	_ alerts.Chronicler = (*Channel)(nil)
+	_ alerts.Previewer  = (*Channel)(nil)
 )
 
 // Open returns the channel of that configured name. It reaches out to nobody.
@@ -66,6 +71,9 @@ func Open(name string, o Options) (*Channel, error) {
 // Style implements alerts.Styled: PagerDuty keeps a record of each incident.
 func (c *Channel) Style() alerts.Style { return alerts.Recording }
 
+// Chronicles implements alerts.Chronicler.
+func (c *Channel) Chronicles() bool { return c.o.Changes }
+
 // Takes implements alerts.Selective.
 func (c *Channel) Takes() []jobs.Severity { return c.o.Severities }
 
@@ -77,6 +85,9 @@ func (c *Channel) Send(ctx context.Context, m alerts.Message) (string, error) {
 	}
 	if !c.pages(m) {
 		return fmt.Sprintf("not sent: the severity %s does not page here", severity(m)), nil
+	}
+	if m.Action == runner.NoticeChange {
+		return c.sendChange(ctx, m)
 	}
 	e := c.compose(m)
 	text, err := e.encode()

@@ -48,7 +48,7 @@ Without 'body' the body is
      "commands": [{"does": "…", "line": "upkeep show …"}]}
 
 All keys are always there; 'incident' and 'run' are null for a message that has none. 'action'
-is 'open', 'worse', 'repeat', 'ack', 'resolve', 'remind', 'digest' or 'test'. Instants are RFC 3339 in the
+is 'open', 'worse', 'repeat', 'ack', 'resolve', 'remind', 'digest', 'weekly' or 'test'. Instants are RFC 3339 in the
 configured zone. 'evidence' is what was found when the fault began, of each piece the first 16 KiB,
 'changes' the latest events of the hour before; both are empty for what is over. Later versions of upkeep may add keys under the same version.
 

@@ -34,7 +34,7 @@ is on record, or of an invented one. Without a channel, what each of them would 
 	}
 	cmd.Flags().StringVar(&channel, "channel", "", "only of this `CHANNEL`")
 	cmd.Flags().StringVar(&incident, "incident", "", "about this `INCIDENT`, by its ID or the beginning of it")
-	cmd.Flags().Var(oneOf(&sample, alerts.Samples()...), "sample", "what an invented fault would be told by: open, resolve, worse, repeat, ack, remind or digest")
+	cmd.Flags().Var(oneOf(&sample, alerts.Samples()...), "sample", "what an invented fault would be told by: open, resolve, worse, repeat, ack, remind, digest or weekly")
 	completeFlag(cmd, "channel", a.completeChannels)
 	completeFlag(cmd, "sample", completeWords(alerts.Samples()))
 	return cmd

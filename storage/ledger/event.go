@@ -44,6 +44,7 @@ func (l *Ledger) Record(ctx context.Context, happenings ...runner.Happening) err
 		h.Subject, h.Text, h.By = cleanLine(h.Subject, maxShortText), cleanLine(h.Text, maxLine), cleanLine(h.By, maxShortText)
 	}
 	return l.transact(ctx, what, func(ctx context.Context, s session) error {
+		s.owe() // some channels are told of changes
 		return insertEvents(ctx, s, list)
 	})
 }

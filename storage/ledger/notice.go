@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,7 +60,7 @@ func checkNotice(n runner.Notice) error {
 	switch {
 	case n.Incident != "":
 		return errors.New("the notices of incidents are owed by what happens to them")
-	case n.Action != runner.NoticeRemind && n.Action != runner.NoticeTest && n.Action != runner.NoticeDigest:
+	case !slices.Contains([]runner.NoticeAction{runner.NoticeRemind, runner.NoticeTest, runner.NoticeDigest, runner.NoticeWeekly, runner.NoticeChange}, n.Action):
 		return fmt.Errorf("a notice of nothing cannot tell %q", n.Action)
 	case n.Combined:
 		return errors.New("only the notice of an incident's end is combined")

@@ -76,7 +76,7 @@ type Notice struct {
 	ID        string              `json:"id"`
 	Incident  string              `json:"incident" doc:"empty for reminders, digests and tests"`
 	Channel   string              `json:"channel"`
-	Action    runner.NoticeAction `json:"action" enum:"open,worse,repeat,ack,resolve,remind,digest,test"`
+	Action    runner.NoticeAction `json:"action" enum:"open,worse,repeat,ack,resolve,remind,digest,weekly,change,test"`
 	Seq       int                 `json:"seq" doc:"tells several of one action apart"`
 	Combined  bool                `json:"combined" doc:"it also stands for an opening that was never sent"`
 	Subject   string              `json:"subject" doc:"of a reminder, a digest or a test"`

@@ -62,6 +62,10 @@ func Verdict(m alerts.Message) string {
 		return "ACKNOWLEDGED"
 	case runner.NoticeDigest:
 		return "ALERTS"
+	case runner.NoticeWeekly:
+		return "WEEK"
+	case runner.NoticeChange:
+		return "CHANGE"
 	default:
 	}
 	if m.Incident == nil {
