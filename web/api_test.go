@@ -35,7 +35,6 @@ func TestRefusals(t *testing.T) {
 	}{
 		"no such address":    {method: "GET", target: "/api/v1/nothing", status: 404, code: api.CodeNotFound},
 		"no such method":     {method: "PUT", target: "/api/v1/runs", status: 405, code: api.CodeNoMethod, says: "GET, HEAD, POST"},
-		"root":               {method: "GET", target: "/", status: 404, code: api.CodeNotFound},
 		"no such run":        {method: "GET", target: "/api/v1/runs/123456", status: 404, code: api.CodeNotFound},
 		"unknown field":      {method: "POST", target: "/api/v1/runs", body: `{"workflow":"daily","force":true}`, status: 422, code: api.CodeInvalid, says: "body.force"},
 		"missing field":      {method: "POST", target: "/api/v1/runs", body: `{}`, status: 422, code: api.CodeInvalid, says: "workflow"},
