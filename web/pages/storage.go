@@ -1,10 +1,12 @@
 package pages
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/ghosteam/upkeep/web/api"
+	"github.com/ghosteam/upkeep/web/client"
 )
 
 // storageView is the room that there is.
@@ -13,6 +15,8 @@ type storageView struct {
 	Disk *meterView
 	// Trend is how full the disk was in the last days.
 	Trend sparkView
+	// Stores are where artifacts are.
+	Stores []api.StoreState
 }
 
 // storageDays is how far back the trend goes.
@@ -33,6 +37,7 @@ func (v *visit) storage(status api.Status) (storageView, error) {
 		}
 		view.Disk = m
 	}
+	view.Stores = v.stores()
 	checks, err := v.api.Checks(v.ctx, false)
 	if err != nil {
 		return view, err
@@ -49,6 +54,21 @@ func (v *visit) storage(status api.Status) (storageView, error) {
 		break
 	}
 	return view, nil
+}
+
+// storesWithin is how long the overview waits for stores that were never read.
+const storesWithin = 400 * time.Millisecond
+
+// stores is what is known of the stores at once; a store that does not answer
+// is no reason to show nothing else.
+func (v *visit) stores() []api.StoreState {
+	ctx, cancel := context.WithTimeout(v.ctx, storesWithin)
+	defer cancel()
+	list, err := v.api.Artifacts(ctx, client.ArtifactFilter{Limit: 1})
+	if err != nil {
+		return nil
+	}
+	return list.Stores
 }
 
 // diskTrend draws stretches.

@@ -151,6 +151,7 @@
   const units = {
     seconds: (v) => {
       if (v == null) return "–";
+      if (v === 0) return "0";
       if (v < 1) return +(v * 1000).toPrecision(3) + " ms";
       if (v < 60) return +v.toPrecision(3) + " s";
       const m = Math.floor(Math.round(v) / 60), s = Math.round(v) % 60;
@@ -176,7 +177,7 @@
       const width = () => Math.max(200, plot.clientWidth);
       const tones = ["--accent", "--warn", "--bad", "--good"];
       const chart = new uPlot({
-        width: width(), height: data.height || 200, padding: [10, 8, 0, 4],
+        width: width(), height: data.height || 200, padding: [10, 24, 0, 4],
         tzDate: (ts) => data.zone ? uPlot.tzDate(new Date(ts * 1e3), data.zone) : new Date(ts * 1e3),
         cursor: { points: { size: 7 } },
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), (high || 1) * 1.1] } },
