@@ -2,10 +2,16 @@ package service
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
+	"net/http"
 	"time"
 
+	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/access"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // Watch feeds the watchdog of whoever started this process while alive says
@@ -17,3 +23,36 @@ func Watch(ctx context.Context, alive func() bool) {
 // PatienceWith is how long a run of a workflow may take before it counts as
 // stuck.
 func PatienceWith(u runner.Usual) time.Duration { return patienceWith(u) }
+
+// Front is the web server's side to the network.
+type Front struct{ f *front }
+
+// NewFront makes one that answers with handler.
+func NewFront(log *slog.Logger, handler http.Handler) Front {
+	f := newFront(log, nil)
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+		return access.Through(ctx, f.door)
+	}}
+	f.serve = func(l net.Listener) error {
+		if err := server.Serve(l); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	}
+	return Front{f}
+}
+
+// Configure takes over a configuration.
+func (f Front) Configure(ctx context.Context, w configs.Web) { f.f.configure(ctx, w) }
+
+// Look tries again what did not work.
+func (f Front) Look(ctx context.Context) error { return f.f.look(ctx) }
+
+// Status is where it listens, and what is wrong with it.
+func (f Front) Status() (url string, check api.StatusCheck, wanted bool) { return f.f.status() }
+
+// Terms are those in force.
+func (f Front) Terms() *access.Terms { return f.f.inForce() }
+
+// Close ends it.
+func (f Front) Close() { f.f.close() }
