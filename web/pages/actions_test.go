@@ -27,15 +27,18 @@ func TestActions(t *testing.T) {
 	}{
 		"run": {
 			"/do/workflows/daily/run", "param.days=14&param.tag=&dry_run=yes&back=/workflows", `POST /runs {"workflow":"daily","params":{"days":"14"},"dry_run":true,"trigger":"manual"}`,
-			api.RunAccepted{Run: goodRun}, "/runs/" + goodRun, "dry run",
+			api.RunAccepted{Run: goodRun},
+			"/runs/" + goodRun, "dry run",
 		},
 		"run a job": {
 			"/do/workflows/daily/run", "job=prune&with_needs=yes", `POST /runs {"workflow":"daily","jobs":["prune"],"with_needs":true,"trigger":"manual"}`,
-			api.RunAccepted{Run: goodRun}, "/runs/" + goodRun, "on its way",
+			api.RunAccepted{Run: goodRun},
+			"/runs/" + goodRun, "on its way",
 		},
 		"pause": {
 			"/do/workflows/daily/pause", "reason=move&for=8h&back=/workflows/daily", `POST /workflows/daily/pause {"reason":"move","until":"2026-11-23T15:00:00Z"}`,
-			api.Pause{}, "/workflows/daily", "daily is paused until Mon 23 Nov 15:00 UTC.",
+			api.Pause{},
+			"/workflows/daily", "daily is paused until Mon 23 Nov 15:00 UTC.",
 		},
 		"pause for good":   {"/do/workflows/daily/pause", "reason=move&for=", `POST /workflows/daily/pause {"reason":"move"}`, api.Pause{}, "/", "until somebody ends that"},
 		"pause, no reason": {"/do/workflows/daily/pause", "reason=+&back=/workflows", "", nil, "/workflows", "a pause needs a reason"},

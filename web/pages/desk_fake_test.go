@@ -51,25 +51,25 @@ func usualDesk(name, text string) *world {
 	deskSystem(w, name, text)
 	w.answers["/kpis"] = api.KPIs{From: ago(30 * 24 * time.Hour), Until: now(), KPIs: []api.KPI{
 		{
-			Name: "uptime", Title: "uptime", Target: 0.999, TargetText: "> 99.9 %", Above: true, Unit: "share", Value: value(0.9995), Text: "99.95 %", Verdict: "met", N: 1000, Of: "samples",
-			Coverage: value(0.95), Source: text, Why: text, Trend: []*float64{value(0.99), nil, value(1)}, More: []api.KPIDetail{{Name: "without windows", Text: text}},
-			Rows: []api.KPIRow{{At: ago(time.Hour), Until: at(now()), What: "check/database", ID: deskIncident, Text: text}, {At: ago(time.Hour), What: text, ID: failedRun, Text: text}, {At: ago(time.Hour), What: "deploy " + text, ID: "d"}},
+			Name: "uptime", Title: "uptime", Target: 0.999, TargetText: "> 99.9 %", Above: true, Unit: "share", Value: new(0.9995), Text: "99.95 %", Verdict: "met", N: 1000, Of: "samples",
+			Coverage: new(0.95), Source: text, Why: text, Trend: []*float64{new(0.99), nil, new(1.0)}, More: []api.KPIDetail{{Name: "without windows", Text: text}},
+			Rows: []api.KPIRow{{At: ago(time.Hour), Until: new(now()), What: "check/database", ID: deskIncident, Text: text}, {At: ago(time.Hour), What: text, ID: failedRun, Text: text}, {At: ago(time.Hour), What: "deploy " + text, ID: "d"}},
 		},
-		{Name: "mttr", Title: "mean time to resolution", TargetText: "< 15m", Unit: "seconds", Verdict: "missed", Low: value(60), Next: "look: `upkeep incident list`", Text: "at least 1h"},
+		{Name: "mttr", Title: "mean time to resolution", TargetText: "< 15m", Unit: "seconds", Verdict: "missed", Low: new(60.0), Next: "look: `upkeep incident list`", Text: "at least 1h"},
 		{Name: "throughput", Title: "throughput", TargetText: "> 1000/min", Unit: "per_minute", Verdict: "no source", Next: text},
 	}}
 	w.answers["/plan"] = api.Plan{From: now(), Until: now().Add(720 * time.Hour), More: true, Slots: []api.PlannedSlot{
 		{Workflow: "daily", Slot: now().Add(19 * time.Hour), Zone: "Europe/Berlin", UsualSeconds: 90, Slots: 1},
 		{Workflow: name, Slot: now().Add(20 * time.Hour), Zone: "UTC", Slots: 1, Reason: "paused", Note: text},
-		{Workflow: "sync", Slot: now().Add(time.Minute), Slots: 8640, LastSlot: at(now().Add(700 * time.Hour)), Note: "every 5m: 8640 slots", UsualSeconds: 3},
-	}, Remarks: []api.Remark{{Workflow: name, Rule: "clock", Severity: jobs.Warning, At: at(now().Add(48 * time.Hour)), Text: text, Hint: text}}}.Filled()
+		{Workflow: "sync", Slot: now().Add(time.Minute), Slots: 8640, LastSlot: new(now().Add(700 * time.Hour)), Note: "every 5m: 8640 slots", UsualSeconds: 3},
+	}, Remarks: []api.Remark{{Workflow: name, Rule: "clock", Severity: jobs.Warning, At: new(now().Add(48 * time.Hour)), Text: text, Hint: text}}}.Filled()
 	return w
 }
 
 func deskArtifacts(w *world, name, text string) {
 	good := api.Backup{
 		ID: deskArtifact, Set: "s", Workflow: "daily", Job: "backup", Kind: "pgbackup", Store: name, Run: goodRun, Node: "db-1", Created: ago(4 * time.Hour), Bytes: 3 << 20,
-		PlainBytes: 9 << 20, Ratio: value(0.5), Level: object.L3, ProvenAt: ago(3 * time.Hour), Seconds: 3, RestorableAsOf: at(ago(4 * time.Hour)), RestoreSeconds: 42,
+		PlainBytes: 9 << 20, Ratio: new(0.5), Level: object.L3, ProvenAt: ago(3 * time.Hour), Seconds: 3, RestorableAsOf: new(ago(4 * time.Hour)), RestoreSeconds: 42,
 		RestoredBytes: 9 << 20, RestoredRows: 1200, RestoredOn: text, Retention: "keep", Reasons: []string{text}, Encrypted: true,
 	}
 	damaged, odd := good, good
@@ -77,7 +77,7 @@ func deskArtifacts(w *world, name, text string) {
 	odd.ID, odd.Suspect, odd.Level, odd.RestorableAsOf = "20261121-023000.000-abcdefghij", text, object.L1, nil
 	w.answers["/artifacts"] = api.Backups{
 		Artifacts: []api.Backup{good, damaged, odd}, Total: 3, Bytes: 9 << 20, Next: odd.ID,
-		Stores:     []api.StoreState{{Name: name, Kind: "local", AsOf: at(ago(time.Minute)), Artifacts: 3, Bytes: 9 << 20, Damaged: []string{text}}, {Name: "far", Kind: "s3", Error: text}},
+		Stores:     []api.StoreState{{Name: name, Kind: "local", AsOf: new(ago(time.Minute)), Artifacts: 3, Bytes: 9 << 20, Damaged: []string{text}}, {Name: "far", Kind: "s3", Error: text}},
 		Retentions: []api.RetentionState{{Workflow: "daily", Job: "backup", Store: name, Active: true, Keep: 2, Remove: 1, Bytes: 1 << 20, Held: text}},
 	}
 	w.answers["/artifacts/"+deskArtifact] = api.BackupDetail{
@@ -88,12 +88,12 @@ func deskArtifacts(w *world, name, text string) {
 }
 
 func deskChecks(w *world, name, text string) {
-	crit := value(5.0)
+	crit := new(5.0)
 	failing := api.Check{
 		Name: "database", Kind: "pgping", Impact: "outage", Health: runner.HealthCritical, Answer: runner.HealthCritical, Phase: runner.CheckFailing, Message: text, ErrorKind: "timeout",
-		Cause: name, Values: map[string]float64{"total_seconds": 4.5, "connections_percent": 40, "lag_bytes": 10, "odd." + name: 1}, At: at(ago(time.Second)), TookSeconds: 4.5,
-		Since: at(ago(time.Hour)), LastGood: at(ago(2 * time.Hour)), FirstBad: at(ago(time.Hour)), EverySeconds: 30, WorstSeconds: 60,
-		CheckSetup: api.CheckSetup{FailAfter: 3, OKAfter: 1, TimeoutSeconds: 6, RetrySeconds: 10, DependsOn: []string{name}, Limits: []api.Limit{{Value: "total_seconds", Warn: value(1), Crit: crit}, {Value: "connections_percent", Warn: value(80)}}},
+		Cause: name, Values: map[string]float64{"total_seconds": 4.5, "connections_percent": 40, "lag_bytes": 10, "odd." + name: 1}, At: new(ago(time.Second)), TookSeconds: 4.5,
+		Since: new(ago(time.Hour)), LastGood: new(ago(2 * time.Hour)), FirstBad: new(ago(time.Hour)), EverySeconds: 30, WorstSeconds: 60,
+		CheckSetup: api.CheckSetup{FailAfter: 3, OKAfter: 1, TimeoutSeconds: 6, RetrySeconds: 10, DependsOn: []string{name}, Limits: []api.Limit{{Value: "total_seconds", Warn: new(1.0), Crit: crit}, {Value: "connections_percent", Warn: new(80.0)}}},
 	}
 	beat := api.Check{
 		Name: "cron", Kind: "heartbeat", Impact: "none", Health: runner.HealthUnknown, Answer: runner.HealthUnknown, Phase: runner.CheckWell, Message: "waits", EverySeconds: 86400,
@@ -110,17 +110,17 @@ func deskChecks(w *world, name, text string) {
 func deskIncidents(w *world, name, text string) {
 	open := api.Incident{
 		ID: deskIncident, Fingerprint: "check/database", State: runner.IncidentOpen, Check: "database", Severity: "critical", Reason: "check", Title: text, Run: failedRun,
-		Channels: []string{name}, Count: 3, At: ago(time.Minute), OpenedAt: ago(time.Hour), LastAt: ago(time.Minute), FirstBad: at(ago(time.Hour)), LastGood: at(ago(2 * time.Hour)),
-		AckedAt: at(ago(time.Minute)), AckedBy: text, Parent: name,
+		Channels: []string{name}, Count: 3, At: ago(time.Minute), OpenedAt: ago(time.Hour), LastAt: ago(time.Minute), FirstBad: new(ago(time.Hour)), LastGood: new(ago(2 * time.Hour)),
+		AckedAt: new(ago(time.Minute)), AckedBy: text, Parent: name,
 	}
 	over := open
-	over.ID, over.State, over.ResolvedAt, over.Check, over.Workflow = "01a20606-35c0-7000-8000-00000000000b", runner.IncidentResolved, at(ago(time.Minute)), "", name
+	over.ID, over.State, over.ResolvedAt, over.Check, over.Workflow = "01a20606-35c0-7000-8000-00000000000b", runner.IncidentResolved, new(ago(time.Minute)), "", name
 	w.answers["/incidents"] = api.Incidents{Incidents: []api.Incident{open}}
 	w.answers["/incidents?state=resolved"] = api.Incidents{Incidents: []api.Incident{over}}
-	pending := api.Notice{ID: "n1", Incident: deskIncident, Channel: name, Action: runner.NoticeOpen, State: runner.NoticePending, Attempts: 2, CreatedAt: ago(time.Hour), NextAt: at(now().Add(time.Minute)), Error: text}
+	pending := api.Notice{ID: "n1", Incident: deskIncident, Channel: name, Action: runner.NoticeOpen, State: runner.NoticePending, Attempts: 2, CreatedAt: ago(time.Hour), NextAt: new(now().Add(time.Minute)), Error: text}
 	dead, sent := pending, pending
-	dead.ID, dead.State, dead.EndedAt = "n2", runner.NoticeDead, at(ago(time.Minute))
-	sent.ID, sent.State, sent.EndedAt, sent.Receipt = "n3", runner.NoticeSent, at(ago(time.Minute)), text
+	dead.ID, dead.State, dead.EndedAt = "n2", runner.NoticeDead, new(ago(time.Minute))
+	sent.ID, sent.State, sent.EndedAt, sent.Receipt = "n3", runner.NoticeSent, new(ago(time.Minute)), text
 	w.answers["/notices"] = api.Notices{Notices: []api.Notice{pending, dead}}
 	var timeline []api.Entry
 	for _, kind := range []runner.EntryKind{
@@ -146,9 +146,9 @@ func deskIncidents(w *world, name, text string) {
 func deskSystem(w *world, name, text string) {
 	w.answers["/health"] = api.Health{Status: "degraded", Checks: []api.StatusCheck{{Name: "ledger", OK: true, Text: "it answers"}, {Name: name, Text: text}, {Name: "disk", Fatal: true, Text: text}}}
 	w.answers["/nodes"] = api.Nodes{Nodes: []api.Node{{Instance: "i", Name: name, Host: name, PID: 1, Command: text, Alive: true, Labels: []string{name}, RegisteredAt: ago(time.Hour)}, {Instance: "j", Name: "db-2", RegisteredAt: ago(time.Hour)}}}
-	w.answers["/log/levels"] = api.LogLevels{Levels: []api.LogLevel{{Level: "info"}, {Logger: "http", Level: "debug", Configured: "info", Changed: true, Until: at(now().Add(time.Hour))}}}
+	w.answers["/log/levels"] = api.LogLevels{Levels: []api.LogLevel{{Level: "info"}, {Logger: "http", Level: "debug", Configured: "info", Changed: true, Until: new(now().Add(time.Hour))}}}
 	w.answers["/config"] = api.ConfigText{ConfigStatus: api.ConfigStatus{State: api.ConfigDegraded, Reason: text}, Project: name, Files: []string{text}, Text: "project: x\n# " + text, Warnings: []string{text, "use `upkeep validate`"}}
-	w.answers["/tokens"] = api.Tokens{Tokens: []api.Token{{ID: "t1", Name: name, Role: "admin", InUse: true, CreatedAt: ago(time.Hour), By: text}, {ID: "t2", Name: "old", Role: "viewer", RevokedAt: at(ago(time.Hour)), CreatedAt: ago(2 * time.Hour)}}}
+	w.answers["/tokens"] = api.Tokens{Tokens: []api.Token{{ID: "t1", Name: name, Role: "admin", InUse: true, CreatedAt: ago(time.Hour), By: text}, {ID: "t2", Name: "old", Role: "viewer", RevokedAt: new(ago(time.Hour)), CreatedAt: ago(2 * time.Hour)}}}
 	w.answers["/audit"] = api.Actions{Actions: []api.Action{
 		{ID: "a1", At: ago(time.Hour), Who: text, Role: "admin", Means: "token", From: name, Via: text, What: "cancel-run", Subject: text, End: "done", Status: 200, Count: 1},
 		{ID: "a2", At: ago(time.Hour), What: "drain", End: "refused", Status: 403, Count: 12},

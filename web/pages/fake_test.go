@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -80,9 +81,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func response(status int, contentType string, body []byte, more http.Header) *http.Response {
 	header := http.Header{"Content-Type": {contentType}}
-	for name, values := range more {
-		header[name] = values
-	}
+	maps.Copy(header, more)
 	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: header, Body: io.NopCloser(bytes.NewReader(body))}
 }
 
@@ -118,20 +117,14 @@ func ask(t *testing.T, p *pages.Pages, method, address, form string, header ...s
 // ago is an instant before now.
 func ago(d time.Duration) time.Time { return now().Add(-d) }
 
-func at(t time.Time) *time.Time { return &t }
-
-func yes(b bool) *bool { return &b }
-
-func value(v float64) *float64 { return &v }
-
 // record is a run that ended so long ago.
 func record(id, workflow string, state runner.State, since time.Duration) api.RunRecord {
 	r := api.RunRecord{Run: api.Run{
 		ID: runner.RunID(id), Workflow: workflow, State: state, Trigger: runner.BySchedule, Slot: ago(since), QueuedAt: ago(since),
-		StartedAt: at(ago(since)), Params: map[string]string{}, Jobs: map[string]api.Job{}, By: "cron", Node: "db-1",
+		StartedAt: new(ago(since)), Params: map[string]string{}, Jobs: map[string]api.Job{}, By: "cron", Node: "db-1",
 	}, Only: []string{}}
 	if state.Final() {
-		r.FinishedAt, r.DurationSeconds = at(ago(since).Add(90*time.Second)), 90
+		r.FinishedAt, r.DurationSeconds = new(ago(since).Add(90*time.Second)), 90
 	}
 	return r
 }
@@ -156,15 +149,15 @@ func usualWorld(name, text string) *world {
 	failed.Jobs = map[string]api.Job{"dump": {Kind: "script", State: runner.Failed, Reason: runner.ReasonError, Attempts: 1, Error: text, Hint: text, Values: map[string]float64{}}}
 	running.Jobs = map[string]api.Job{"sync": {Kind: "script", State: runner.Running, Values: map[string]float64{}}}
 	recent := []api.RecentRun{
-		{ID: goodRun, State: runner.Succeeded, Slot: ago(5 * time.Hour), StartedAt: at(ago(5 * time.Hour)), DurationSeconds: 90},
-		{ID: failedRun, State: runner.Warned, Slot: ago(29 * time.Hour), StartedAt: at(ago(29 * time.Hour)), DurationSeconds: 70, Reason: runner.ReasonFindings},
+		{ID: goodRun, State: runner.Succeeded, Slot: ago(5 * time.Hour), StartedAt: new(ago(5 * time.Hour)), DurationSeconds: 90},
+		{ID: failedRun, State: runner.Warned, Slot: ago(29 * time.Hour), StartedAt: new(ago(29 * time.Hour)), DurationSeconds: 70, Reason: runner.ReasonFindings},
 	}
 	list := []api.Workflow{
 		{
-			Name: "daily", Description: text, Schedule: "every day at 03:00 Europe/Berlin", Zone: "Europe/Berlin", Next: at(now().Add(19 * time.Hour)), Jobs: []string{"backup", "prune"},
-			Last: last(good), LastSuccess: good.FinishedAt, FreshWithinSeconds: 26 * 3600, Fresh: yes(true), Recent: recent, Usual: &api.UsualDuration{Runs: 2, MedianSeconds: 80, P95Seconds: 90, MaxSeconds: 90},
+			Name: "daily", Description: text, Schedule: "every day at 03:00 Europe/Berlin", Zone: "Europe/Berlin", Next: new(now().Add(19 * time.Hour)), Jobs: []string{"backup", "prune"},
+			Last: last(good), LastSuccess: good.FinishedAt, FreshWithinSeconds: 26 * 3600, Fresh: new(true), Recent: recent, Usual: &api.UsualDuration{Runs: 2, MedianSeconds: 80, P95Seconds: 90, MaxSeconds: 90},
 		},
-		{Name: name, Schedule: "every hour", Zone: "UTC", Next: at(now().Add(time.Hour)), Jobs: []string{"dump"}, Last: last(failed), FreshWithinSeconds: 3600, Fresh: yes(false)},
+		{Name: name, Schedule: "every hour", Zone: "UTC", Next: new(now().Add(time.Hour)), Jobs: []string{"dump"}, Last: last(failed), FreshWithinSeconds: 3600, Fresh: new(false)},
 		{Name: "reports", Schedule: "on request", Zone: "UTC", Jobs: []string{"report"}, Paused: &api.Pause{Workflow: "reports", By: text, Reason: text, Since: ago(time.Hour)}},
 		{Name: "hourly", Schedule: "every hour", Zone: "UTC", Jobs: []string{"sync", "check"}, Last: last(running), Running: 1},
 	}
@@ -183,7 +176,8 @@ func usualWorld(name, text string) *world {
 	}.Filled()
 	w.answers["/workflows/daily/slots"] = api.Calendar{Workflow: "daily", Zone: "Europe/Berlin", Slots: []api.CalendarSlot{
 		{Slot: ago(29 * time.Hour), Slots: 1, State: runner.Skipped, Reason: runner.ReasonPaused, Message: text, Run: failedRun},
-		{Slot: ago(5 * time.Hour), Slots: 1, State: runner.Succeeded, Run: goodRun, DurationSeconds: 90}, {Slot: now().Add(19 * time.Hour), Slots: 1},
+		{Slot: ago(5 * time.Hour), Slots: 1, State: runner.Succeeded, Run: goodRun, DurationSeconds: 90},
+		{Slot: now().Add(19 * time.Hour), Slots: 1},
 	}}
 	w.answers["/incidents"] = api.Incidents{Incidents: []api.Incident{{ID: "i1", State: runner.IncidentOpen, Title: text, Severity: "critical", OpenedAt: ago(3 * time.Hour), Channels: []string{}}}}
 	status := api.Status{Node: "db-1", Version: "1.2.3", Next: []api.NextSlot{{Workflow: "daily", Slot: now().Add(19 * time.Hour)}}, Disk: api.DiskStatus{Path: "/var", FreeBytes: 4 << 30, TotalBytes: 10 << 30}}
@@ -200,15 +194,15 @@ func detailOf(r api.RunRecord, text string) api.RunDetail {
 	r.Params = map[string]string{"days": text}
 	attempt := func(number int, superseded bool, began time.Duration) api.AttemptRecord {
 		return api.AttemptRecord{Run: r.ID, Attempt: api.Attempt{
-			Job: "dump", Kind: "script", Number: number, State: runner.Failed, Reason: runner.ReasonError, Error: text, Hint: text, Superseded: superseded, StartedAt: at(ago(began)),
-			FinishedAt: at(ago(began).Add(30 * time.Second)), DurationSeconds: 30, OutputBytes: 20,
+			Job: "dump", Kind: "script", Number: number, State: runner.Failed, Reason: runner.ReasonError, Error: text, Hint: text, Superseded: superseded, StartedAt: new(ago(began)),
+			FinishedAt: new(ago(began).Add(30 * time.Second)), DurationSeconds: 30, OutputBytes: 20,
 		}}
 	}
 	return api.RunDetail{
 		Run: r, Attempts: []api.AttemptRecord{attempt(1, true, 3*time.Hour), attempt(2, false, 3*time.Hour-time.Minute)},
 		Plan:      api.FilledGraph([]api.JobNode{{Name: "dump", Kind: "script", When: "success"}, {Name: "after", Kind: "script", Needs: []string{"dump"}, When: "success"}}),
 		Good:      last(record(goodRun, r.Workflow, runner.Succeeded, 27*time.Hour)),
-		Values:    []api.ComparedValue{{Job: "dump", Name: text, Value: value(2048), Before: value(1024), Change: value(1)}, {Job: "dump", Name: "size_bytes", Value: value(4096)}},
+		Values:    []api.ComparedValue{{Job: "dump", Name: text, Value: new(2048.0), Before: new(1024.0), Change: new(1.0)}, {Job: "dump", Name: "size_bytes", Value: new(4096.0)}},
 		Artifacts: []api.RunArtifact{{Job: "dump", Store: "local", ID: "a1", Key: text, Bytes: 100}}, Retry: []string{"dump", "after"},
 		Incidents: []api.IncidentOfRun{{ID: "i1", Title: text, State: runner.IncidentOpen}},
 	}
@@ -216,7 +210,7 @@ func detailOf(r api.RunRecord, text string) api.RunDetail {
 
 func liveDetail(r api.RunRecord) api.RunDetail {
 	return api.RunDetail{
-		Run: r, Live: true, Estimate: value(90), Attempts: []api.AttemptRecord{{Run: r.ID, Attempt: api.Attempt{Job: "sync", Kind: "script", Number: 1, State: runner.Running, StartedAt: at(ago(time.Minute))}}},
+		Run: r, Live: true, Estimate: new(90.0), Attempts: []api.AttemptRecord{{Run: r.ID, Attempt: api.Attempt{Job: "sync", Kind: "script", Number: 1, State: runner.Running, StartedAt: new(ago(time.Minute))}}},
 		Plan: api.FilledGraph([]api.JobNode{{Name: "sync", Kind: "script"}, {Name: "check", Kind: "script", Needs: []string{"sync"}}}),
 	}
 }

@@ -34,7 +34,7 @@ func setFlash(w http.ResponseWriter, r *http.Request, f flash) {
 	if err != nil {
 		return // strings always have a JSON form
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // over plain HTTP on loopback a secure cookie would not come back
 		Name: flashCookie, Value: base64.RawURLEncoding.EncodeToString(text), Path: "/", MaxAge: 60,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	})
@@ -46,7 +46,7 @@ func takeFlash(w http.ResponseWriter, r *http.Request) []flash {
 	if err != nil {
 		return nil
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // as above
 		Name: flashCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	})
 	text, err := base64.RawURLEncoding.DecodeString(cookie.Value)

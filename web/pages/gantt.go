@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -89,7 +90,7 @@ func ganttOf(d api.RunDetail, now time.Time) ganttView {
 		return &view.Rows[i]
 	}
 	for _, j := range d.Plan {
-		if len(d.Run.Only) == 0 || contains(d.Run.Only, j.Name) {
+		if len(d.Run.Only) == 0 || slices.Contains(d.Run.Only, j.Name) {
 			r := row(j.Name, j.Kind)
 			r.Needs = words(j.Needs)
 			if d.Run.State.Final() {
@@ -105,15 +106,6 @@ func ganttOf(d api.RunDetail, now time.Time) ganttView {
 		view.Scale = ticks(s)
 	}
 	return view
-}
-
-func contains(list []string, word string) bool {
-	for _, w := range list {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 // add puts one more attempt into the row.

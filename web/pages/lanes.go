@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -101,8 +102,7 @@ func (n night) lane(w api.Workflow) laneRow {
 // marks are the runs of a workflow, the earliest first.
 func (n night) marks(workflow string, zone *time.Location) []laneMark {
 	var marks []laneMark
-	for i := len(n.runs) - 1; i >= 0; i-- {
-		r := n.runs[i]
+	for _, r := range slices.Backward(n.runs) {
 		if r.Workflow != workflow {
 			continue
 		}

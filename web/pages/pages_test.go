@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,7 +131,7 @@ func readHTML(text string) (ids map[string]int, labels map[string]bool, fields [
 			case "label":
 				labels[attr["for"]] = true
 			case "input", "select", "textarea":
-				inside := len(open) > 0 && contains(open, "label")
+				inside := len(open) > 0 && slices.Contains(open, "label")
 				if attr["type"] != "hidden" && attr["aria-label"] == "" && !inside {
 					fields = append(fields, attr["id"])
 				}
@@ -151,17 +152,8 @@ func readHTML(text string) (ids map[string]int, labels map[string]bool, fields [
 	return ids, labels, fields, nil
 }
 
-func contains(list []string, word string) bool {
-	for _, w := range list {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
-
 func selfClosing(name string) bool {
-	return contains([]string{"meta", "link", "input", "br", "hr", "img"}, name)
+	return slices.Contains([]string{"meta", "link", "input", "br", "hr", "img"}, name)
 }
 
 // TestPages_Roles shows that who may only look is offered nothing else.

@@ -56,8 +56,7 @@ func headline(p *api.Problem) string {
 		return "That fits several"
 	case api.CodeUnavailable, api.CodeNoSpace:
 		return "Not just now"
-	case api.CodeInternal:
-		return "Something went wrong here"
+	default:
 	}
 	if p.Status < http.StatusInternalServerError {
 		return "That cannot be done"

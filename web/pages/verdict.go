@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -42,10 +43,11 @@ func (n night) tally() tally {
 	}
 	for _, i := range n.incidents {
 		switch i.Severity {
-		case "critical":
+		case jobs.Critical:
 			t.critical++
-		case "warning":
+		case jobs.Warning:
 			t.warns++
+		default:
 		}
 	}
 	return t

@@ -19,7 +19,7 @@ func TestOverview_Verdict(t *testing.T) {
 	good := flow("daily", record(goodRun, "daily", runner.Succeeded, 5*time.Hour))
 	never := api.Workflow{Name: "daily", Zone: "UTC", Jobs: []string{"a"}}
 	stale := good
-	stale.Fresh, stale.FreshWithinSeconds = yes(false), 60
+	stale.Fresh, stale.FreshWithinSeconds = new(false), 60
 	halfway := flow("daily", record(runningRun, "daily", runner.Running, time.Hour))
 	halfway.Last.Interrupted = true
 	critical := api.Incident{ID: "i", State: runner.IncidentOpen, Severity: "critical", Title: "x", OpenedAt: ago(time.Hour)}
@@ -34,12 +34,18 @@ func TestOverview_Verdict(t *testing.T) {
 		"never ran":  {[]api.Workflow{never}, nil, api.Status{Next: []api.NextSlot{{Workflow: "daily", Slot: now().Add(time.Hour)}}}, "idle", []string{"Nothing has run yet", "first slot is that of daily, in 1 h"}},
 		"on request": {[]api.Workflow{never}, nil, api.Status{}, "idle", []string{"Nothing has run yet", "No workflow has a schedule"}},
 		"well": {
-			[]api.Workflow{good, flow("weekly", record(failedRun, "weekly", runner.Succeeded, 2*time.Hour))}, nil, api.Status{}, "good",
+			[]api.Workflow{good, flow("weekly", record(failedRun, "weekly", runner.Succeeded, 2*time.Hour))},
+			nil,
+			api.Status{},
+			"good",
 			[]string{"All is well", "all 2 workflows ran, and every one succeeded", "No incident is open"},
 		},
 		"one well": {[]api.Workflow{good}, nil, api.Status{}, "good", []string{"All is well", "1 workflow ran, and it succeeded"}},
 		"failed": {
-			[]api.Workflow{good, flow("weekly", record(failedRun, "weekly", runner.Failed, 2*time.Hour))}, nil, api.Status{}, "bad",
+			[]api.Workflow{good, flow("weekly", record(failedRun, "weekly", runner.Failed, 2*time.Hour))},
+			nil,
+			api.Status{},
+			"bad",
 			[]string{"Failed in the last 24 hours: weekly", "of which 1 failed", "upkeep retry " + failedRun, "/do/runs/" + failedRun + "/retry"},
 		},
 		"lost long ago": {[]api.Workflow{flow("weekly", record(failedRun, "weekly", runner.Lost, 50*time.Hour))}, nil, api.Status{}, "bad", []string{"weekly failed and has not run since", "nothing ran"}},

@@ -61,12 +61,13 @@ func approvalBadge() badge { return badge{Tone: toneWarn, Glyph: "!", Word: "wai
 // severityBadge shows how bad a finding or an incident is.
 func severityBadge(s jobs.Severity) badge {
 	switch s {
-	case "critical":
+	case jobs.Critical:
 		return badge{Tone: toneBad, Glyph: "✗", Word: string(s)}
-	case "warning":
+	case jobs.Warning:
 		return badge{Tone: toneWarn, Glyph: "!", Word: string(s)}
+	default:
+		return badge{Tone: toneIdle, Glyph: "i", Word: string(s)}
 	}
-	return badge{Tone: toneIdle, Glyph: "i", Word: string(s)}
 }
 
 // healthBadge shows how a check is.
@@ -78,8 +79,9 @@ func healthBadge(h runner.Health) badge {
 		return badge{Tone: toneWarn, Glyph: "!", Word: string(h)}
 	case runner.HealthCritical:
 		return badge{Tone: toneBad, Glyph: "✗", Word: string(h)}
+	default:
+		return badge{Tone: toneIdle, Glyph: "?", Word: string(h)}
 	}
-	return badge{Tone: toneIdle, Glyph: "?", Word: string(h)}
 }
 
 // because says what a reason means, in half a sentence.

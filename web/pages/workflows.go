@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -96,8 +97,7 @@ func lastOf(l *api.Last) *lastRun {
 // stripOf draws the newest runs of a workflow, which come newest first.
 func stripOf(workflow string, list []api.RecentRun, zone *time.Location) stripView {
 	strip := stripView{Label: fmt.Sprintf("The last %s of %s, the oldest first", count(len(list), "run"), workflow)}
-	for i := len(list) - 1; i >= 0; i-- {
-		r := list[i]
+	for _, r := range slices.Backward(list) {
 		at := r.Slot
 		if r.StartedAt != nil {
 			at = *r.StartedAt

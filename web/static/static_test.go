@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -30,15 +31,13 @@ func names() []string {
 	return []string{"app.js", "style.css", "icon.svg", "htmx.js", "uplot.js", "uplot.css"}
 }
 
-func get(t *testing.T, files *static.Files, address string, header http.Header) *http.Response {
+func get(t *testing.T, files *static.Files, address string, header http.Header) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	files.ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
 // TestVendored shows that the files of others are those that were looked at.
@@ -55,7 +54,7 @@ func TestVendored(t *testing.T) {
 		if !ok {
 			t.Fatalf("a line of SHA256SUMS makes no sense: %q", lines.Text())
 		}
-		body, err := os.ReadFile(filepath.Join("vendor", name)) //nolint:gosec // a name of our own list
+		body, err := os.ReadFile(filepath.Join("vendor", name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,14 +89,14 @@ func TestServe(t *testing.T) {
 		}
 		plain := get(t, files, address, nil)
 		body, err := io.ReadAll(plain.Body)
-		if err != nil || plain.StatusCode != http.StatusOK || plain.Header.Get("Content-Encoding") != "" {
-			t.Fatalf("%s: %d %v", name, plain.StatusCode, err)
+		if err != nil || plain.Code != http.StatusOK || plain.Header().Get("Content-Encoding") != "" {
+			t.Fatalf("%s: %d %v", name, plain.Code, err)
 		}
-		if got := plain.Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
+		if got := plain.Header().Get("Cache-Control"); !strings.Contains(got, "immutable") {
 			t.Errorf("%s: Cache-Control %q", name, got)
 		}
-		if plain.Header.Get("Content-Type") == "" || plain.Header.Get("X-Content-Type-Options") != "nosniff" || plain.Header.Get("Vary") != "Accept-Encoding" {
-			t.Errorf("%s: %v", name, plain.Header)
+		if plain.Header().Get("Content-Type") == "" || plain.Header().Get("X-Content-Type-Options") != "nosniff" || plain.Header().Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %v", name, plain.Header())
 		}
 		answer := get(t, files, address, http.Header{"Accept-Encoding": {"br, gzip;q=0.8"}})
 		sent, err := io.ReadAll(answer.Body)
@@ -105,7 +104,7 @@ func TestServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		all, packed = all+int64(len(body)), packed+int64(len(sent))
-		if answer.Header.Get("Content-Encoding") != "gzip" {
+		if answer.Header().Get("Content-Encoding") != "gzip" {
 			t.Errorf("%s is not compressed", name)
 			continue
 		}
@@ -116,9 +115,9 @@ func TestServe(t *testing.T) {
 		if back, err := io.ReadAll(unpacked); err != nil || string(back) != string(body) {
 			t.Errorf("%s does not survive its compression: %v", name, err)
 		}
-		again := get(t, files, address, http.Header{"If-None-Match": {plain.Header.Get("Etag")}})
-		if again.StatusCode != http.StatusNotModified {
-			t.Errorf("%s: asked with its ETag: %d", name, again.StatusCode)
+		again := get(t, files, address, http.Header{"If-None-Match": {plain.Header().Get("Etag")}})
+		if again.Code != http.StatusNotModified {
+			t.Errorf("%s: asked with its ETag: %d", name, again.Code)
 		}
 	}
 	if all > 130<<10 || packed > 55<<10 {
@@ -133,15 +132,15 @@ func TestServe_Others(t *testing.T) {
 		t.Error("a file that there is not has an address")
 	}
 	for _, address := range []string{"/static/", "/static/nothing.js", "/static/../static.go", "/static/vendor/htmx.min.js", "/static/vendor"} {
-		if got := get(t, files, address, nil).StatusCode; got != http.StatusNotFound {
+		if got := get(t, files, address, nil).Code; got != http.StatusNotFound {
 			t.Errorf("%s: %d", address, got)
 		}
 	}
-	if got := get(t, files, "/static/app.js?v=old", nil).Header.Get("Cache-Control"); got != "no-cache" {
+	if got := get(t, files, "/static/app.js?v=old", nil).Header().Get("Cache-Control"); got != "no-cache" {
 		t.Errorf("an old address is kept: %q", got)
 	}
 	for accept, want := range map[string]string{"gzip": "gzip", "GZIP;q=1.0": "gzip", "gzip;q=0": "", "gzip; q=0.000": "", "identity": "", "": "", "x-gzip": "", "gzip;q=x": ""} {
-		if got := get(t, files, "/static/app.js", http.Header{"Accept-Encoding": {accept}}).Header.Get("Content-Encoding"); got != want {
+		if got := get(t, files, "/static/app.js", http.Header{"Accept-Encoding": {accept}}).Header().Get("Content-Encoding"); got != want {
 			t.Errorf("Accept-Encoding %q: got %q", accept, got)
 		}
 	}
