@@ -94,7 +94,7 @@ workflows:
     schedule: {weekly: "{weekly}"}
     catch_up: {run: last, within: 2h}
     timeout: 6h
-    fresh_within: 9d
+    fresh_within: 10d
     alert: {severity: warning}
     jobs:
       packages: {kind: script, with: {run: [apt-get, -y, upgrade]}}

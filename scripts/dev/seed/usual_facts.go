@@ -109,12 +109,16 @@ func (s *story) samples(ctx context.Context) error {
 	recent := s.now.Add(-6 * time.Hour).Truncate(fold)
 	series := 0
 	for _, c := range s.cfg.Checks {
-		for _, what := range []string{"up", "seconds"} {
+		kinds := []string{"up", "seconds"}
+		if c.Name == "mlflow" {
+			kinds = append(kinds, "bad")
+		}
+		for _, what := range kinds {
 			series++
 			if _, err := tx.ExecContext(ctx, "INSERT INTO series (id, name, first_at, last_at, value) VALUES (?, ?, ?, ?, 1)", series, "check."+c.Name+"."+what, s.from.UnixMicro(), s.now.UnixMicro()); err != nil {
 				return err
 			}
-			for at := s.from.Truncate(fold); at.Before(recent); at = at.Add(fold) {
+			for at := s.from.Truncate(fold); at.Before(recent) && what != "bad"; at = at.Add(fold) {
 				v := s.measured(c.Name, what, at)
 				if _, err := statement.ExecContext(ctx, series, fold.Microseconds(), at.UnixMicro(), 10, 10*v, v*0.9, v); err != nil {
 					return err
@@ -122,6 +126,9 @@ func (s *story) samples(ctx context.Context) error {
 			}
 			for at := recent; at.Before(s.now); at = at.Add(raw) {
 				v := s.measured(c.Name, what, at)
+				if what == "bad" && v == 0 {
+					continue // only what is not well is on record there
+				}
 				if _, err := statement.ExecContext(ctx, series, 0, at.UnixMicro(), 1, v, v, v); err != nil {
 					return err
 				}
@@ -131,11 +138,18 @@ func (s *story) samples(ctx context.Context) error {
 	return tx.Commit()
 }
 
+// criticalStatus is how a critical answer for its status is on record.
+const criticalStatus = 63
+
 // measured is what a check found at an instant: slower by day than by night.
 func (s *story) measured(check, what string, at time.Time) float64 {
 	ago := s.now.Sub(at)
 	down := check == "mlflow" && ago < 3*time.Hour || check == "api" && ago > 555*time.Hour && ago < 556*time.Hour
 	switch {
+	case what == "bad" && down:
+		return criticalStatus
+	case what == "bad":
+		return 0
 	case what == "up" && down:
 		return 0
 	case what == "up":

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
@@ -194,10 +193,11 @@ func (tab *Tab) Path() string {
 	return Eval[string](tab, "location.pathname + location.search")
 }
 
-// Eval evaluates JavaScript on the page.
+// Eval evaluates JavaScript on the page, and waits for what it promises. It
+// does so too where the page itself may not run any.
 func Eval[T any](tab *Tab, expression string) T {
 	tab.t.Helper()
-	return run(tab, expression, chromedp.Evaluate[T](expression))
+	return run(tab, expression, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
 // Await waits until an expression is true of the page, across reloads.
@@ -235,17 +235,10 @@ func (tab *Tab) Text() string {
 	return Eval[string](tab, "document.body.innerText")
 }
 
-// Source is the page as it is now, also without JavaScript.
+// Source is the page as it is now.
 func (tab *Tab) Source() string {
 	tab.t.Helper()
-	return call(tab, "read the page", func(ctx context.Context) (string, error) {
-		root, err := chromedp.Call(ctx, dom.GetDocument, dom.GetDocumentParams{})
-		if err != nil {
-			return "", err
-		}
-		text, err := chromedp.Call(ctx, dom.GetOuterHTML, dom.GetOuterHTMLParams{NodeID: root.Root.NodeID})
-		return text.OuterHTML, err
-	})
+	return Eval[string](tab, "document.documentElement.outerHTML")
 }
 
 // Click clicks on a link, a button or the summary of details by its text, or
@@ -326,7 +319,7 @@ func (tab *Tab) story() string {
 // Frame waits until the page has drawn what it holds.
 func (tab *Tab) Frame() {
 	tab.t.Helper()
-	run(tab, "draw", chromedp.Evaluate[bool]("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))", chromedp.EvalAwaitPromise))
+	Eval[bool](tab, "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 }
 
 // Key presses a key.

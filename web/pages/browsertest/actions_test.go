@@ -1,0 +1,257 @@
+package browsertest_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/scripts/dev/seed"
+	"github.com/ghosteam/upkeep/web/api"
+	"github.com/ghosteam/upkeep/web/client"
+	"github.com/ghosteam/upkeep/web/pages/browsertest"
+)
+
+// TestRun starts a run from the page, watches it fail, and retries it from the
+// page until it has succeeded, without loading anything anew.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	s := browsertest.Start(t, open, 0, seed.Usual)
+	tab := browsertest.Open(t).Tab(t, s.URL)
+	put(t, s, "broken")
+	tab.Open("/workflows/import")
+	tab.Click("Run now")
+	tab.Fill("#param-partner", "omega")
+	tab.Follow("Run import")
+	if path := tab.Path(); !strings.HasPrefix(path, "/runs/") {
+		t.Fatalf("a run that was started leads to %s", path)
+	}
+	tab.AwaitText("The run is on its way")
+	tab.AwaitText("running")
+	tab.AwaitText("block 3 of omega")
+	// What follows must come to a page that stays: nothing is lost of what
+	// somebody has opened or scrolled to.
+	browsertest.Eval[bool](tab, "document.getElementById('definition-text').open = true, window.upkeepSame = true")
+	tab.AwaitText("block 8 of omega")
+	browsertest.Eval[bool](tab, "window.scrollTo(0, 120), true")
+	at := browsertest.Eval[float64](tab, "window.scrollY")
+	tab.Shoot("run-running")
+	put(t, s, "release")
+	tab.AwaitText("failed")
+	tab.AwaitText("the file is cut off")
+	if !browsertest.Eval[bool](tab, "window.upkeepSame === true && document.getElementById('definition-text').open") {
+		t.Error("the page was loaded anew, or what was open is closed")
+	}
+	if now := browsertest.Eval[float64](tab, "window.scrollY"); now != at && at > 0 {
+		t.Errorf("the page was scrolled to %v and is at %v", at, now)
+	}
+	if err := os.Remove(filepath.Join(s.Dir, "broken")); err != nil {
+		t.Fatal(err)
+	}
+	tab.Shoot("run-failed")
+	tab.Follow("Retry from load")
+	tab.Await("the end of the run", "document.querySelector('.head .badge').innerText.includes('succeeded')")
+	tab.AwaitText("load")
+	tab.Shoot("run-succeeded")
+	tab.Accessible()
+	run := strings.TrimPrefix(tab.Path(), "/runs/")
+	record := runOf(t, s, run)
+	if record.State != runner.Succeeded || !strings.Contains(record.By, "web") {
+		t.Errorf("the run is %s, asked for by %q", record.State, record.By)
+	}
+	tab.Open("/runs")
+	tab.AwaitText("import")
+}
+
+// TestPause pauses a workflow from its page and ends the pause.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	s := browsertest.Start(t, open, 0, seed.Usual)
+	tab := browsertest.Open(t).Tab(t, s.URL)
+	tab.Open("/workflows/daily")
+	tab.Click("Pause")
+	tab.Fill("#reason-daily", "the database moves <b>house</b>")
+	tab.Follow("Pause daily")
+	tab.AwaitText("the database moves <b>house</b>")
+	tab.Open("/")
+	tab.AwaitText("paused")
+	tab.Open("/workflows/daily")
+	tab.Follow("End the pause")
+	tab.AwaitText("The pause of daily has ended")
+
+	tab.Open("/incidents")
+	tab.Follow("weekly failed: restart-api: does not answer after its restart")
+	tab.AwaitText("restart-api")
+	tab.Shoot("incident")
+}
+
+// TestLogin: who proves nothing sees the login page and nothing else; a wrong
+// token is refused, the right one opens what its role may see.
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	s := browsertest.Start(t, `{listen: "127.0.0.1:0", anonymous: none}`, 0, seed.Usual)
+	tab := browsertest.Open(t).Tab(t, s.URL)
+	tab.Allow("401") // a browser logs each of these answers
+	viewer, operator := token(t, s, "vera", runner.RoleViewer), token(t, s, "otto", runner.RoleOperator)
+	tab.Go("/workflows/daily")
+	if path := tab.Path(); !strings.HasPrefix(path, "/login?next=") {
+		t.Fatalf("who may not see a page is sent to %s", path)
+	}
+	if strings.Contains(tab.Text(), "daily") {
+		t.Errorf("the login page tells what is behind it:\n%s", tab.Text())
+	}
+	tab.Accessible()
+	tab.Shoot("login")
+	tab.Fill("#token", "upk_wrong")
+	tab.Follow(".door button[type=submit]")
+	tab.AwaitText("does not count here")
+	tab.Fill("#token", viewer)
+	tab.Follow(".door button[type=submit]")
+	if path := tab.Path(); path != "/workflows/daily" {
+		t.Errorf("the login leads to %s", path)
+	}
+	tab.AwaitText("vera")
+	if strings.Contains(tab.Text(), "Run now") {
+		t.Error("a viewer is offered to run a workflow")
+	}
+	tab.Follow("Log out")
+	tab.Go("/")
+	if path := tab.Path(); !strings.HasPrefix(path, "/login") {
+		t.Errorf("who has logged out still sees %s", path)
+	}
+	tab.Fill("#token", operator)
+	tab.Follow(".door button[type=submit]")
+	tab.Open("/workflows/daily")
+	tab.AwaitText("Run now")
+	if browsertest.Eval[string](tab, "document.cookie") != "" {
+		t.Error("a script can read the token")
+	}
+	revoke(t, s, "otto")
+	tab.Go("/")
+	if path := tab.Path(); !strings.HasPrefix(path, "/login") {
+		t.Errorf("with a token that was taken back %s is seen", path)
+	}
+}
+
+// TestForgery: no other site can have the browser of somebody who is logged in
+// do anything.
+func TestForgery(t *testing.T) {
+	t.Parallel()
+	s := browsertest.Start(t, open, 0, seed.Usual)
+	tab := browsertest.Open(t).Tab(t, s.URL)
+	// Another origin on this machine, as any site on the network.
+	other := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	tab.Allow("403")
+	tab.Allow("frame")
+	tab.Open("/")
+	status := browsertest.Eval[float64](tab, `fetch('/do/workflows/daily/pause', {method: 'POST', body: new URLSearchParams({reason: 'mine', back: '/'}), redirect: 'manual'}).then(r => r.type === 'opaqueredirect' ? 303 : r.status)`)
+	if status != http.StatusSeeOther {
+		t.Errorf("the page itself is answered %v", status)
+	}
+	for header, value := range map[string]string{"Origin": other, "Sec-Fetch-Site": "cross-site"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/do/workflows/weekly/pause", strings.NewReader(url.Values{"reason": {"forged"}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set(header, value)
+		response, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err = errors.Join(err, response.Body.Close()); err != nil || response.StatusCode != http.StatusForbidden {
+			t.Errorf("a request with %s: %s is answered %d: %s %v", header, value, response.StatusCode, body, err)
+		}
+	}
+	for _, w := range workflows(t, s) {
+		if w.Paused != nil && w.Paused.Reason == "forged" {
+			t.Error("a forged request paused a workflow")
+		}
+	}
+}
+
+// TestWithoutScripts reads the pages in a browser without JavaScript, and runs
+// a workflow from there.
+func TestWithoutScripts(t *testing.T) {
+	t.Parallel()
+	s := browsertest.Start(t, open, 0, seed.Usual)
+	tab := browsertest.Open(t).Tab(t, s.URL)
+	tab.WithoutScripts()
+	for path, wants := range map[string][]string{
+		"/": {"weekly", "restart-api"}, "/workflows": {"offsite", "reindex"}, "/runs": {"succeeded"}, "/runs?state=failed": {"restart-api"},
+		"/workflows/daily": {"model-drift", "Newest runs"}, "/checks": {"mlflow"}, "/incidents": {"weekly failed"}, "/plan": {"daily"}, "/kpis": {"uptime"}, "/system": {"db-1"},
+	} {
+		tab.Open(path)
+		source := tab.Source()
+		for _, want := range wants {
+			if !strings.Contains(strings.ToLower(source), strings.ToLower(want)) {
+				t.Errorf("%s without JavaScript lacks %q", path, want)
+			}
+		}
+	}
+	put(t, s, "release")
+	// A form is sent by the browser itself.
+	tab.Open("/workflows/import")
+	tab.Click("Run now")
+	tab.Follow("Run import")
+	if !strings.Contains(tab.Source(), "The run is on its way") {
+		t.Errorf("a run was not started without JavaScript: %s", tab.Path())
+	}
+}
+
+// put makes a file that a workflow of the story waits for.
+func put(t *testing.T, s *browsertest.Service, name string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.Dir, name), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dial is a client of the service by its socket: an admin.
+func dial(s *browsertest.Service) *client.Client {
+	return client.New(client.Options{Socket: filepath.Join(s.Dir, "var", "upkeep.sock"), By: "test"})
+}
+
+func token(t *testing.T, s *browsertest.Service, name string, role runner.Role) string {
+	t.Helper()
+	made, err := dial(s).CreateToken(t.Context(), api.TokenRequest{Name: name, Role: role})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.Text
+}
+
+func revoke(t *testing.T, s *browsertest.Service, name string) {
+	t.Helper()
+	if _, err := dial(s).RevokeToken(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func workflows(t *testing.T, s *browsertest.Service) []api.Workflow {
+	t.Helper()
+	list, err := dial(s).Workflows(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func runOf(t *testing.T, s *browsertest.Service, id string) runner.Run {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	run, err := dial(s).Run(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
