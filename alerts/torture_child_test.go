@@ -216,7 +216,7 @@ func torment(ctx context.Context, o tortureOrder) (err error) {
 	running.Go(func() { d.Run(ctx) })
 	running.Go(func() {
 		// Its timers do not know that time goes faster.
-		for tick := time.NewTicker(5 * time.Millisecond); ctx.Err() == nil; {
+		for tick := time.NewTicker(10 * time.Millisecond); ctx.Err() == nil; {
 			select {
 			case <-ctx.Done():
 			case <-wake:
@@ -250,8 +250,10 @@ func torment(ctx context.Context, o tortureOrder) (err error) {
 // changes makes changes of state at random and says each one that is on record.
 func changes(ctx context.Context, l *ledger.Ledger, o tortureOrder) error {
 	for made := 0; made < o.Changes; {
-		if err := breathe(ctx, l); err != nil {
-			return err
+		if made%10 == 0 {
+			if err := breathe(ctx, l); err != nil {
+				return err
+			}
 		}
 		name := fmt.Sprintf("w-%02d", rand.IntN(12))
 		var changed bool
@@ -283,10 +285,10 @@ func changes(ctx context.Context, l *ledger.Ledger, o tortureOrder) error {
 	return nil
 }
 
-// breathe waits while more is owed than a process can look at before it is
-// killed, so that the torture is the same on a machine that is slow.
+// breathe waits while far more is owed than a process can send before it is
+// killed, as would happen on a machine that is slow.
 func breathe(ctx context.Context, l *ledger.Ledger) error {
-	const most = 200
+	const most = 600
 	for {
 		owed, err := l.Notices(ctx, runner.NoticeFilter{States: []runner.NoticeState{runner.NoticePending, runner.NoticeSending}, Limit: most})
 		if err != nil || len(owed) < most {
