@@ -47,6 +47,8 @@ type Options struct {
 	Strips Strips
 	// Artifacts knows what the stores hold; nil for a process that reads none.
 	Artifacts Artifacts
+	// PostMortems are reports on incidents; nil for a process that writes none.
+	PostMortems PostMortems
 	// Public says what anybody may see; nil for nothing.
 	Public func() Shown
 	// Monitor watches the checks; nil for a process that does not.
@@ -158,6 +160,7 @@ func (s *Server) register() {
 	s.registerWorkflows()
 	s.registerDefinitions()
 	s.registerArtifacts()
+	s.registerPostMortems()
 	s.registerChanges()
 	s.registerAlerts()
 	s.registerRaising()

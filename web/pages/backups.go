@@ -184,7 +184,7 @@ func withoutBackups(v *visit, known []api.RetentionState) ([]seriesRow, error) {
 				continue
 			}
 			rows = append(rows, seriesRow{
-				Job: w.Name + "." + job, Workflow: w.Name, Href: workflowPath(w.Name), Store: "any store",
+				Job: w.Name + "." + job, Workflow: w.Name, Href: workflowPath(w.Name), Store: "no store",
 				State: badge{Tone: toneBad, Glyph: "✗", Word: "no backup"}, Say: nothingMade(w),
 			})
 		}
@@ -269,7 +269,9 @@ func backupsSentence(series []seriesRow, stores []storeRow) (t tone, glyph, head
 	for _, s := range series {
 		switch s.State.Tone {
 		case toneBad:
-			bad = append(bad, s.Job+" in "+s.Store)
+			if bad = append(bad, s.Job+" in "+s.Store); s.Newest == nil {
+				bad[len(bad)-1] = s.Job
+			}
 		case toneWarn:
 			odd = append(odd, s.Job+" in "+s.Store)
 		}
@@ -292,7 +294,7 @@ func backupsSentence(series []seriesRow, stores []storeRow) (t tone, glyph, head
 	sentence = strings.Join(parts, " ")
 	switch {
 	case len(bad) > 0:
-		return toneBad, "✗", fmt.Sprintf("%d of %s without a good backup", len(bad), fmt.Sprint(len(series))), sentence
+		return toneBad, "✗", fmt.Sprintf("%d of %s without a good backup", len(bad), count(len(series), "job")), sentence
 	case len(odd)+len(silent) > 0:
 		return toneWarn, "!", "Backups want a look", sentence
 	case len(series) == 0:
@@ -344,57 +346,4 @@ func proofOf(b api.Backup) (badge, string) {
 		return badge{Tone: toneGood, Glyph: "✓", Word: levelWord(b.Level)}, restorableWords(b)
 	}
 	return badge{Tone: toneGood, Glyph: "✓", Word: levelWord(b.Level)}, levelMeaning(b.Level)
-}
-
-// levelWord is a level of proof in a word or two.
-func levelWord(l object.Level) string {
-	word := map[object.Level]string{
-		object.L0: "present", object.L1: "read back", object.L2: "content read", object.L3: "restored", object.L4: "restored on its own",
-	}[l]
-	if word == "" {
-		return "unproven"
-	}
-	return string(l) + " " + word
-}
-
-// levelMeaning is what a level of proof says.
-func levelMeaning(l object.Level) string {
-	switch l {
-	case object.L0:
-		return "every part is there and has its length"
-	case object.L1:
-		return "every stored byte was read back and hashed"
-	case object.L2:
-		return "its content was read by its own reader and compared"
-	case object.L3:
-		return "it was restored into a scratch place on a running server"
-	case object.L4:
-		return "it was restored on a throwaway server of its own"
-	}
-	return "nobody has read it back"
-}
-
-func fateOf(word string) badge {
-	switch word {
-	case "keep":
-		return badge{Tone: toneIdle, Glyph: "✓", Word: "stays"}
-	case "remove":
-		return badge{Tone: toneWarn, Glyph: "↓", Word: "goes"}
-	case "removed":
-		return badge{Tone: toneIdle, Glyph: "–", Word: "went"}
-	}
-	return badge{Tone: toneIdle, Glyph: "?", Word: "not known"}
-}
-
-// changeWords says by how much an artifact is larger or smaller than the one
-// before. What shrank by a tenth, or doubled, stands out.
-func changeWords(ratio float64) (string, tone) {
-	switch change := (ratio - 1) * 100; {
-	case change > -0.5 && change < 0.5:
-		return "as before", toneIdle
-	case ratio < 0.9 || ratio > 2:
-		return fmt.Sprintf("%+.0f %%", change), toneWarn
-	default:
-		return fmt.Sprintf("%+.0f %%", change), toneIdle
-	}
 }

@@ -300,6 +300,10 @@ func chartedValues(c api.Check, asked string) []string {
 	}
 	var names []string
 	for _, m := range measures(c) {
+		group, _, part := strings.Cut(m.Name, ".")
+		if _, whole := c.Values[group]; part && whole {
+			continue // the one of all says it
+		}
 		if m.Limited && !slices.Contains(names, m.Name) && len(names) < mostCharts {
 			names = append(names, m.Name)
 		}

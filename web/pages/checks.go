@@ -195,7 +195,7 @@ func phaseWords(c api.Check) string {
 	case runner.CheckRecovering:
 		return fmt.Sprintf("recovering: it is well after %d good answers in a row", max(c.OKAfter, 1))
 	}
-	if waits(c) {
+	if waits(c) && !strings.Contains(c.Message, "first ping") {
 		return "waits for its first ping"
 	}
 	if c.Health == runner.HealthUnknown && c.Answer == runner.Healthy {

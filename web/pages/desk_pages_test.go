@@ -57,7 +57,7 @@ func TestDesk_Says(t *testing.T) {
 	for address, says := range map[string][]string{
 		"/checks":                    {"1 of 3 checks failing", "database", "waits for its first ping", "critical above 5s", "fails after 3 bad answers", "Heartbeats"},
 		"/checks/database":           {"Failing for 1 h", "response time — warns above 1s, critical above 5s", `"dash":true`, "it took too long (timeout)", "As a table", "/incidents/" + deskIncident, "Ask now", "/checks/offsite"},
-		"/backups":                   {"1 of 2 without a good backup", "daily.archive", "no backup", "L3 restored", "restored in 42s", "held back: a usual text", "damaged", "suspect", "2 stay, 1 go (1.0 MiB)", "-50 %"},
+		"/backups":                   {"1 of 2 jobs without a good backup", "daily.archive", "no backup", "L3 restored", "restored in 42s", "held back: a usual text", "damaged", "suspect", "2 stay, 1 go (1.0 MiB)", "-50 %"},
 		"/backups/" + deskArtifact:   {"upkeep backup restore " + deskArtifact, "changes nothing", "changes something", "it was restored into a scratch place", "restoring needs the file of an identity", "1,200 rows"},
 		"/incidents":                 {"a usual text works on it", "Add a silence", "in force", "to come", "seen 3 times"},
 		"/incidents/" + deskIncident: {"What happened when", "Evidence: offsite", "1 h ago", "30 min before", "given up", "Approve", "restart-api", "showed it", "Try now", "Give up", "I work on it", "Silence", "Resolve"},
@@ -263,5 +263,28 @@ func TestLogout(t *testing.T) {
 	}
 	if answer := ask(t, p, http.MethodPost, "/logout", ""); !out || answer.Header().Get("Location") != "/login" {
 		t.Errorf("%v %v", out, answer.Header())
+	}
+}
+
+// TestPostMortem shows that a report is saved, under a name of plain letters.
+func TestPostMortem(t *testing.T) {
+	t.Parallel()
+	w := usualDesk("offsite", "text")
+	w.answers["/incidents/"+deskIncident+"/report"] = "# Post-mortem"
+	p := open(t, w, nil)
+	for end, contentType := range map[string]string{".html": "text/html; charset=utf-8", ".md": "text/markdown; charset=utf-8"} {
+		answer := ask(t, p, http.MethodGet, "/incidents/"+deskIncident+"/report"+end, "")
+		if answer.Code != http.StatusOK || answer.Header().Get("Content-Type") != contentType || !strings.Contains(answer.Body.String(), "# Post-mortem") {
+			t.Errorf("%d %v %s", answer.Code, answer.Header(), answer.Body)
+		}
+		if got, want := answer.Header().Get("Content-Disposition"), `attachment; filename="post-mortem-`+deskIncident+end+`"`; got != want {
+			t.Errorf("got %s", got)
+		}
+		if body := ask(t, p, http.MethodGet, "/incidents/"+deskIncident, "").Body.String(); !strings.Contains(body, "/incidents/"+deskIncident+"/report"+end) {
+			t.Errorf("the page does not lead to %s", end)
+		}
+	}
+	if answer := ask(t, p, http.MethodGet, "/incidents/%22%0a/report.md", ""); answer.Code != http.StatusNotFound || answer.Header().Get("Content-Disposition") != "" {
+		t.Errorf("%d %v", answer.Code, answer.Header())
 	}
 }

@@ -96,6 +96,7 @@ func (p *Pages) incident(v *visit) (page, error) {
 	}
 	view := newIncidentView(d, v.now)
 	zone := v.zone(d.Workflow)
+	view.Reports = []link{{incidentPath(d.ID) + "/report.html", "Post-mortem as HTML"}, {incidentPath(d.ID) + "/report.md", "Post-mortem as Markdown"}}
 	view.MayAct, view.About.Zone = p.o.Who(v.ctx).Operator, zone
 	view.Notices.Label, view.Notices.Zone, view.Notices.May, view.Notices.Back = "Notices", zone, view.MayAct, incidentPath(d.ID)
 	for i := range view.Notices.Rows {

@@ -76,6 +76,8 @@ type silenceRow struct {
 func (p *Pages) registerIncidents() {
 	p.page("GET /incidents", p.incidents)
 	p.page("GET /incidents/{id}", p.incident)
+	p.download("GET /incidents/{id}/report.html", "text/html; charset=utf-8", func(v *visit) ([]byte, error) { return v.api.PostMortem(v.ctx, v.PathValue("id"), true) })
+	p.download("GET /incidents/{id}/report.md", "text/markdown; charset=utf-8", func(v *visit) ([]byte, error) { return v.api.PostMortem(v.ctx, v.PathValue("id"), false) })
 	p.registerDesk()
 }
 

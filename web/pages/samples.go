@@ -86,7 +86,11 @@ func chartOf(name string, limit api.Limit, list []api.Stretch, from, until time.
 	}
 	warn, crit := chartLine{Label: "warns", Tone: "warn", Dash: true}, chartLine{Label: "critical", Tone: "bad", Dash: true}
 	folded := false
-	for _, p := range parted(list, from, until, chartPoints) {
+	parts := parted(list, from, until, chartPoints)
+	for i, p := range parts {
+		if p.count == 0 && i > 0 && i < len(parts)-1 {
+			continue // the limits need a beginning and an end, and no more
+		}
 		c.Data.X = append(c.Data.X, math.Round(unix(p.at)))
 		warn.Y, crit.Y = append(warn.Y, limit.Warn), append(crit.Y, limit.Crit)
 		if p.count == 0 {
