@@ -77,6 +77,9 @@ func rowOf(w api.Workflow, now time.Time) workflowRow {
 	if paused(w, now) {
 		row.Paused = w.Paused
 	}
+	if row.Fresh != nil && row.Fresh.Tone != toneBad && w.LastSuccess != nil {
+		row.Fresh.Text = "succeeded " + row.Fresh.Text
+	}
 	return row
 }
 
