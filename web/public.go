@@ -44,6 +44,11 @@ func (s *Server) serveSummary(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", publicFor)
+	w.Header().Set("Vary", "Accept")
+	if browses(r) && s.pages != nil {
+		s.pages.Public(w, r, summary)
+		return
+	}
 	writeJSON(w, http.StatusOK, summary)
 }
 

@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -286,5 +287,22 @@ func TestPostMortem(t *testing.T) {
 	}
 	if answer := ask(t, p, http.MethodGet, "/incidents/%22%0a/report.md", ""); answer.Code != http.StatusNotFound || answer.Header().Get("Content-Disposition") != "" {
 		t.Errorf("%d %v", answer.Code, answer.Header())
+	}
+}
+
+// TestPublic shows what anybody may see: figures, and no name.
+func TestPublic(t *testing.T) {
+	t.Parallel()
+	p := open(t, firstDesk(), nil)
+	for health, says := range map[runner.Health]string{
+		runner.Healthy: "All is well", runner.HealthWarning: "Something wants a look", runner.HealthCritical: "Something is failing", runner.HealthUnknown: "Nobody can tell",
+	} {
+		answer := httptest.NewRecorder()
+		p.Public(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/status", nil), api.Summary{At: now(), Status: health, Daemon: "ok", Checks: 7, Healthy: 6})
+		body := answer.Body.String()
+		if answer.Code != http.StatusOK || !strings.Contains(body, says) || !strings.Contains(body, "6 of 7") || strings.Contains(body, "<nav") {
+			t.Errorf("%s: %d %s", health, answer.Code, body)
+		}
+		checkHTML(t, string(health), body)
 	}
 }
