@@ -238,6 +238,9 @@ func TestDocs_JSON(t *testing.T) {
 		"metric show":       {call(t, 0, "-c", config, "metric", "show", "accuracy", "-o", "json")},
 		"log level":         {levels},
 		"event list":        {call(t, 0, "-c", config, "event", "list", "-o", "json")},
+		"token create":      {call(t, 0, "-c", config, "token", "create", "anna", "--role", "viewer", "--expires", "1d", "-o", "json")},
+		"token list":        {call(t, 0, "-c", config, "token", "list", "-o", "json")},
+		"audit":             {call(t, 0, "-c", config, "audit", "-o", "json")},
 		"backup": {
 			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),
 			call(t, 0, "-c", config, "backup", "prune", "-o", "json"), call(t, 0, "-c", config, "backup", "drill", "-o", "json"),
@@ -298,6 +301,7 @@ func pageOf(command string) string {
 var sharedKeys = map[string][]struct{ page, below string }{
 	"show":          {{page: "history"}},
 	"runbook show":  {{page: "runbook list"}},
+	"token create":  {{page: "token list"}},
 	"kpi --explain": {{page: "kpi"}},
 	"incident show": {{page: "incident list"}, {page: "alert outbox", below: "notices[]."}, {page: "event list", below: "changes[]."}},
 }

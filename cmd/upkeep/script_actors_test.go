@@ -103,7 +103,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 // environment is that of the script; testscript does not give it as a whole.
 func environment(ts *testscript.TestScript) []string {
 	env := []string{"PWD=" + ts.MkAbs(".")}
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "TERM", "WORK", "REPOSITORY", "UPKEEP_CONFIG", "NO_COLOR", "UPKEEP_LEDGER", "TOKEN", "GORACE", "JOURNAL_STREAM"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ", "TERM", "WORK", "REPOSITORY", "UPKEEP_CONFIG", "NO_COLOR", "UPKEEP_LEDGER", "UPKEEP_LISTEN", "TOKEN", "GORACE", "JOURNAL_STREAM"} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}
