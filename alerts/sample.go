@@ -60,15 +60,20 @@ func Sample(o Origin, action runner.NoticeAction) Message {
 	}
 	m.Title = titleOf(action, incident, m.At)
 	if action != runner.NoticeResolve {
-		m.Failures = []Failure{{
-			Attempt: runner.Attempt{
-				Run: run.ID, Job: "backup", Kind: "pgbackup", Number: 1, State: runner.Failed, Reason: runner.ReasonError,
-				Error: "store offsite: no space left on device", Hint: "make room or set a smaller keep",
-				StartedAt: run.StartedAt, FinishedAt: run.FinishedAt,
-			},
-			Output: []string{"dumping table orders", "pg_dump: error: could not write"},
-		}}
+		m.Failures = sampleFailures(run)
 	}
 	m.Commands = commands(m, o)
 	return m
+}
+
+// sampleFailures are what failed in the run of a sample.
+func sampleFailures(run runner.Run) []Failure {
+	return []Failure{{
+		Attempt: runner.Attempt{
+			Run: run.ID, Job: "backup", Kind: "pgbackup", Number: 1, State: runner.Failed, Reason: runner.ReasonError,
+			Error: "store offsite: no space left on device", Hint: "make room or set a smaller keep",
+			StartedAt: run.StartedAt, FinishedAt: run.FinishedAt,
+		},
+		Output: []string{"dumping table orders", "pg_dump: error: could not write"},
+	}}
 }

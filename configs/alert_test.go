@@ -373,7 +373,7 @@ workflows:
 		}
 		return list[0].Suppressed
 	}
-	settle := func(at time.Time, want time.Time) {
+	settle := func(at, want time.Time) {
 		t.Helper()
 		if next, err := l.Settle(t.Context(), at); err != nil || !next.Equal(want) {
 			t.Fatalf("at %s next is %s (%v), want %s", at, next, err, want)
