@@ -56,6 +56,8 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	tab.Shoot("run-failed")
+	browsertest.Eval[bool](tab, "window.scrollTo(0, 0), true")
+	picture(t, tab, "run")
 	tab.Follow("Retry from load")
 	tab.Await("the end of the run", "document.querySelector('.head .badge').innerText.includes('succeeded')")
 	tab.AwaitText("load")
@@ -90,6 +92,7 @@ func TestPause(t *testing.T) {
 	tab.Follow("weekly failed: restart-api: does not answer after its restart")
 	tab.AwaitText("restart-api")
 	tab.Shoot("incident")
+	picture(t, tab, "incident")
 }
 
 // TestLogin: who proves nothing sees the login page and nothing else; a wrong
@@ -204,6 +207,26 @@ func TestWithoutScripts(t *testing.T) {
 	tab.Follow("Run import")
 	if !strings.Contains(tab.Source(), "The run is on its way") {
 		t.Errorf("a run was not started without JavaScript: %s", tab.Path())
+	}
+}
+
+// snapshot makes backups: the workflow snapshot runs twice.
+func snapshot(t *testing.T, s *browsertest.Service) {
+	t.Helper()
+	for range 2 {
+		accepted, err := dial(s).Start(t.Context(), api.RunRequest{Workflow: "snapshot", Trigger: runner.ByManual})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+			run := runOf(t, s, string(accepted.Run))
+			if run.State == runner.Succeeded {
+				break
+			}
+			if run.State.Final() || time.Now().After(deadline) {
+				t.Fatalf("the run that makes a backup is %s: %s", run.State, run.Message)
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package browsertest_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -37,7 +38,14 @@ func TestPages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start()
+			if name == "usual" {
+				snapshot(t, s)
+			}
 			tab := browser.Tab(t, s.URL)
+			if name == "usual" {
+				tab.Open("/")
+				picture(t, tab, "overview")
+			}
 			for _, p := range pages(tab, name) {
 				tab.Size(1280, 900)
 				tab.Scheme("light")
@@ -71,6 +79,29 @@ func nameOf(path string) string {
 		return strings.TrimSuffix(parts[0], "s")
 	}
 	return strings.Join(parts, "-")
+}
+
+// picture keeps a picture for the documentation when UPKEEP_TEST_UPDATE=1 asks
+// for new ones.
+func picture(t *testing.T, tab *browsertest.Tab, name string) {
+	t.Helper()
+	if os.Getenv("UPKEEP_TEST_UPDATE") == "1" {
+		tab.Size(1200, 750)
+		tab.Frame()
+		tab.ShootTo(filepath.Join("..", "..", "..", "docs", "images", name+".png"))
+		tab.Size(1280, 900)
+	}
+}
+
+// TestPictures: the pictures of the documentation are there, and small.
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"overview", "run", "incident"} {
+		info, err := os.Stat(filepath.Join("..", "..", "..", "docs", "images", name+".png"))
+		if err != nil || info.Size() > 150_000 || info.Size() < 10_000 {
+			t.Errorf("docs/images/%s.png: %v %v; UPKEEP_TEST_UPDATE=1 go test ./web/pages/browsertest makes it", name, info, err)
+		}
+	}
 }
 
 // tooWide names what makes a page wider than its window.
