@@ -14,6 +14,9 @@ import (
 // ownIncidents are those of checks that are no consequence of another one: what
 // a parent's incident says would count twice.
 func (m *measurement) ownIncidents(ctx context.Context) ([]runner.Incident, error) {
+	if m.own != nil {
+		return *m.own, nil
+	}
 	all, err := m.from.incidents(ctx, m.window)
 	if err != nil {
 		return nil, err
@@ -24,6 +27,7 @@ func (m *measurement) ownIncidents(ctx context.Context) ([]runner.Incident, erro
 			list = append(list, i)
 		}
 	}
+	m.own = &list
 	return list, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/ghosteam/upkeep/runner"
 )
 
 // measurement is one computation of figures.
@@ -13,6 +15,8 @@ type measurement struct {
 	from   Source
 	window window
 	now    time.Time
+	// own are the incidents that several figures follow from, once they are read.
+	own *[]runner.Incident
 }
 
 // Measure computes the figures of the given names, or all, over the plan's
