@@ -2,6 +2,7 @@ package health_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,11 +34,11 @@ func TestMonitor_CountsOverARestart(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w, r := newWorld(), newRecord()
-				answers := 0
+				var answers atomic.Int64
 				w.is("db", test.before[0])
 				_, stop := start(t, w, r, func(o *health.Options) { o.Observers = []runner.CheckObserver{counted{&answers}} }, check("db"))
-				for answers < len(test.before) {
-					w.is("db", test.before[answers])
+				for int(answers.Load()) < len(test.before) {
+					w.is("db", test.before[answers.Load()])
 					time.Sleep(time.Second)
 					synctest.Wait()
 				}
@@ -47,7 +48,7 @@ func TestMonitor_CountsOverARestart(t *testing.T) {
 				}
 				time.Sleep(test.away)
 				w.is("db", bad)
-				answers = 0
+				answers.Store(0)
 				first := 0
 				_, stop = start(t, w, r, func(o *health.Options) { o.Observers = []runner.CheckObserver{counted{&answers}} }, check("db"))
 				defer stop()
@@ -55,7 +56,7 @@ func TestMonitor_CountsOverARestart(t *testing.T) {
 					time.Sleep(time.Second)
 					synctest.Wait()
 					if len(r.raised()) > 0 && first == 0 {
-						first = answers
+						first = int(answers.Load())
 					}
 				}
 				if first == 0 {
@@ -89,7 +90,7 @@ func TestMonitor_RecoversOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, r := newWorld(), newRecord()
 		w.is("db", bad)
-		answers := 0
+		var answers atomic.Int64
 		count := func(o *health.Options) { o.Observers = []runner.CheckObserver{counted{&answers}} }
 		_, stop := start(t, w, r, count, check("db"))
 		for len(r.opened()) == 0 {
@@ -97,7 +98,7 @@ func TestMonitor_RecoversOverARestart(t *testing.T) {
 			synctest.Wait()
 		}
 		w.is("db", good)
-		for answers = 0; answers < 1; {
+		for answers.Store(0); answers.Load() < 1; {
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
@@ -105,10 +106,10 @@ func TestMonitor_RecoversOverARestart(t *testing.T) {
 		if len(r.ends()) > 0 {
 			t.Fatal("one good answer is enough")
 		}
-		answers = 0
+		answers.Store(0)
 		_, stop = start(t, w, r, count, check("db"))
 		defer stop()
-		for answers < 1 {
+		for answers.Load() < 1 {
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
@@ -119,9 +120,9 @@ func TestMonitor_RecoversOverARestart(t *testing.T) {
 }
 
 // counted counts answers.
-type counted struct{ n *int }
+type counted struct{ n *atomic.Int64 }
 
-func (c counted) Checked(context.Context, runner.CheckReport) { *c.n++ }
+func (c counted) Checked(context.Context, runner.CheckReport) { c.n.Add(1) }
 
 // TestAnswers: what an answer said stands on record.
 func TestAnswers(t *testing.T) {
