@@ -274,6 +274,7 @@ func backupsSentence(series []seriesRow, stores []storeRow) (t tone, glyph, head
 			}
 		case toneWarn:
 			odd = append(odd, s.Job+" in "+s.Store)
+		case toneGood, toneBusy, toneIdle:
 		}
 	}
 	for _, s := range stores {

@@ -194,6 +194,7 @@ func phaseWords(c api.Check) string {
 		return fmt.Sprintf("suspect: it fails after %d bad answers in a row", max(c.FailAfter, 1))
 	case runner.CheckRecovering:
 		return fmt.Sprintf("recovering: it is well after %d good answers in a row", max(c.OKAfter, 1))
+	case runner.CheckWell, runner.CheckFailing:
 	}
 	if waits(c) && !strings.Contains(c.Message, "first ping") {
 		return "waits for its first ping"

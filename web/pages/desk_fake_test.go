@@ -1,6 +1,7 @@
 package pages_test
 
 import (
+	"maps"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -38,9 +39,7 @@ const deskArtifact = "20261123-023000.000-abcdefghij"
 // people and programs write are text, names that are not checked are name.
 func usualDesk(name, text string) *world {
 	w := firstDesk()
-	for path, answer := range usualWorld(name, text).answers {
-		w.answers[path] = answer
-	}
+	maps.Copy(w.answers, usualWorld(name, text).answers)
 	detail, _ := w.answers["/workflows/daily"].(api.WorkflowDetail)
 	detail.Makes = []string{"backup", "archive"}
 	w.answers["/workflows/daily"] = detail
@@ -139,7 +138,8 @@ func deskIncidents(w *world, name, text string) {
 	w.answers["/runs"] = api.Runs{Runs: []api.RunRecord{waiting}}
 	w.answers["/silences"] = api.Silences{Silences: []api.Silence{
 		{ID: "s1", Workflow: name, Why: text, By: text, Since: ago(time.Hour), Until: now().Add(time.Hour)},
-		{ID: "s2", Why: text, Since: now().Add(time.Hour), Until: now().Add(2 * time.Hour)}, {ID: "s3", Check: name, Since: ago(2 * time.Hour), Until: ago(time.Hour)},
+		{ID: "s2", Why: text, Since: now().Add(time.Hour), Until: now().Add(2 * time.Hour)},
+		{ID: "s3", Check: name, Since: ago(2 * time.Hour), Until: ago(time.Hour)},
 	}}
 }
 

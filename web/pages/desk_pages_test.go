@@ -137,7 +137,8 @@ func TestDesk_Actions(t *testing.T) {
 		"resolved":       {"/do/incidents/i1/resolve", "", `POST /incidents/i1/resolve {}`, api.NewProblem(api.CodeSkipped, "", "it is resolved already"), "/", "it is resolved already"},
 		"silence": {
 			"/do/silences", "check=db-*&severity=warning&for=1d&why=move&back=/incidents", `POST /silences {"check":"db-*","severity":"warning","why":"move","until":"2026-11-24T07:00:00Z"}`,
-			api.Silence{ID: "s", Check: "db-*"}, "/incidents", "silenced: check db-*",
+			api.Silence{ID: "s", Check: "db-*"},
+			"/incidents", "silenced: check db-*",
 		},
 		"silence, no end": {"/do/silences", "all=yes&why=move", "", nil, "/", "how long the silence lasts"},
 		"end silence":     {"/do/silences/s1/end", "back=/system", "DELETE /silences/s1 ", api.Done{}, "/system", "the silence has ended"},

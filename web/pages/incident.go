@@ -253,6 +253,9 @@ func newEntryRow(e api.Entry) entryRow {
 		row.By = ""
 	case runner.EntryResolved:
 		row.Badge, row.What = badge{Tone: toneGood, Glyph: "✓"}, "It was resolved"
+	case runner.EntryBegan:
+		row.Badge, row.What = badge{Tone: toneBusy, Glyph: "✎"}, "When it began was corrected"
+	case runner.EntryEvidence: // it stands below
 	}
 	return row
 }
@@ -269,6 +272,7 @@ func withNotices(timeline []entryRow, notices []api.Notice) []entryRow {
 			timeline = append(timeline, entryRow{At: *n.EndedAt, Badge: badge{Tone: toneIdle, Glyph: "✉"}, What: n.Channel + " was told", Text: toldWords(n.Action)})
 		case runner.NoticeDead:
 			timeline = append(timeline, entryRow{At: *n.EndedAt, Badge: badge{Tone: toneBad, Glyph: "✉"}, What: n.Channel + " could not be told", Text: n.Error})
+		case runner.NoticePending, runner.NoticeSending, runner.NoticeSuperseded:
 		}
 	}
 	slices.SortStableFunc(timeline, func(a, b entryRow) int { return a.At.Compare(b.At) })
@@ -299,6 +303,7 @@ func noticeBadge(s runner.NoticeState) badge {
 		b.Tone, b.Glyph = toneBusy, "▶"
 	case runner.NoticeSuperseded:
 		b.Glyph = "–"
+	case runner.NoticePending:
 	}
 	return b
 }
@@ -316,6 +321,7 @@ func newNoticeRow(n api.Notice, current bool) noticeRow {
 		row.Next, row.Waits, row.Retry = n.NextAt, true, true
 	case runner.NoticeDead:
 		row.Retry = current || n.Incident == ""
+	case runner.NoticeSending, runner.NoticeSent, runner.NoticeSuperseded:
 	}
 	return row
 }

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,7 +198,10 @@ func newSystemView(s api.Status, h api.Health, now time.Time) systemView {
 
 func systemFacts(s api.Status) []fact {
 	facts := []fact{
-		{Name: "Node", Text: s.Node}, {Name: "Host", Text: s.Host}, {Name: "Process", Text: fmt.Sprint(s.PID)}, {Name: "Version", Text: s.Version},
+		{Name: "Node", Text: s.Node},
+		{Name: "Host", Text: s.Host},
+		{Name: "Process", Text: fmt.Sprint(s.PID)},
+		{Name: "Version", Text: s.Version},
 		{Name: "Started", At: &s.Since},
 		{Name: "Configuration", Text: s.Config.Path, Links: []link{{"/system/config", "read it"}}},
 		{Name: "Loaded", At: &s.Config.LoadedAt},
@@ -233,8 +237,7 @@ func outboxWords(o api.OutboxStatus) string {
 func newInstanceRows(nodes []api.Node, pid int) (rows []instanceRow, gone int) {
 	const mostGone = 3
 	dead := 0
-	for i := len(nodes) - 1; i >= 0; i-- {
-		n := nodes[i]
+	for _, n := range slices.Backward(nodes) {
 		row := instanceRow{
 			Name: n.Name, Host: n.Host, PID: n.PID, Version: n.Version, Command: n.Command, Labels: strings.Join(n.Labels, ", "), Since: n.RegisteredAt,
 			State: badge{Tone: toneGood, Glyph: "✓", Word: "alive"},

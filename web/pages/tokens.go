@@ -136,9 +136,10 @@ func newActionRow(a runner.Action) actionRow {
 	}
 	row.How = strings.Join(how, " · ")
 	switch a.End {
-	case "refused":
+	case runner.ActionDone:
+	case runner.ActionRefused:
 		row.End.Tone, row.End.Glyph = toneBad, "✗"
-	case "failed":
+	case runner.ActionFailed:
 		row.End.Tone, row.End.Glyph = toneWarn, "!"
 	}
 	return row
