@@ -34,7 +34,7 @@ func twins() map[string]struct {
 		"report": {why: "it reads most of the ledger; what it says of its figures is list-kpis, and of incidents get-incident"},
 		"plan":   {operations: "get-plan"}, "pause": {operations: "pause-workflow"}, "unpause": {operations: "unpause-workflow"},
 		"runbook list": {why: "it sets the configuration beside the ledger; the workflows of runbooks and their runs are list-workflows and list-runs"}, "runbook show": {why: "it sets the configuration beside the ledger; its runs are list-runs with the trigger check"}, "runbook plan": {why: "it judges by the configuration of this machine"},
-		"backup list":     {operations: "list-artifacts get-artifact"}, "backup verify": {why: store}, "backup drill": {why: store}, "backup restore": {why: store}, "backup prune": {why: store},
+		"backup list": {operations: "list-artifacts get-artifact"}, "backup verify": {why: store}, "backup drill": {why: store}, "backup restore": {why: store}, "backup prune": {why: store},
 		"db explain": {why: "it asks a database with the rights of who types"},
 		"alert send": {operations: "send-alert"}, "alert test": {operations: "test-channel"}, "alert preview": {why: "it writes messages by the configuration of this machine"},
 		"alert outbox": {operations: "list-notices"}, "alert outbox list": {operations: "list-notices"}, "alert outbox retry": {operations: "retry-notice"}, "alert outbox drop": {operations: "drop-notice"},
