@@ -250,11 +250,6 @@ func torment(ctx context.Context, o tortureOrder) (err error) {
 // changes makes changes of state at random and says each one that is on record.
 func changes(ctx context.Context, l *ledger.Ledger, o tortureOrder) error {
 	for made := 0; made < o.Changes; {
-		if made%10 == 0 {
-			if err := breathe(ctx, l); err != nil {
-				return err
-			}
-		}
 		name := fmt.Sprintf("w-%02d", rand.IntN(12))
 		var changed bool
 		var err error
@@ -283,19 +278,6 @@ func changes(ctx context.Context, l *ledger.Ledger, o tortureOrder) error {
 		time.Sleep(rand.N(8 * time.Millisecond)) // its length is an input of this test
 	}
 	return nil
-}
-
-// breathe waits while far more is owed than a process can send before it is
-// killed, as would happen on a machine that is slow.
-func breathe(ctx context.Context, l *ledger.Ledger) error {
-	const most = 600
-	for {
-		owed, err := l.Notices(ctx, runner.NoticeFilter{States: []runner.NoticeState{runner.NoticePending, runner.NoticeSending}, Limit: most})
-		if err != nil || len(owed) < most {
-			return err
-		}
-		time.Sleep(20 * time.Millisecond) // until some of them are sent
-	}
 }
 
 // acknowledge takes over an open incident at random.
