@@ -131,7 +131,7 @@ func (s *site) targets() ([]target, error) {
 	for _, path := range []string{
 		"/runs", "/runs?until=" + deep, "/runs?state=failed", "/runs?state=lost", "/runs?state=skipped", "/runs?trigger=manual", "/runs?workflow=w-07", "/runs?workflow=w-03&state=failed&until=" + deep,
 		"/runs/" + run, "/runs/" + run + "/attempts", "/workflows", "/workflows/w-07/jobs/backup/past", "/workflows/w-03/jobs/backup/past", "/workflows/w-03/why", "/plan?until=" + time.Now().AddDate(0, 0, 30).UTC().Format("2006-01-02T15:04:05Z"),
-		"/incidents", "/incidents?state=open", "/incidents/" + incident, "/notices", "/silences", "/events", "/series", "/samples?series=check.c-1.seconds", "/samples?series=check.c-1.seconds&limit=10000", "/checks", "/kpis", "/kpis?window=365d", "/status", "/nodes",
+		"/incidents", "/incidents?state=open", "/incidents/" + incident, "/notices", "/silences", "/events", "/series", "/samples?series=check.c-1.seconds", "/samples?series=check.c-1.seconds&limit=10000", "/checks", "/kpis", "/status", "/nodes",
 	} {
 		targets = append(targets, target{name: strings.NewReplacer(run, "ID", incident, "ID", deep, "DEEP").Replace("/api/v1" + path), path: "/api/v1" + path})
 	}
