@@ -127,7 +127,7 @@ func amend(a huma.API) {
 // them.
 func nullable(schema, property string) bool {
 	switch schema + "." + property {
-	case "Workflow.last", "Workflow.paused", "Waiting.holder":
+	case "Workflow.last", "Workflow.paused", "WorkflowDetail.last", "WorkflowDetail.paused", "RunDetail.good", "RunDetail.usual", "Waiting.holder":
 		return true
 	}
 	return false
