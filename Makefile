@@ -70,7 +70,7 @@ cover: deps-test install-tools install-axe ## Measure test coverage into coverag
 	@go tool cover -func=coverage/cover.out | tail -n 1
 
 .PHONY: bench
-bench: deps-test install-tools build ## Measure overhead, start-up, memory and the ledger
+bench: deps-test install-tools build ## Measure overhead, start-up, memory, the ledger, pages
 	go run ./scripts/dev/bench $(ARGS)
 	@printf '\n## a recorded run inside the process, beside a bare fork and exec\n\n'
 	go test -run '^$$' -bench '^BenchmarkRun$$' ./runner/executor
@@ -78,6 +78,7 @@ bench: deps-test install-tools build ## Measure overhead, start-up, memory and t
 	UPKEEP_BENCH_ROWS=$${UPKEEP_BENCH_ROWS:-1000000} $(DEV)/servers.sh run -- go test -run '^$$' -bench '^Benchmark(Read|Run|Open)$$' -timeout 60m ./storage/ledger
 	@printf '\n## archives and pruning beside plain tools\n\n'
 	go test -run '^$$' -bench '^Benchmark(Archive|Prune)$$' -benchtime 3x ./jobs/archive ./jobs/prune
+	go run ./scripts/dev/bench -only web -rows "$${UPKEEP_BENCH_ROWS:-1000000}"
 	go run ./scripts/dev/bench -only backup -database-mb "$${UPKEEP_BENCH_DATABASE_MB:-1600}"
 
 .PHONY: soak
