@@ -150,7 +150,7 @@ func (s *Server) refused(ctx context.Context, a runner.Action) {
 	if s.o.Audit == nil {
 		return
 	}
-	if due := s.refusals.add(a, time.Now(), func() { s.keep(context.Background(), s.refusals.take(time.Now())...) }); len(due) > 0 {
+	if due := s.refusals.add(a, time.Now(), func() { s.keep(ctx, s.refusals.take(time.Now())...) }); len(due) > 0 {
 		s.keep(ctx, due...)
 	}
 }

@@ -170,9 +170,15 @@ func open(t *testing.T, terms access.Terms) *site {
 	return s
 }
 
+// answer is one without its body.
+type answer struct {
+	StatusCode int
+	Header     http.Header
+}
+
 // ask sends a request with headers in pairs and returns the answer with its
 // body.
-func (s *site) ask(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
+func (s *site) ask(t *testing.T, method, target, body string, headers ...string) (answer, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.url+target, strings.NewReader(body))
 	if err != nil {
@@ -189,12 +195,12 @@ func (s *site) ask(t *testing.T, method, target, body string, headers ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil && !strings.Contains(target, "/events") {
 		t.Fatal(err)
 	}
-	return response, string(text)
+	return answer{response.StatusCode, response.Header}, string(text)
 }
 
 // needs are the operations that need more than a viewer, as people would say
@@ -326,7 +332,7 @@ func TestTCP_Revoked(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("follow: %v, %v", response, err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	reader := bufio.NewReader(response.Body)
 	if line, err := reader.ReadString('\n'); err != nil || !strings.HasPrefix(line, "event: ") {
 		t.Fatalf("the stream begins with %q, %v", line, err)

@@ -27,7 +27,7 @@ const (
 	mostTokens = 10_000
 )
 
-const tokenColumns = "id, name, role, created_at, made_by, expires_at, used_at, revoked_at, revoked_by"
+const tokenColumns = "id, name, role, created_at, made_by, expires_at, used_at, revoked_at, revoked_by" //nolint:gosec // the names of columns
 
 func scanToken(row scanner, more ...any) (runner.Token, error) {
 	var t runner.Token

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -111,11 +110,11 @@ func (c *Certificate) look() {
 	c.seen = seen
 	if err := c.load(); err != nil {
 		c.broken = err
-		c.log.WarnContext(context.Background(), "the new certificate of the web server does not load; the old one stays in force", "error", err)
+		c.log.Warn("the new certificate of the web server does not load; the old one stays in force", "error", err)
 		return
 	}
 	c.broken = nil
-	c.log.InfoContext(context.Background(), "the web server has a new certificate", "until", c.expires.UTC())
+	c.log.Info("the web server has a new certificate", "until", c.expires.UTC())
 }
 
 func (c *Certificate) stamps() (list [3]stamp) {

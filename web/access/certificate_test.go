@@ -158,7 +158,7 @@ func (s *secure) get(t *testing.T, config *tls.Config) (answer, name string, hea
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +303,7 @@ func TestCertificate_Clients(t *testing.T) {
 func TestListener_Bound(t *testing.T) {
 	t.Parallel()
 	client, server := net.Pipe()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	inner := &many{conn: server, left: access.MostConnections + 3, end: make(chan struct{})}
 	l := access.NewListener(inner, func() *access.Certificate { return nil })
 	var open []net.Conn

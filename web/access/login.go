@@ -49,7 +49,7 @@ func Logout(w http.ResponseWriter, r *http.Request) {
 }
 
 func setCookie(w http.ResponseWriter, secure bool, value string, lasts time.Duration) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // without TLS a browser would not send a cookie that is Secure
 		Name: CookieName, Value: value, Path: "/", MaxAge: int(lasts.Seconds()),
 		HttpOnly: true, Secure: secure, SameSite: http.SameSiteStrictMode,
 	})

@@ -44,15 +44,18 @@ func (o origin) bucket() netip.Addr {
 	return network.Addr()
 }
 
-// forwarded are the headers by which proxies say whom they forward.
-var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
+// forwarded tells whether a proxy says that it forwards the request.
+func forwarded(header http.Header) bool {
+	names := []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
+	return slices.ContainsFunc(names, func(name string) bool { return len(header.Values(name)) > 0 })
+}
 
 // originOf finds out where a request came from. Proxies are believed only when
 // the terms name them; of a list of addresses the last one counts that is not
 // itself such a proxy, for those before it anybody may have written.
 func (d *Door) originOf(terms *Terms, r *http.Request) origin {
 	o := origin{addr: peerOf(r), secure: r.TLS != nil}
-	o.direct = o.addr.IsLoopback() && !slices.ContainsFunc(forwarded, func(name string) bool { return len(r.Header.Values(name)) > 0 })
+	o.direct = o.addr.IsLoopback() && !forwarded(r.Header)
 	if !believed(terms, o.addr) {
 		return o
 	}

@@ -19,7 +19,7 @@ import (
 const TokenPrefix = "upk_"
 
 // TokenPattern is the regular expression of a token.
-const TokenPattern = `\bupk_[a-z2-7]{58}\b`
+const TokenPattern = `\bupk_[a-z2-7]{58}\b` //nolint:gosec // no token fits less
 
 const (
 	// tokenSecret is how many bytes of a token are random, tokenSum how many are
@@ -28,12 +28,13 @@ const (
 	tokenSum    = 4
 )
 
-var (
-	// tokenForm matches a token and nothing else.
-	tokenForm = regexp.MustCompile(`^upk_[a-z2-7]{58}$`)
-	// lower is the alphabet of RFC 4648, section 6, in small letters.
-	lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-)
+// tokenForm matches a token and nothing else.
+var tokenForm = regexp.MustCompile(`^upk_[a-z2-7]{58}$`)
+
+// lower is the alphabet of RFC 4648, section 6, in small letters.
+func lower() *base32.Encoding {
+	return base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+}
 
 // NewToken makes the text of a token with 256 random bits, and what is kept of
 // it.
@@ -43,7 +44,7 @@ func NewToken() (secret.String, runner.TokenDigest, error) {
 		return secret.String{}, runner.TokenDigest{}, fmt.Errorf("make a token: %w", err)
 	}
 	raw = binary.BigEndian.AppendUint32(raw, crc32.ChecksumIEEE(raw))
-	text := TokenPrefix + lower.EncodeToString(raw)
+	text := TokenPrefix + lower().EncodeToString(raw)
 	return secret.New(text), sha256.Sum256([]byte(text)), nil
 }
 
@@ -53,7 +54,7 @@ func DigestOf(text string) (digest runner.TokenDigest, whole bool) {
 	if !tokenForm.MatchString(text) {
 		return digest, false
 	}
-	raw, err := lower.DecodeString(text[len(TokenPrefix):])
+	raw, err := lower().DecodeString(text[len(TokenPrefix):])
 	if err != nil || len(raw) != tokenSecret+tokenSum || crc32.ChecksumIEEE(raw[:tokenSecret]) != binary.BigEndian.Uint32(raw[tokenSecret:]) {
 		return digest, false
 	}
