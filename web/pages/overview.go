@@ -54,7 +54,7 @@ const (
 	nightLength = 24 * time.Hour
 	// mostDrawn bounds how many runs of that time are drawn, mostBad how many
 	// bad ones are certain to be among them.
-	mostDrawn, mostBad = 400, 100
+	mostDrawn, mostBad = 250, 100
 	mostComing         = 6
 	mostIncidents      = 20
 )

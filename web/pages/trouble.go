@@ -30,7 +30,7 @@ type failedRow struct {
 
 const (
 	// mostFailed bounds how many failures are told at length.
-	mostFailed = 8
+	mostFailed = 5
 	// longestError bounds what is shown of an error, in bytes.
 	longestError = 600
 )
