@@ -8,7 +8,7 @@ type CheckSetup struct {
 	FailAfter      int      `json:"fail_after" doc:"after so many bad answers in a row it counts as failed"`
 	OKAfter        int      `json:"ok_after" doc:"after so many good answers in a row it counts as well again"`
 	DependsOn      []string `json:"depends_on" nullable:"false" doc:"the checks whose failure explains this one's"`
-	Slug           string   `json:"slug" doc:"of a heartbeat: it is told at /ping/SLUG"`
+	Slug           string   `json:"slug" doc:"of a heartbeat: it is told at /ping/SLUG; empty for a public one, whose slug is a secret"`
 	GraceSeconds   float64  `json:"grace_seconds" doc:"of a heartbeat: how late a ping may be"`
 	Limits         []Limit  `json:"limits" nullable:"false" doc:"what its values are judged against"`
 }

@@ -47,7 +47,11 @@ type checkView struct {
 }
 
 // pingView says how a heartbeat is told.
-type pingView struct{ Good, Around string }
+type pingView struct {
+	Good, Around string
+	// Secret tells that the address itself is one, and takes the place of a token.
+	Secret bool
+}
 
 type measureRow struct {
 	measure
@@ -257,8 +261,13 @@ func errorWords(kind string) string {
 
 // pingOf says how a heartbeat is told at the address where the page is seen.
 func pingOf(host string, tls bool, slug string) *pingView {
-	if slug == "" {
-		return nil
+	if slug == "" { // a secret, for whoever knows it needs no token
+		address := "http://" + host + "/ping/$SLUG"
+		if tls {
+			address = "https://" + host + "/ping/$SLUG"
+		}
+		const curl = "curl -fsS -m 10 --retry 3 "
+		return &pingView{Good: curl + address, Around: curl + address + "/start; your-program; " + curl + address + "/$?", Secret: true}
 	}
 	address := "http://" + host + "/ping/" + slug
 	if tls {

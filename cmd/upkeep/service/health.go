@@ -130,6 +130,9 @@ func setUp(cfg *configs.Config, v api.Check) api.Check {
 		RetrySeconds: c.RetryEvery.Seconds(), TimeoutSeconds: c.Timeout.Seconds(), FailAfter: c.FailAfter, OKAfter: c.OKAfter,
 		DependsOn: c.DependsOn, Slug: c.Slug, GraceSeconds: c.Grace.Seconds(),
 	}
+	if c.Public {
+		v.Slug = "" // it is a secret: whoever knows it may tell the heartbeat
+	}
 	for _, l := range c.Limits {
 		v.Limits = append(v.Limits, api.Limit(l))
 	}
