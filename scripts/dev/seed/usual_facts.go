@@ -93,10 +93,10 @@ func (s *story) notice(ctx context.Context, incident, channel, action string, at
 	return err
 }
 
-// samples records what the checks measured: folded to five minutes, and every
+// samples records what the checks measured: folded to a quarter of an hour, and every
 // 30 seconds in the last six hours.
 func (s *story) samples(ctx context.Context) error {
-	const fold, raw = 5 * time.Minute, 30 * time.Second
+	const fold, raw = 15 * time.Minute, 30 * time.Second
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

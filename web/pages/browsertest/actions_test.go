@@ -19,12 +19,12 @@ import (
 	"github.com/ghosteam/upkeep/web/pages/browsertest"
 )
 
-// TestRun starts a run from the page, watches it fail, and retries it from the
+// seeRun starts a run from the page, watches it fail, and retries it from the
 // page until it has succeeded, without loading anything anew.
-func TestRun(t *testing.T) {
+func seeRun(t *testing.T, browser *browsertest.Browser) {
 	t.Parallel()
 	s := browsertest.Start(t, open, 0, seed.Usual)
-	tab := browsertest.Open(t).Tab(t, s.URL)
+	tab := browser.Tab(t, s.URL)
 	put(t, s, "broken")
 	tab.Open("/workflows/import")
 	tab.Click("Run now")
@@ -72,11 +72,11 @@ func TestRun(t *testing.T) {
 	tab.AwaitText("import")
 }
 
-// TestPause pauses a workflow from its page and ends the pause.
-func TestPause(t *testing.T) {
+// seePause pauses a workflow from its page and ends the pause.
+func seePause(t *testing.T, browser *browsertest.Browser) {
 	t.Parallel()
 	s := browsertest.Start(t, open, 0, seed.Usual)
-	tab := browsertest.Open(t).Tab(t, s.URL)
+	tab := browser.Tab(t, s.URL)
 	tab.Open("/workflows/daily")
 	tab.Click("Pause")
 	tab.Fill("#reason-daily", "the database moves <b>house</b>")
@@ -95,12 +95,12 @@ func TestPause(t *testing.T) {
 	picture(t, tab, "incident")
 }
 
-// TestLogin: who proves nothing sees the login page and nothing else; a wrong
+// seeLogin: who proves nothing sees the login page and nothing else; a wrong
 // token is refused, the right one opens what its role may see.
-func TestLogin(t *testing.T) {
+func seeLogin(t *testing.T, browser *browsertest.Browser) {
 	t.Parallel()
 	s := browsertest.Start(t, `{listen: "127.0.0.1:0", anonymous: none}`, 0, seed.Usual)
-	tab := browsertest.Open(t).Tab(t, s.URL)
+	tab := browser.Tab(t, s.URL)
 	tab.Allow("401") // a browser logs each of these answers
 	viewer, operator := token(t, s, "vera", runner.RoleViewer), token(t, s, "otto", runner.RoleOperator)
 	tab.Go("/workflows/daily")
@@ -143,12 +143,12 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-// TestForgery: no other site can have the browser of somebody who is logged in
+// seeForgery: no other site can have the browser of somebody who is logged in
 // do anything.
-func TestForgery(t *testing.T) {
+func seeForgery(t *testing.T, browser *browsertest.Browser) {
 	t.Parallel()
 	s := browsertest.Start(t, open, 0, seed.Usual)
-	tab := browsertest.Open(t).Tab(t, s.URL)
+	tab := browser.Tab(t, s.URL)
 	// Another origin on this machine, as any site on the network.
 	other := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
 	tab.Allow("403")
@@ -181,12 +181,12 @@ func TestForgery(t *testing.T) {
 	}
 }
 
-// TestWithoutScripts reads the pages in a browser without JavaScript, and runs
+// seeWithoutScripts reads the pages in a browser without JavaScript, and runs
 // a workflow from there.
-func TestWithoutScripts(t *testing.T) {
+func seeWithoutScripts(t *testing.T, browser *browsertest.Browser) {
 	t.Parallel()
 	s := browsertest.Start(t, open, 0, seed.Usual)
-	tab := browsertest.Open(t).Tab(t, s.URL)
+	tab := browser.Tab(t, s.URL)
 	tab.WithoutScripts()
 	for path, wants := range map[string][]string{
 		"/": {"weekly", "restart-api"}, "/workflows": {"offsite", "reindex"}, "/runs": {"succeeded"}, "/runs?state=failed": {"restart-api"},

@@ -25,11 +25,17 @@ func runs() int {
 // do everything.
 const open = `{listen: "127.0.0.1:0", anonymous: admin, status: true, badges: true}`
 
-// TestPages shows every page to a browser, of a system on its first day, of one
-// that has run for a month, and of one with a long past.
+// TestPages uses the pages as people do, and shows every page to one browser: of
+// a system on its first day, of one that has run for a month, and of one with a
+// long past.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Open(t)
+	for name, see := range map[string]func(*testing.T, *browsertest.Browser){
+		"run": seeRun, "pause": seePause, "login": seeLogin, "forgery": seeForgery, "without scripts": seeWithoutScripts,
+	} {
+		t.Run(name, func(t *testing.T) { see(t, browser) })
+	}
 	systems := map[string]func() *browsertest.Service{}
 	for name, fill := range map[string]func(context.Context, seed.Options) error{"empty": seed.Empty, "usual": seed.Usual, "huge": seed.Huge} {
 		systems[name] = sync.OnceValue(func() *browsertest.Service { return browsertest.Start(t, open, runs(), fill) })
