@@ -157,7 +157,7 @@ func (s *Server) tellChanges(ctx context.Context, w http.ResponseWriter, known s
 	wake, leave, first := b.wait()
 	defer leave()
 	if first {
-		s.watchLedger()
+		s.watchLedger() //nolint:contextcheck // it outlives the reader who was first
 	}
 	number, ours := b.parse(known)
 	topics, now := b.since(number)

@@ -27,9 +27,9 @@ type written struct {
 // hear reads a stream of an output to its end.
 func hear(t interface{ Fatalf(string, ...any) }, body string) written {
 	var w written
-	for _, block := range strings.Split(body, "\n\n") {
+	for block := range strings.SplitSeq(body, "\n\n") {
 		var e api.OutputEvent
-		for _, line := range strings.Split(block, "\n") {
+		for line := range strings.SplitSeq(block, "\n") {
 			if data, ok := strings.CutPrefix(line, "data: "); ok {
 				if err := json.Unmarshal([]byte(data), &e); err != nil {
 					t.Fatalf("%v: %s", err, data)
@@ -157,7 +157,7 @@ func TestFeed_Slow(t *testing.T) {
 			break
 		}
 		for line := range strings.Lines(text) {
-			if want := fmt.Sprintf("%09d\n", (at)/10); line != want {
+			if want := fmt.Sprintf("%09d\n", at/10); line != want {
 				// A portion may begin within a line.
 				if !strings.HasSuffix(want, line) && !strings.HasPrefix(want, line) {
 					t.Fatalf("at %d: %q", at, line)

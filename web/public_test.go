@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,9 +20,7 @@ import (
 func unknown(t *testing.T, handler http.Handler, target string, header http.Header) (int, http.Header, string) {
 	t.Helper()
 	r := newRequest(t, http.MethodGet, target, "")
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
 	return w.Code, w.Header(), w.Body.String()

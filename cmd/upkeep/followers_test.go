@@ -56,7 +56,7 @@ func (a *audience) open(ctx context.Context, last string) (io.ReadCloser, error)
 		return nil, err
 	}
 	r.Header.Set("Last-Event-ID", last)
-	response, err := a.client.Do(r) //nolint:bodyclose // the caller closes it
+	response, err := a.client.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func TestFollowers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = body.Close() }()
+		t.Cleanup(func() { _ = body.Close() })
 	}
 	ready.Wait()
 	h.write(t, "go", "")

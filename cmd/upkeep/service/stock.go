@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -86,7 +87,7 @@ func (s *stock) Observe(_ context.Context, event runner.Event) {
 		}
 	}
 	if time.Since(s.asked) < stockAsked {
-		s.renew()
+		s.renew() //nolint:contextcheck // what is read is for all who ask later
 	}
 }
 
@@ -181,7 +182,7 @@ func manifestsIn(ctx context.Context, cfg *configs.Config, name string) (found [
 func (s *stock) wait(ctx context.Context) error {
 	s.mu.Lock()
 	s.asked = time.Now()
-	s.renew()
+	s.renew() //nolint:contextcheck // as above
 	var firsts []chan struct{}
 	for _, sh := range s.shelves {
 		firsts = append(firsts, sh.first)
@@ -243,9 +244,7 @@ func (sh *shelf) state(name string) api.StoreState {
 func (sh *shelf) views(name string, now time.Time) []api.Backup {
 	fates := map[string]Fate{}
 	for _, r := range sh.retained {
-		for id, fate := range r.fates {
-			fates[id] = fate
-		}
+		maps.Copy(fates, r.fates)
 	}
 	list := make([]api.Backup, len(sh.artifacts))
 	newer := map[string]int{}

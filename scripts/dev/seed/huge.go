@@ -43,10 +43,10 @@ func hugeConfig(o Options) string {
 	b.WriteString("workflows:\n")
 	for i := range HugeWorkflows {
 		rule := fmt.Sprintf("daily: %q", fmt.Sprintf("%02d:%02d", later.Hour(), i))
-		switch {
-		case i%10 == 3:
+		switch i % 10 {
+		case 3:
 			rule = fmt.Sprintf("weekly: %q", fmt.Sprintf("%s %02d:%02d", strings.ToLower(later.Weekday().String()[:3]), later.Hour(), i))
-		case i%10 == 4:
+		case 4:
 			rule = fmt.Sprintf("cron: %q", fmt.Sprintf("%d */6 * * *", (o.Now.Minute()+55)%60))
 		}
 		fmt.Fprintf(&b, "  w-%02d:\n    description: The work number %d of a system with a long past\n    schedule: {%s}\n    catch_up: {run: none}\n    alert: {off: true}\n    jobs:\n"+

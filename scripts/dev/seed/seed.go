@@ -72,7 +72,7 @@ func (o Options) begin(ctx context.Context, text string, fill func(*configs.Conf
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
+	defer func() { err = errors.Join(err, b.close()) }() //nolint:contextcheck // closing ends by itself
 	return fill(cfg, b)
 }
 
@@ -94,13 +94,13 @@ func openBook(ctx context.Context, path string) (*book, error) {
 	}
 	db, err := sql.Open("sqlite", "file:"+path+"?mode=rw&_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=synchronous(OFF)&_pragma=cache_size(-262144)&_pragma=foreign_keys(OFF)")
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), l.Close())
+		return nil, errors.Join(fmt.Errorf("open the ledger: %w", err), l.Close()) //nolint:contextcheck // closing ends by itself
 	}
 	db.SetMaxOpenConns(1)
 	b := &book{ledger: l, db: db}
 	var runs int
 	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM runs LIMIT 1)").Scan(&runs); err != nil || runs > 0 {
-		return nil, errors.Join(err, errors.New("the ledger has runs already"), b.close())
+		return nil, errors.Join(err, errors.New("the ledger has runs already"), b.close()) //nolint:contextcheck // closing ends by itself
 	}
 	return b, nil
 }

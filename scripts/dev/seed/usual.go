@@ -112,51 +112,66 @@ func fateOf(workflow string, ago int) fate {
 	return fate{}
 }
 
+// tellJobs records the attempts of a run, and returns when they ended and why
+// the run ended as it did.
+func tellJobs(ctx context.Context, tx *sql.Tx, w *configs.Workflow, f fate, run *past) (clock time.Time, reason runner.Reason, message string, err error) {
+	clock = run.at.Add(300 * time.Millisecond)
+	broken := map[string]bool{}
+	for _, j := range w.Jobs {
+		a := attemptOf(w, j, run.at, clock)
+		if need := brokenNeed(j, broken); need != "" {
+			a.State, a.Reason, a.Error, a.Result = runner.Skipped, runner.ReasonCondition, "needs "+need+", which failed", jobs.Result{}
+			a.FinishedAt, broken[j.Name] = clock, true
+		}
+		if j.Name == f.job && a.State == runner.Succeeded {
+			a.State, a.Reason = f.state, f.reason
+			switch {
+			case f.state == runner.Warned:
+				a.Result.Findings = append(a.Result.Findings, jobs.Finding{ID: "usage:free", Severity: jobs.Warning, Text: f.text})
+				run.state, reason, message = runner.Warned, runner.ReasonFindings, f.text
+			case f.again:
+				a.Error, a.Hint, a.ExitCode, a.Result = f.text, f.hint, 1, jobs.Result{}
+				if err := insertAttempt(ctx, tx, run.id, w.Name, a); err != nil {
+					return clock, "", "", err
+				}
+				a = attemptOf(w, j, run.at, a.FinishedAt.Add(time.Minute))
+				a.Number = 2
+			default:
+				a.Error, a.Hint, a.ExitCode, a.Result = f.text, f.hint, 1, jobs.Result{}
+				broken[j.Name] = true
+				run.state, reason, message, run.job = runner.Failed, f.reason, "job "+j.Name+": "+f.text, j.Name
+			}
+		}
+		clock = a.FinishedAt
+		if err := insertAttempt(ctx, tx, run.id, w.Name, a); err != nil {
+			return clock, "", "", err
+		}
+	}
+	return clock, reason, message, nil
+}
+
+// brokenNeed is what a job needs that failed; empty for nothing.
+func brokenNeed(j configs.Job, broken map[string]bool) string {
+	for _, need := range j.Needs {
+		if broken[need] && j.When == "" {
+			return need
+		}
+	}
+	return ""
+}
+
 // tell records one run with its attempts.
 func (s *story) tell(ctx context.Context, tx *sql.Tx, w *configs.Workflow, slot time.Time, f fate) error {
 	s.serial++
 	id := runIDOf(slot, s.serial)
 	run := past{id: id, at: slot, state: runner.Succeeded}
-	var reason runner.Reason
-	message := ""
-	clock := slot.Add(300 * time.Millisecond)
+	clock, reason, message := slot.Add(300*time.Millisecond), runner.Reason(""), ""
 	if f.state == runner.Skipped {
 		run.state, reason, message = f.state, f.reason, f.text
 	} else {
-		broken := map[string]bool{}
-		for _, j := range w.Jobs {
-			a := attemptOf(w, j, slot, clock)
-			for _, need := range j.Needs {
-				if broken[need] && j.When == "" {
-					a.State, a.Reason, a.Error, a.Result = runner.Skipped, runner.ReasonCondition, "needs "+need+", which failed", jobs.Result{}
-					a.FinishedAt, broken[j.Name] = clock, true
-				}
-			}
-			if j.Name == f.job && a.State == runner.Succeeded {
-				a.State, a.Reason = f.state, f.reason
-				switch f.state {
-				case runner.Warned:
-					a.Result.Findings = append(a.Result.Findings, jobs.Finding{ID: "usage:free", Severity: jobs.Warning, Text: f.text})
-					run.state, reason, message = runner.Warned, runner.ReasonFindings, f.text
-				default:
-					a.Error, a.Hint, a.ExitCode, a.Result = f.text, f.hint, 1, jobs.Result{}
-					if f.again {
-						if err := insertAttempt(ctx, tx, id, w.Name, a); err != nil {
-							return err
-						}
-						clock = a.FinishedAt.Add(time.Minute)
-						a = attemptOf(w, j, slot, clock)
-						a.Number = 2
-						break
-					}
-					broken[j.Name] = true
-					run.state, reason, message, run.job = runner.Failed, f.reason, "job "+j.Name+": "+f.text, j.Name
-				}
-			}
-			clock = a.FinishedAt
-			if err := insertAttempt(ctx, tx, id, w.Name, a); err != nil {
-				return err
-			}
+		var err error
+		if clock, reason, message, err = tellJobs(ctx, tx, w, f, &run); err != nil {
+			return err
 		}
 	}
 	var started any = slot.Add(200 * time.Millisecond).UnixMicro()

@@ -20,11 +20,11 @@ func TestHarness(t *testing.T) {
 		switch r.URL.Path {
 		case "/bad.js":
 			w.Header().Set("Content-Type", "text/javascript")
-			fmt.Fprint(w, "console.error('planted'); setTimeout(() => { throw new Error('thrown') })")
+			_, _ = fmt.Fprint(w, "console.error('planted'); setTimeout(() => { throw new Error('thrown') })")
 		case "/good":
-			fmt.Fprint(w, `<!doctype html><html lang="en"><title>good</title><main><h1>All is well</h1><a href="/bad">on</a></main></html>`)
+			_, _ = fmt.Fprint(w, `<!doctype html><html lang="en"><title>good</title><main><h1>All is well</h1><a href="/bad">on</a></main></html>`)
 		default:
-			fmt.Fprint(w, `<!doctype html><html><title>bad</title><script src="/bad.js"></script><script>document.title = 'inline'</script>
+			_, _ = fmt.Fprint(w, `<!doctype html><html><title>bad</title><script src="/bad.js"></script><script>document.title = 'inline'</script>
 				<body><img src="/missing.png"><p style="color: red">styled</p><button></button><div id="wide">wide</div></body></html>`)
 		}
 	}))

@@ -123,7 +123,7 @@ func (s *Service) await(t *testing.T, ended chan error) {
 	for {
 		if at := listening.FindString(s.log.String()); at != "" {
 			s.URL = "http://" + at
-			if response, err := http.Get(s.URL + "/livez"); err == nil { //nolint:noctx // the test's own deadline ends it
+			if response, err := http.Get(s.URL + "/livez"); err == nil {
 				_ = response.Body.Close() // nothing was read
 				return
 			}
