@@ -25,7 +25,7 @@ func TestAnything(t *testing.T) {
 	close(f.idle)
 	o := f.options()
 	kept := &keys{}
-	o.Tokens, o.Audit = kept, kept
+	o.Tokens, o.Audit, o.PostMortems = kept, kept, postMortems{}
 	handler := web.New(o).Handler()
 	paths := specification(t, handler)["paths"].(map[string]any)
 	type address struct{ method, path string }

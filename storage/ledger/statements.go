@@ -15,9 +15,13 @@ const (
 	// maxStatements bounds how many prepared statements a connection keeps; all
 	// that runs need are about 40.
 	maxStatements = 64
-	// maxStatementText is the longest text that is worth keeping: longer ones
-	// carry lists, whose lengths differ from call to call.
-	maxStatementText = 2 << 10
+	// longText is the length from which a text carries a list, whose length may
+	// differ from call to call, so that only the last few are kept; the pages ask
+	// about the same list of workflows again and again. A text longer than
+	// maxStatementText is never kept.
+	longText         = 2 << 10
+	maxLong          = 4
+	maxStatementText = 64 << 10
 )
 
 // openPrepared opens an SQLite database whose connections keep the statements
@@ -129,12 +133,29 @@ func (c *preparedConn) keep(p preparedStmt, failed bool) error {
 		return p.Close()
 	}
 	c.idle = append(c.idle, p)
-	if len(c.idle) <= maxStatements {
+	if len(p.text) > longText {
+		return c.forget(maxLong, func(p preparedStmt) bool { return len(p.text) > longText })
+	}
+	return c.forget(maxStatements, func(preparedStmt) bool { return true })
+}
+
+// forget closes the least recently used of those that fit, when there are more
+// of them than most.
+func (c *preparedConn) forget(most int, fits func(preparedStmt) bool) error {
+	oldest, number := -1, 0
+	for i, p := range c.idle {
+		if fits(p) {
+			if number++; oldest < 0 {
+				oldest = i
+			}
+		}
+	}
+	if number <= most {
 		return nil
 	}
-	oldest := c.idle[0]
-	c.idle = slices.Delete(c.idle, 0, 1)
-	return oldest.Close()
+	p := c.idle[oldest]
+	c.idle = slices.Delete(c.idle, oldest, oldest+1)
+	return p.Close()
 }
 
 // ExecContext implements driver.ExecerContext.

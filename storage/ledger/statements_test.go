@@ -55,7 +55,7 @@ func TestStatements_Kept(t *testing.T) {
 	for query, want := range map[string]int{
 		"SELECT v FROM scratch WHERE k = ?1": 1,
 		"PRAGMA page_count":                  0,
-		"SELECT '" + strings.Repeat("x", 3000) + "' FROM scratch WHERE k = ?1": 0,
+		"SELECT '" + strings.Repeat("x", 70_000) + "' FROM scratch WHERE k = ?1": 0,
 	} {
 		for k := range 3 {
 			var v string
@@ -73,6 +73,17 @@ func TestStatements_Kept(t *testing.T) {
 	}
 	if got, _ := keptBy(t, conn, "INSERT INTO scratch (k, v) VALUES (?, ?)"); got != 1 {
 		t.Errorf("the INSERT is kept %d times", got)
+	}
+	for n := range 10 {
+		var v string
+		if err := conn.QueryRowContext(t.Context(), fmt.Sprintf("SELECT '%03000d' FROM scratch", n)).Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range map[int]int{5: 0, 6: 1, 9: 1} {
+		if got, _ := keptBy(t, conn, fmt.Sprintf("SELECT '%03000d' FROM scratch", n)); got != want {
+			t.Errorf("the long statement %d of 10 is kept %d times, want %d", n, got, want)
+		}
 	}
 	for n := range 3 * ledger.MaxStatements {
 		var v int
