@@ -144,10 +144,13 @@ func TestPatterns_SayWhatIsRead(t *testing.T) {
 		"size":     {unit.SizePattern, func() encoding.TextUnmarshaler { return new(unit.Size) }},
 		"share":    {unit.SharePattern, func() encoding.TextUnmarshaler { return new(unit.Share) }},
 	} {
-		pattern := regexp.MustCompile(tc.pattern)
+		pattern, long := regexp.MustCompile(tc.pattern), regexp.MustCompile(`\d{5}`)
 		rapid.Check(t, func(t *rapid.T) {
 			pieces := rapid.SliceOfN(rapid.SampledFrom([]string{"1", "0", "25", "100", ".", "5", "h", "m", "s", "d", "w", "ms", "µs", "k", "Ki", "M", "G", "B", "b", "%", " ", "-", "+", "e", ","}), 0, 5).Draw(t, "pieces")
 			text := strings.Join(pieces, "")
+			if long.MatchString(text) {
+				return // a pattern knows nothing of ranges
+			}
 			err := tc.fresh().UnmarshalText([]byte(text))
 			if pattern.MatchString(text) != (err == nil) {
 				t.Fatalf("%s %q: pattern %v, parser %v", name, text, pattern.MatchString(text), err)
