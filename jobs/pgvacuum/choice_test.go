@@ -2,6 +2,7 @@ package pgvacuum_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,7 +108,8 @@ func TestAge(t *testing.T) {
 			after := pgtest.Ask[string](t, c, "SELECT pg_current_xact_id()::xid::text")
 			pgtest.Load(t, c, "UPDATE old SET note = note WHERE id = 1")
 			b.options.Mode, b.options.Tables = mode, []string{"old", "tiny"}
-			if diff := cmp.Diff([]string{"vacuum old", "vacuum tiny"}, b.preview()); diff != "" {
+			// Which of them is older depends on what else the server did.
+			if diff := cmp.Diff([]string{"vacuum old", "vacuum tiny"}, slices.Sorted(slices.Values(b.preview()))); diff != "" {
 				t.Errorf("(-want +got):\n%s\n%s", diff, b.out)
 			}
 			if !strings.Contains(b.out.String(), "oldest transaction of TOAST") {
