@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ghosteam/upkeep/configs/unit"
 )
 
 // Format writes a value of the unit for people.
@@ -62,14 +64,7 @@ func duration(seconds float64) string {
 	default:
 		return number(math.Round(d.Hours()/2.4)/10) + "d"
 	}
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return unit.Brief(d)
 }
 
 // number writes a number with at most four digits that matter, and whole ones

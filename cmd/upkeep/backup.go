@@ -13,6 +13,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -320,4 +321,4 @@ func (a *app) completeStores(*cobra.Command, []string, string) ([]string, cobra.
 }
 
 // age is how old an artifact is, in words.
-func age(created, now time.Time) string { return took(now.Sub(created).Round(time.Second)) }
+func age(created, now time.Time) string { return unit.Took(now.Sub(created).Round(time.Second)) }

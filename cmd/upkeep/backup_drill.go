@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -211,7 +212,7 @@ func (a *app) tellDrilled(drills []drilled, f backupDrillFlags) error {
 		views = append(views, v)
 		row := []string{v.ID, d.name(), v.Store, proofWord(a.painter(a.std.Out), v), "-", "-", "-"}
 		if v.RestorableAsOf != nil {
-			row[4], row[5], row[6] = stamp(*v.RestorableAsOf), humanize.IBytes(uint64(max(v.RestoredBytes, 0))), took(seconds(v.RestoreSeconds))
+			row[4], row[5], row[6] = stamp(*v.RestorableAsOf), humanize.IBytes(uint64(max(v.RestoredBytes, 0))), unit.Took(seconds(v.RestoreSeconds))
 		}
 		l.rows = append(l.rows, row)
 		if a.format != formatTable {
@@ -246,7 +247,7 @@ func (a *app) tellDrilled(drills []drilled, f backupDrillFlags) error {
 // restorable says what a drill has proven.
 func restorable(p object.Proof) string {
 	r := p.Restored
-	text := fmt.Sprintf("restorable as of %s (proven %s by drill, took %s for %s", stamp(r.AsOf), p.Level, took(seconds(r.Seconds)), humanize.IBytes(uint64(max(r.Bytes, 0))))
+	text := fmt.Sprintf("restorable as of %s (proven %s by drill, took %s for %s", stamp(r.AsOf), p.Level, unit.Took(seconds(r.Seconds)), humanize.IBytes(uint64(max(r.Bytes, 0))))
 	if r.Assertions > 0 {
 		text += ", " + count(r.Assertions, "assertion") + " held"
 	}

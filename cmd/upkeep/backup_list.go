@@ -11,6 +11,7 @@ import (
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/storage/object/retention"
 	"github.com/ghosteam/upkeep/web/api"
@@ -236,7 +237,7 @@ func proofWord(p painter, v api.Backup) string {
 	case word == "":
 		word = "unproven"
 	case v.RestorableAsOf != nil:
-		word += " in " + took(seconds(v.RestoreSeconds))
+		word += " in " + unit.Took(seconds(v.RestoreSeconds))
 	}
 	if v.Suspect != "" {
 		word += ", " + p.yellow("suspect")

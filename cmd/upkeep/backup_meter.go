@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
@@ -82,7 +83,7 @@ func progressLine(what string, read, total int64, since time.Duration) string {
 	rate := float64(read) / max(since.Seconds(), 0.001)
 	line := fmt.Sprintf("%s  %s of %s, %s/s", what, humanize.IBytes(uint64(max(read, 0))), humanize.IBytes(uint64(max(total, 0))), humanize.IBytes(uint64(max(rate, 0))))
 	if left := total - read; left > 0 && rate >= 1 {
-		line += ", " + took(time.Duration(float64(left)/rate*1e9).Round(time.Second)) + " left"
+		line += ", " + unit.Took(time.Duration(float64(left)/rate*1e9).Round(time.Second)) + " left"
 	}
 	return line
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -320,7 +321,7 @@ func (a *app) tellRestored(b backup, r jobs.Restored, steps []string, f backupRe
 		case f.undo:
 			what = "undone"
 		}
-		fmt.Fprintf(a.std.Out, "%s: %s (in %s)\n", what, oneLine(r.Summary, 0), took(spent))
+		fmt.Fprintf(a.std.Out, "%s: %s (in %s)\n", what, oneLine(r.Summary, 0), unit.Took(spent))
 	case formatJSON, formatCSV:
 		err = a.list(listing{
 			columns: []string{"ARTIFACT", "JOB", "STORE", "CREATED", "TO", "DRY RUN", "SUMMARY"},

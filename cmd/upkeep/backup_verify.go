@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -219,7 +220,7 @@ func listOfProofs(p painter, proven []backup) listing {
 		views = append(views, v)
 		spent, rate := "-", "-"
 		if v.Seconds > 0 {
-			spent = took(time.Duration(v.Seconds * 1e9))
+			spent = unit.Took(time.Duration(v.Seconds * 1e9))
 			rate = strings.TrimSpace(humanize.IBytes(uint64(float64(max(v.Bytes, 0))/v.Seconds))) + "/s"
 		}
 		l.rows = append(l.rows, []string{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -120,7 +121,7 @@ func paceText(since, now runner.AttemptProgress) string {
 		text = ", " + humanize.IBytes(uint64(rate)) + "/s"
 	}
 	if left := now.Total - now.Done; left > 0 {
-		text += ", " + took(time.Duration(float64(left)/rate*1e9).Round(time.Second)) + " left"
+		text += ", " + unit.Took(time.Duration(float64(left)/rate*1e9).Round(time.Second)) + " left"
 	}
 	return text
 }
@@ -205,5 +206,5 @@ func attemptTook(at runner.Attempt) string {
 	if at.StartedAt.IsZero() || at.FinishedAt.IsZero() {
 		return "0s"
 	}
-	return took(at.FinishedAt.Sub(at.StartedAt))
+	return unit.Took(at.FinishedAt.Sub(at.StartedAt))
 }

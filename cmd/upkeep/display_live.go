@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -157,7 +158,7 @@ func (d *liveDisplay) drawLine(b *bytes.Buffer, l *boardLine, nameWidth, width i
 		if end.IsZero() {
 			end = time.Now()
 		}
-		elapsed = took(max(0, end.Sub(at.StartedAt)))
+		elapsed = unit.Took(max(0, end.Sub(at.StartedAt)))
 	}
 	before := fmt.Sprintf(" %-*s  %7s  ", nameWidth, l.name, elapsed)
 	text := oneLine(l.outcome(), max(width-visible(before)-1, 1))

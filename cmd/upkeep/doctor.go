@@ -150,7 +150,7 @@ func (a *app) bundle(report *doctor.Report, f doctorFlags) (err error) {
 	if err := pending.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("write %s: %w", f.bundle, err)
 	}
-	fmt.Fprintf(a.std.Err, "wrote %s: %s; look into it before you send it: tar -xzOf %s | less\n", f.bundle, count(len(b.Files), "file"), shellWord(f.bundle))
+	fmt.Fprintf(a.std.Err, "wrote %s: %s; look into it before you send it: tar -xzOf %s | less\n", f.bundle, count(len(b.Files), "file"), unit.ShellWord(f.bundle))
 	return nil
 }
 
@@ -189,7 +189,7 @@ func (a *app) doctorProgress() (show func(ended string, waiting []string), done 
 		if len(waiting) > mostShown {
 			more = fmt.Sprintf(" and %d more", len(waiting)-mostShown)
 		}
-		fmt.Fprintf(a.std.Err, "%slooked at %d of %d for %s, waiting for %s%s", erase, total-len(waiting), total, took(time.Since(began)), strings.Join(waiting[:min(mostShown, len(waiting))], ", "), more)
+		fmt.Fprintf(a.std.Err, "%slooked at %d of %d for %s, waiting for %s%s", erase, total-len(waiting), total, unit.Took(time.Since(began)), strings.Join(waiting[:min(mostShown, len(waiting))], ", "), more)
 	}
 	return show, func() {
 		mu.Lock()

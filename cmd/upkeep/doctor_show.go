@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/health/doctor"
 	"github.com/ghosteam/upkeep/jobs"
 )
@@ -35,7 +36,7 @@ func (a *app) tellReport(r *doctor.Report, details bool) error {
 	fmt.Fprintln(a.std.Out)
 	var rows [][]string
 	for _, s := range r.Sections {
-		rows = append(rows, []string{s.Name, stateWord(p, s.State), took(seconds(s.TookSeconds)), oneLine(s.Summary, mostError)})
+		rows = append(rows, []string{s.Name, stateWord(p, s.State), unit.Took(seconds(s.TookSeconds)), oneLine(s.Summary, mostError)})
 		if !details {
 			continue
 		}

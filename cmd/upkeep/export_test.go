@@ -12,11 +12,9 @@ type (
 )
 
 var (
-	Took      = took
 	OneLine   = oneLine
 	Printable = printable
 	CutRune   = cutRune
-	ShellWord = shellWord
 	Wrap      = wrap
 	Number    = number
 	WriteJSON = writeJSON

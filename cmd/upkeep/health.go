@@ -142,10 +142,10 @@ func (a *app) showChecks(checks []api.Check, overall runner.Health, watched bool
 	for _, c := range checks {
 		since, age := "-", "-"
 		if c.Since != nil && watched {
-			since = took(now.Sub(*c.Since).Round(time.Second))
+			since = unit.Took(now.Sub(*c.Since).Round(time.Second))
 		}
 		if c.At != nil {
-			age = took(max(0, now.Sub(*c.At)).Round(time.Second))
+			age = unit.Took(max(0, now.Sub(*c.At)).Round(time.Second))
 		}
 		l.rows = append(l.rows, []string{c.Name, paintHealth(p, c.Health), since, age, about(c)})
 	}

@@ -181,7 +181,7 @@ func (a *app) listRuns(ctx context.Context, reader history, runs []runner.Run, a
 		}
 		duration := "-"
 		if !r.StartedAt.IsZero() && !r.FinishedAt.IsZero() {
-			duration = took(r.FinishedAt.Sub(r.StartedAt))
+			duration = unit.Took(r.FinishedAt.Sub(r.StartedAt))
 		}
 		reason := string(r.Reason)
 		switch {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web"
 	"github.com/ghosteam/upkeep/web/api"
@@ -98,7 +99,7 @@ func lasted(i runner.Incident, now time.Time) string {
 	if !i.ResolvedAt.IsZero() {
 		now = i.ResolvedAt
 	}
-	return took(max(now.Sub(i.OpenedAt), 0).Round(time.Second))
+	return unit.Took(max(now.Sub(i.OpenedAt), 0).Round(time.Second))
 }
 
 func newIncidentShow(a *app) *cobra.Command {

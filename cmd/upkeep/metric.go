@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/api"
@@ -228,7 +229,7 @@ func (a *app) showSeries(ctx context.Context, name, since string, limit int) err
 	for _, s := range list {
 		length := "-"
 		if s.Length > 0 {
-			length = took(s.Length)
+			length = unit.Took(s.Length)
 		}
 		l.rows = append(l.rows, []string{stamp(s.At), length, strconv.FormatInt(s.Count, 10), number(name, s.Mean()), number(name, s.Low), number(name, s.High)})
 	}

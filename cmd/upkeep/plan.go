@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner/forecast"
 	"github.com/ghosteam/upkeep/web/api"
@@ -171,7 +172,7 @@ func (a *app) listPlan(plan forecast.Forecast) listing {
 	for _, s := range plan.Slots {
 		usual, expected, slots := "-", string(s.Fate), ""
 		if s.Usual > 0 {
-			usual = took(s.Usual)
+			usual = unit.Took(s.Usual)
 		}
 		if s.Count > 1 {
 			slots, expected = strconv.FormatInt(s.Count, 10), s.Rule

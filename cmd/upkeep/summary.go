@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 )
@@ -45,7 +46,7 @@ func (a *app) summarize(w io.Writer, run runner.Run, attempts []runner.Attempt) 
 	if run.DryRun {
 		for _, at := range latest {
 			if plan := at.Result.Outputs[jobs.OutputPlan]; plan != "" {
-				fmt.Fprintf(w, "  %s %s\n", p.faint("apply exactly this:"), a.again("run "+run.Spec.Workflow+"."+at.Job+" --apply "+shellWord(plan)))
+				fmt.Fprintf(w, "  %s %s\n", p.faint("apply exactly this:"), a.again("run "+run.Spec.Workflow+"."+at.Job+" --apply "+unit.ShellWord(plan)))
 			}
 		}
 	}
@@ -104,7 +105,7 @@ func stateWords(p painter, run runner.Run) string {
 		words += " (" + string(run.Reason) + ")"
 	}
 	if !run.StartedAt.IsZero() && !run.FinishedAt.IsZero() {
-		words += " in " + took(run.FinishedAt.Sub(run.StartedAt))
+		words += " in " + unit.Took(run.FinishedAt.Sub(run.StartedAt))
 	}
 	if run.DryRun {
 		words += ", dry run: nothing was changed"
@@ -114,11 +115,11 @@ func stateWords(p painter, run runner.Run) string {
 
 // again is how the user would call upkeep with the same configuration.
 func (a *app) again(command string) string {
-	name := shellWord(a.calledAs())
+	name := unit.ShellWord(a.calledAs())
 	if a.configPath == "" {
 		return name + " " + command
 	}
-	return name + " -c " + shellWord(a.configPath) + " " + command
+	return name + " -c " + unit.ShellWord(a.configPath) + " " + command
 }
 
 // calledAs is how this program was called when that was by its path, so that

@@ -16,31 +16,6 @@ import (
 	upkeep "github.com/ghosteam/upkeep/cmd/upkeep"
 )
 
-func TestTook(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		d    time.Duration
-		want string
-	}{
-		{-1, "-"},
-		{0, "0s"},
-		{1234 * time.Microsecond, "1ms"},
-		{999*time.Millisecond + 900*time.Microsecond, "1s"},
-		{12345 * time.Millisecond, "12.3s"},
-		{59960 * time.Millisecond, "1m"},
-		{70 * time.Second, "1m10s"},
-		{10 * time.Minute, "10m"},
-		{59*time.Minute + 59500*time.Millisecond, "1h"},
-		{time.Hour, "1h"},
-		{100 * time.Minute, "1h40m"},
-		{30*time.Hour + 29*time.Second, "30h"},
-	} {
-		if got := upkeep.Took(tt.d); got != tt.want {
-			t.Errorf("took(%s) = %q, want %q", tt.d, got, tt.want)
-		}
-	}
-}
-
 func TestOneLine(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -107,22 +82,6 @@ func FuzzPrintable(f *testing.F) {
 			t.Errorf("%q in two pieces, cut at %d of %d, is %q, whole %q", text, len(first), at, pieces, whole)
 		}
 	})
-}
-
-func TestShellWord(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"configs/quickstart.yaml": "configs/quickstart.yaml",
-		"with blank":              "'with blank'",
-		"it's":                    `'it'\''s'`,
-		"":                        "''",
-		"$(id)":                   "'$(id)'",
-		"größe":                   "'größe'",
-	} {
-		if got := upkeep.ShellWord(text); got != want {
-			t.Errorf("shellWord(%q) = %s, want %s", text, got, want)
-		}
-	}
 }
 
 func TestWrap(t *testing.T) {

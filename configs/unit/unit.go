@@ -48,14 +48,7 @@ func (d Duration) String() string {
 	if std >= day && std%day == 0 {
 		return strconv.FormatInt(int64(std/day), 10) + "d"
 	}
-	text := std.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return Brief(std)
 }
 
 // MarshalText writes the form that UnmarshalText reads.

@@ -114,6 +114,23 @@ func TestNamesAndCommand(t *testing.T) {
 	}
 }
 
+func TestShellWord(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"configs/quickstart.yaml": "configs/quickstart.yaml",
+		"with blank":              "'with blank'",
+		"it's":                    `'it'\''s'`,
+		"":                        "''",
+		"$(id)":                   "'$(id)'",
+		"a\n":                     "'a\n'",
+		"größe":                   "'größe'",
+	} {
+		if got := unit.ShellWord(text); got != want {
+			t.Errorf("ShellWord(%q) = %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestClone(t *testing.T) {
 	t.Parallel()
 	type inner struct{ List []string }

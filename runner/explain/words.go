@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/ghosteam/upkeep/configs/unit"
 )
 
 // span writes a length of time for people: "45s", "12m", "5h12m", "3d4h".
@@ -22,14 +24,7 @@ func span(d time.Duration) string {
 		}
 		return fmt.Sprintf("%dd%dh", hours/24, hours%24)
 	}
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return unit.Brief(d)
 }
 
 // days writes how long history is kept: "180 days".

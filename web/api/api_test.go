@@ -181,3 +181,18 @@ func TestNewRun(t *testing.T) {
 		t.Errorf("attempts: %+v", v.Attempts)
 	}
 }
+
+// TestNewestPerJob takes the last attempt of each job and keeps the order in
+// which the jobs began.
+func TestNewestPerJob(t *testing.T) {
+	t.Parallel()
+	type attempt struct {
+		Job    string
+		Number int
+	}
+	list := []attempt{{"dump", 1}, {"copy", 1}, {"dump", 2}, {"report", 1}, {"copy", 2}, {"copy", 3}}
+	want := []attempt{{"dump", 2}, {"copy", 3}, {"report", 1}}
+	if diff := cmp.Diff(want, api.NewestPerJob(list, func(a attempt) string { return a.Job })); diff != "" {
+		t.Errorf("newest (-want +got):\n%s", diff)
+	}
+}

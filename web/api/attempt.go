@@ -72,3 +72,20 @@ func NewAttempt(a runner.Attempt) Attempt {
 // Began tells whether an attempt was more than the note that a job is left
 // out.
 func Began(a runner.Attempt) bool { return a.State != runner.Skipped }
+
+// NewestPerJob are the last entries of each job in a list of attempts that is
+// in the order in which they were made. The jobs come in the order in which
+// they first appear; job names that of an attempt.
+func NewestPerJob[A any](attempts []A, job func(A) string) []A {
+	place := map[string]int{}
+	var out []A
+	for _, a := range attempts {
+		if i, ok := place[job(a)]; ok {
+			out[i] = a
+			continue
+		}
+		place[job(a)] = len(out)
+		out = append(out, a)
+	}
+	return out
+}

@@ -11,15 +11,16 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 )
 
 // funcs are what templates can say. docs of each stand at its function.
 func (p *Pages) funcs() template.FuncMap {
 	return template.FuncMap{
-		"static": p.files.URL,
-		"time":   p.timeElement,
-		"took":   took, "seconds": tookSeconds, "bytes": bytesText, "number": number, "count": count,
+		"static":  p.files.URL,
+		"time":    p.timeElement,
+		"seconds": tookSeconds, "bytes": bytesText, "number": number, "count": count,
 		"state": stateBadge, "severity": severityBadge, "health": healthBadge, "because": because, "triggered": triggered,
 		"short": short, "words": words, "join": strings.Join, "path": url.PathEscape, "safe": safe,
 		"command": shellCommand, "prose": prose,
@@ -116,33 +117,8 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(d/day))
 }
 
-// took writes how long something took: 3 digits at most, as the command line
-// does.
-func took(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "–"
-	case d < time.Second:
-		d = d.Round(time.Millisecond)
-	case d < time.Minute:
-		d = d.Round(100 * time.Millisecond)
-	case d < time.Hour:
-		d = d.Round(time.Second)
-	default:
-		d = d.Round(time.Minute)
-	}
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
-
-// tookSeconds is took of a number of seconds.
-func tookSeconds(s float64) string { return took(time.Duration(s * float64(time.Second))) }
+// tookSeconds writes how many seconds something took.
+func tookSeconds(s float64) string { return unit.Took(time.Duration(s * float64(time.Second))) }
 
 // bytesText writes a number of bytes in binary units.
 func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
@@ -193,17 +169,7 @@ func shellCommand(parts ...any) string {
 		if id, ok := part.(runner.RunID); ok {
 			text = string(id)
 		}
-		quoted = append(quoted, shellWord(text))
+		quoted = append(quoted, unit.ShellWord(text))
 	}
 	return strings.Join(quoted, " ")
-}
-
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return r < 0x80 && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:@%+=,", r))
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

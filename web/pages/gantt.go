@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -120,13 +121,13 @@ func (r *ganttRow) add(a api.AttemptRecord, s span, now time.Time, id runner.Run
 		end = *a.FinishedAt
 	}
 	spent := max(0, end.Sub(*a.StartedAt))
-	r.Took = took(spent)
+	r.Took = unit.Took(spent)
 	x := min(100-leastBar, s.percent(a.StartedAt.Sub(s.from)))
 	width := max(leastBar, s.percent(spent))
 	r.Href = logHref(id, a)
 	r.Bars = append(r.Bars, ganttBar{
 		Tone: r.State.Tone, X: coordinate(x), Width: coordinate(min(width, 100-x)), Href: r.Href,
-		Title: fmt.Sprintf("%s, try %d: %s in %s, after %s", a.Job, a.Number, a.State, took(spent), took(a.StartedAt.Sub(s.from))),
+		Title: fmt.Sprintf("%s, try %d: %s in %s, after %s", a.Job, a.Number, a.State, unit.Took(spent), unit.Took(a.StartedAt.Sub(s.from))),
 	})
 }
 
@@ -154,7 +155,7 @@ func ticks(s span) []ganttTick {
 	}
 	var list []ganttTick
 	for d := time.Duration(0); d <= s.length; d += step {
-		t := ganttTick{X: coordinate(s.percent(d)), Word: took(d), Anchor: "middle"}
+		t := ganttTick{X: coordinate(s.percent(d)), Word: unit.Took(d), Anchor: "middle"}
 		switch {
 		case d == 0:
 			t.Word, t.Anchor = "0", "start"

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -156,12 +157,7 @@ func paramsOf(params map[string]string) [][2]string {
 	for name, value := range params {
 		list = append(list, [2]string{safe(name), safe(value)})
 	}
-	slices.SortFunc(list, func(a, b [2]string) int {
-		if a[0] < b[0] {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(list, func(a, b [2]string) int { return cmp.Compare(a[0], b[0]) })
 	return list
 }
 
@@ -169,27 +165,11 @@ func paramsOf(params map[string]string) [][2]string {
 // what it says.
 func troublesOf(list []api.AttemptRecord) []jobTrouble {
 	var out []jobTrouble
-	for _, a := range newestPerJob(list) {
+	for _, a := range api.NewestPerJob(list, func(a api.AttemptRecord) string { return a.Job }) {
 		if !bad(a.State) || a.Error == "" {
 			continue
 		}
 		out = append(out, jobTrouble{Job: a.Job, Error: cut(safe(a.Error), 4*longestError), Hint: safe(a.Hint), Why: because(a.Reason), State: stateBadge(a.State), Try: a.Number})
-	}
-	return out
-}
-
-// newestPerJob are the newest attempts of jobs, in the order in which the jobs
-// began.
-func newestPerJob(list []api.AttemptRecord) []api.AttemptRecord {
-	place := map[string]int{}
-	var out []api.AttemptRecord
-	for _, a := range list {
-		if i, ok := place[a.Job]; ok {
-			out[i] = a
-			continue
-		}
-		place[a.Job] = len(out)
-		out = append(out, a)
 	}
 	return out
 }

@@ -2,12 +2,12 @@ package service
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
@@ -107,7 +107,7 @@ func RestoreCommands(cfg *configs.Config, b api.Backup) []api.RestoreCommand {
 			words = append(words, "--identity", "FILE")
 		}
 		for i, w := range words {
-			words[i] = shellWord(w)
+			words[i] = unit.ShellWord(w)
 		}
 		return strings.Join(words, " ")
 	}
@@ -142,15 +142,4 @@ func databaseOf(cfg *configs.Config, b api.Backup) string {
 		}
 	}
 	return "DATABASE"
-}
-
-// plainWord matches what a shell takes as it is.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
-
-// shellWord quotes a word for a shell.
-func shellWord(word string) string {
-	if plainWord.MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
