@@ -21,6 +21,11 @@ const (
 	// maxAge is how old an unsent notice may get. That of a fault that still
 	// lasts may get older.
 	maxAge = 24 * time.Hour
+	// leastTries is how often a notice is tried before its age counts: one that
+	// is old when it is first tried, because nothing ran for days or the clock was
+	// wrong, is not given up for a refusal of the moment. That many take half an
+	// hour.
+	leastTries = 12
 	// firstWait and longestWait bound the waits between attempts.
 	firstWait   = 5 * time.Second
 	longestWait = 15 * time.Minute

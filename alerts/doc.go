@@ -25,6 +25,7 @@
 //	   ▲                 │ temporary: 5 s doubling to 15 m, full
 //	   └──────Retry──────┤ jitter, not before what the channel asks
 //	                     └─permanent, or older than 24 h────▶ dead
+//	                       and tried a dozen times
 //
 // A notice of an opening that was not sent when the fault ended becomes
 // superseded; the one notice of the end then says both, and a channel that

@@ -223,7 +223,8 @@ func (w *worker) refused(ctx context.Context, s Settings, n runner.Notice, redac
 		return
 	}
 	_, permanent := errors.AsType[*PermanentError](err)
-	old := now.Sub(n.CreatedAt) >= maxAge
+	end := n.CreatedAt.Add(maxAge)
+	old := !end.After(now) && n.Attempts >= leastTries
 	if permanent || old && !w.lasts(settled, n) {
 		log.ErrorContext(settled, "a message is given up", "fallback", s.Fallback)
 		w.giveUp(ctx, s, n, why)
@@ -234,9 +235,10 @@ func (w *worker) refused(ctx context.Context, s Settings, n runner.Notice, redac
 		after = temporary.After
 	}
 	next := now.Add(w.wait(n.Attempts, after))
-	if end := n.CreatedAt.Add(maxAge); old {
+	switch {
+	case old:
 		w.complain(settled, longOwed, errors.New(why))
-	} else if next.After(end) {
+	case end.After(now) && next.After(end):
 		next = end // the last attempt, unless the fault lasts
 	}
 	if due := w.insist(ctx, s, n, why, now); !due.IsZero() && next.After(due) {
