@@ -85,6 +85,11 @@ func (l *loader) finish() Problems {
 	for _, literal := range l.d.Literals {
 		hidden = append(hidden, literal.Text)
 	}
+	for _, c := range l.config.Checks {
+		if c.Public && secretSlug(c.Slug) { // it stands for an identity
+			hidden = append(hidden, c.Slug)
+		}
+	}
 	l.config.hidden = hidden
 	return scrub(l.d.Problems, hidden).Sorted()
 }

@@ -14,8 +14,8 @@ const redacted = "<redacted>"
 
 // Text is the whole configuration as YAML for people: the files merged, aliases
 // put in place, without comments. References stay unresolved. What is known to
-// be a secret, stands under a key that sounds like one, or is the password of a
-// URL is replaced by "<redacted>", so the text may be shown to whoever may know
+// be a secret, stands under a key that sounds like one, is the slug of a public
+// heartbeat, or is the password of a URL is replaced by "<redacted>", so the text may be shown to whoever may know
 // how upkeep is set up. It is empty for a configuration that Locate returned.
 func (c *Config) Text() string {
 	if c.node == nil {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/runner/logbook"
 	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
@@ -88,7 +90,7 @@ func (s *Server) guard(next *http.ServeMux) http.Handler {
 		defer func() { s.measured(rec, r, began) }()
 		defer func() {
 			s.access.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request_id", id), slog.String("method", r.Method),
-				slog.String("path", r.URL.Path), slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
+				slog.String("path", loggedPath(r)), slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
 				slog.Duration("took", time.Since(began)), slog.String("by", askedBy(ctx)))
 		}()
 		defer func() { s.caught(ctx, rec, r, recover()) }()
@@ -98,6 +100,18 @@ func (s *Server) guard(next *http.ServeMux) http.Handler {
 		}
 		s.route(next, rec, r.WithContext(ctx))
 	})
+}
+
+// loggedPath is the address of a request as the log says it: without the slug
+// of a heartbeat, which may be a secret.
+func loggedPath(r *http.Request) string {
+	clean := path.Clean(r.URL.Path)
+	for _, prefix := range []string{"/ping/", Prefix + "/ping/"} {
+		if strings.HasPrefix(clean, prefix) {
+			return prefix + secret.Redacted
+		}
+	}
+	return r.URL.Path
 }
 
 // caught ends a request whose handler panicked.
@@ -111,7 +125,7 @@ func (s *Server) caught(ctx context.Context, rec *recorder, r *http.Request, thr
 	}
 	rec.broken = true
 	s.log.LogAttrs(ctx, slog.LevelError, "a request panicked", slog.String("request_id", requestID(ctx)),
-		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("method", r.Method), slog.String("path", loggedPath(r)),
 		slog.String("panic", fmt.Sprint(thrown)), slog.String("stack", string(debug.Stack())))
 	if rec.status != 0 {
 		// Half an answer must not look like a whole one.

@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -52,5 +54,30 @@ func TestPing_Public(t *testing.T) {
 	// Who may tell any is not bounded by that.
 	if status, _, body := ask(t, handler, http.MethodGet, "/ping/nightly", ""); status != http.StatusOK {
 		t.Errorf("an operator: %d %s", status, body)
+	}
+}
+
+// TestPing_Log: whoever reads the log learns no slug, for one that is public is a
+// secret.
+func TestPing_Log(t *testing.T) {
+	t.Parallel()
+	const slug = "open-3f9c1d7e5b2a8064"
+	for address, want := range map[string]string{
+		"/ping/" + slug:           "path=/ping/<redacted> status=200",
+		"/ping/" + slug + "/fail": "path=/ping/<redacted> status=200",
+		"/api/v1/ping/" + slug:    "path=/api/v1/ping/<redacted> status=200",
+		"//ping/" + slug:          "path=/ping/<redacted> ",
+		"/x/../ping/" + slug:      "path=/ping/<redacted> ",
+		"/runs/ping":              "path=/runs/ping ",
+	} {
+		f := stocked()
+		close(f.idle)
+		var log bytes.Buffer
+		o := f.options()
+		o.Monitor, o.Log = &monitor{}, slog.New(slog.NewTextHandler(&log, nil))
+		unknown(t, web.New(o).Handler(), address, nil)
+		if text := log.String(); strings.Contains(text, slug) || !strings.Contains(text, want) {
+			t.Errorf("%s: the log has no %q: %s", address, want, text)
+		}
 	}
 }
