@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -200,22 +199,10 @@ func (d *Dispatcher) retire(name string) bool {
 // channels returns the names of the channels of the configuration and of those
 // that the outbox still owes something although they are gone.
 func (d *Dispatcher) channels(ctx context.Context) []string {
-	names := slices.Clone(d.o.Names())
-	filter := runner.NoticeFilter{States: []runner.NoticeState{runner.NoticePending, runner.NoticeSending}, Limit: 200}
-	for {
-		owed, err := d.o.Records.Notices(ctx, filter)
-		if err != nil {
-			if ctx.Err() == nil {
-				d.o.Log.WarnContext(ctx, "could not look which channels are owed messages", "error", err)
-			}
-			return names
-		}
-		for _, n := range owed {
-			names = appendNew(names, []string{n.Channel})
-		}
-		if len(owed) < filter.Limit {
-			return names
-		}
-		filter.Before = owed[len(owed)-1].ID
+	names := d.o.Names()
+	owed, err := d.o.Outbox.Channels(ctx)
+	if err != nil && ctx.Err() == nil {
+		d.o.Log.WarnContext(ctx, "could not look which channels are owed messages", "error", err)
 	}
+	return appendNew(names, owed)
 }

@@ -213,6 +213,22 @@ func (o *outbox) Revive(_ context.Context, id string) error {
 	return o.settle("Revive", id, func(n *runner.Notice) { n.State, n.NextAt = runner.NoticePending, time.Now() })
 }
 
+func (o *outbox) Channels(context.Context) ([]string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.fault("Channels"); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range o.notices {
+		if n.EndedAt.IsZero() {
+			names = append(names, n.Channel)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
 func (o *outbox) get(t *testing.T, id string) runner.Notice {
 	t.Helper()
 	o.mu.Lock()

@@ -222,6 +222,9 @@ type Outbox interface {
 	Bury(ctx context.Context, id, why string) error
 	// Revive makes a dead or waiting notice due now; ErrNoticeState for others.
 	Revive(ctx context.Context, id string) error
+	// Channels returns the channels that are owed something, due or not, each
+	// once, in the order of their names.
+	Channels(ctx context.Context) ([]string, error)
 }
 
 // NoticeFilter selects notices. Zero fields select everything.

@@ -49,6 +49,11 @@ type startedRun struct {
 
 func (s *Server) startRun(ctx context.Context, in *startRun) (*startedRun, error) {
 	by := askedBy(ctx)
+	if in.Key != "" {
+		// Whoever asks again wants what the first one began, also when that has
+		// gone: a browser drops the first request of a double click.
+		ctx = context.WithoutCancel(ctx)
+	}
 	accepted, err := s.once.do(ctx, in.Key, in.Body, func() (api.RunAccepted, error) {
 		submitted, err := s.o.Commands.Run(ctx, by, in.Body)
 		return api.RunAccepted{Run: submitted.Run, Duplicate: submitted.Duplicate}, err

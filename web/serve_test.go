@@ -166,6 +166,7 @@ func TestShutdown(t *testing.T) {
 		t.Parallel()
 		f := newFake()
 		f.hold = make(chan struct{})
+		defer close(f.hold)
 		d := start(t, f)
 		answered := make(chan error, 1)
 		go func() {

@@ -138,6 +138,13 @@ func alertQuestions(t testing.TB, l *ledger.Ledger, n int) []question {
 		{"a page of notices of a channel", notices(runner.NoticeFilter{Channel: "ops", Before: middle.ID}), 50},
 		{"notices owed", notices(runner.NoticeFilter{States: owed}), 50},
 		{"notices owed to a channel", notices(runner.NoticeFilter{Channel: "ops", States: owed}), 50},
+		{"channels owed something", func(t testing.TB, l *ledger.Ledger) int {
+			list, err := l.Channels(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(list)
+		}, 2},
 		{"dead notices", notices(runner.NoticeFilter{States: []runner.NoticeState{runner.NoticeDead}}), 0},
 		{"last events", events(runner.HappeningFilter{}), 50},
 		{"a page of events in the middle", events(runner.HappeningFilter{Before: event[0].ID}), 50},

@@ -57,6 +57,23 @@ func (r *Reader) Notices(ctx context.Context, f runner.NoticeFilter) ([]runner.N
 	return list, r.explain(ctx, what, err)
 }
 
+// Channels returns the channels that are owed something. It looks up one after
+// the other, however much each is owed.
+func (r *Reader) Channels(ctx context.Context) ([]string, error) {
+	const query = `WITH RECURSIVE channels (name) AS (
+			SELECT MIN(n.channel) FROM notices n WHERE ` + owed + `
+			UNION ALL SELECT (SELECT MIN(n.channel) FROM notices n WHERE ` + owed + ` AND n.channel > channels.name) FROM channels WHERE channels.name IS NOT NULL)
+		SELECT name FROM channels WHERE name IS NOT NULL ORDER BY name`
+	var list []string
+	err := r.reading().each(ctx, query, nil, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		list = append(list, name)
+		return err
+	})
+	return list, r.explain(ctx, "list the channels that are owed notices", err)
+}
+
 func noticeStates() []runner.NoticeState {
 	return []runner.NoticeState{runner.NoticePending, runner.NoticeSending, runner.NoticeSent, runner.NoticeDead, runner.NoticeSuperseded}
 }

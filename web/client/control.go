@@ -19,8 +19,14 @@ const patient = 2 * time.Minute
 // Start asks for a run and returns when it is on record. Asking is safe to
 // repeat on the way: the daemon starts one run for one call.
 func (c *Client) Start(ctx context.Context, r api.RunRequest) (api.RunAccepted, error) {
+	return c.StartOnce(ctx, uuid.NewString(), r)
+}
+
+// StartOnce is Start for one of several calls that mean the same run: those
+// with the same key, of 1 to 255 bytes, and the same request.
+func (c *Client) StartOnce(ctx context.Context, key string, r api.RunRequest) (api.RunAccepted, error) {
 	var accepted api.RunAccepted
-	header := http.Header{"Idempotency-Key": {uuid.NewString()}}
+	header := http.Header{"Idempotency-Key": {key}}
 	err := c.do(ctx, call{method: http.MethodPost, path: "/runs", header: header, body: r}, &accepted)
 	return accepted, err
 }

@@ -1,6 +1,9 @@
 package pages
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"time"
 
@@ -24,15 +27,32 @@ func (p *Pages) startRun(v *visit) (outcome, error) {
 	if job := v.PostForm.Get("job"); job != "" {
 		request.Jobs, request.WithNeeds = []string{job}, v.PostForm.Get("with_needs") != ""
 	}
-	accepted, err := v.api.Start(v.ctx, request)
+	accepted, err := v.api.StartOnce(v.ctx, formKey(v), request)
 	if err != nil {
 		return outcome{}, err
 	}
 	text := "The run is on its way."
-	if request.DryRun {
+	switch {
+	case accepted.Duplicate:
+		text = "This form was sent before, and started this run. Load its page anew to start another."
+	case request.DryRun:
 		text = "The dry run is on its way: every effect is only described."
 	}
 	return outcome{to: runPath(accepted.Run), text: text}, nil
+}
+
+// onceField is the field of a form that tells it from the same form on the page
+// loaded anew.
+const onceField = "once"
+
+// formKey is the same for a form that is sent twice as it is, such as by a double
+// click. A form that does not say which it is was sent once.
+func formKey(v *visit) string {
+	if v.PostForm.Get(onceField) == "" {
+		return rand.Text()
+	}
+	sum := sha256.Sum256([]byte(v.URL.Path + "?" + v.PostForm.Encode()))
+	return hex.EncodeToString(sum[:])
 }
 
 // pauseWorkflow keeps the slots of a workflow from running.

@@ -3,6 +3,8 @@ package pages_test
 import (
 	"context"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,6 +76,42 @@ func TestActions(t *testing.T) {
 			checkFlash(t, p, answer.Result(), test.says)
 		})
 	}
+}
+
+// TestRun_Twice: a form that is sent twice asks for one run; one that was filled
+// in anew, or comes from the page loaded anew, asks for another.
+func TestRun_Twice(t *testing.T) {
+	t.Parallel()
+	w := usualWorld("dump-all", "a usual text")
+	accepted := api.RunAccepted{Run: goodRun}
+	w.answers["POST /runs"] = accepted
+	p := open(t, w, nil)
+	for _, page := range []string{"/workflows/daily", "/workflows"} {
+		once := regexp.MustCompile(`action="/do/workflows/daily/run".*?name="once" value="([^"]{20,})"`)
+		var fields []string
+		for range 2 {
+			found := once.FindStringSubmatch(ask(t, p, http.MethodGet, page, "").Body.String())
+			if found == nil {
+				t.Fatalf("the form on %s does not say which it is", page)
+			}
+			fields = append(fields, "once="+found[1])
+		}
+		w.keys = nil
+		const address = "/do/workflows/daily/run"
+		for _, form := range []string{fields[0], fields[0], fields[0] + "&dry_run=yes", fields[1], "back=/", "back=/"} {
+			ask(t, p, http.MethodPost, address, form)
+		}
+		ask(t, p, http.MethodPost, "/do/workflows/hourly/run", fields[0])
+		if len(w.keys) != 7 || w.keys[0] != w.keys[1] {
+			t.Fatalf("%s: the keys are %q", page, w.keys)
+		}
+		if distinct := slices.Compact(slices.Sorted(slices.Values(w.keys))); len(distinct) != 6 || distinct[0] == "" {
+			t.Errorf("%s: different forms have the same keys: %q", page, w.keys)
+		}
+	}
+	accepted.Duplicate = true
+	w.answers["POST /runs"] = accepted
+	checkFlash(t, p, ask(t, p, http.MethodPost, "/do/workflows/daily/run", "once=x").Result(), "was sent before")
 }
 
 // checkFlash looks at what the next page says, once.

@@ -30,6 +30,7 @@ type world struct {
 	mu    sync.Mutex
 	asked []string // method, path, body of what is no GET
 	read  []string // addresses of GET
+	keys  []string // of requests for runs
 }
 
 // emptyWorld is that of a first day.
@@ -56,6 +57,9 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.read = append(w.read, r.URL.RequestURI())
 	} else {
 		w.asked = append(w.asked, r.Method+" "+path+" "+string(body))
+	}
+	if key, known := r.Header["Idempotency-Key"]; known {
+		w.keys = append(w.keys, key...)
 	}
 	w.mu.Unlock()
 	if strings.HasSuffix(path, "/output") {

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"crypto/rand"
 	"fmt"
 	"html/template"
 	"math"
@@ -23,7 +24,7 @@ func (p *Pages) funcs() template.FuncMap {
 		"seconds": tookSeconds, "bytes": bytesText, "number": number, "count": count,
 		"state": stateBadge, "severity": severityBadge, "health": healthBadge, "because": because, "triggered": triggered,
 		"short": short, "words": words, "join": strings.Join, "path": url.PathEscape, "safe": safe,
-		"command": shellCommand, "prose": prose,
+		"command": shellCommand, "prose": prose, "once": rand.Text,
 	}
 }
 

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,5 +104,33 @@ func testNoticeLists(t *testing.T, dsn secret.String) {
 	}
 	if _, err := s.Notices(s.ctx, runner.NoticeFilter{Limit: -1}); err == nil {
 		t.Error("a negative limit was accepted")
+	}
+}
+
+// testOwedChannels: whom something is owed, due or not, whatever else is on
+// record.
+func testOwedChannels(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	expect := func(when string, want ...string) {
+		t.Helper()
+		got, err := s.Channels(s.ctx)
+		s.must(err)
+		same(t, "the channels that are owed something "+when, want, got)
+	}
+	expect("at first")
+	later := reminder("später", "x")
+	later.NextAt = time.Now().Add(time.Hour)
+	s.must(s.Owe(s.ctx, reminder("b", "x"), reminder("b", "y"), reminder("Ops", "x"), later, reminder("a b", "x"), reminder("dead", "x"), reminder("sent", "x")))
+	now := time.Now().Add(time.Minute)
+	s.must(s.Bury(s.ctx, s.one("dead", now).ID, "550"))
+	s.must(s.Sent(s.ctx, s.one("sent", now).ID, "250"))
+	s.one("a b", now)
+	want := []string{"Ops", "a b", "b", "später"}
+	slices.Sort(want)
+	expect("when some are waiting and one is being sent", want...)
+	gone, end := context.WithCancel(s.ctx)
+	end()
+	if list, err := s.Channels(gone); err == nil {
+		t.Errorf("with an ended context: %q", list)
 	}
 }

@@ -74,6 +74,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"RaiseRace", testRaiseRace},
 		{"Owe", testOwe},
 		{"NoticeLists", testNoticeLists},
+		{"OwedChannels", testOwedChannels},
 		{"AlertModel", testAlertModel},
 		{"Severity", testSeverity},
 		{"WorseOrder", testWorseOrder},
