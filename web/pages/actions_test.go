@@ -20,13 +20,7 @@ func named(o *pages.Options) { o.RequestID = func(context.Context) string { retu
 // TestActions shows what each form asks the API, and where one is afterwards.
 func TestActions(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct {
-		address, form string
-		asks          string
-		answer        any
-		to            string
-		says          string
-	}{
+	checkActions(t, map[string]action{
 		"run": {
 			"/do/workflows/daily/run", "param.days=14&param.tag=&dry_run=yes&back=/workflows", `POST /runs {"workflow":"daily","params":{"days":"14"},"dry_run":true,"trigger":"manual"}`,
 			api.RunAccepted{Run: goodRun},
@@ -55,11 +49,27 @@ func TestActions(t *testing.T) {
 		"away, no scheme":  {"/do/runs/r1/approve", "back=//evil.example/", "POST /runs/r1/approve ", api.Acted{}, "/", "approved"},
 		"away, backslash":  {"/do/runs/r1/approve", "back=/%5Cevil.example/", "POST /runs/r1/approve ", api.Acted{}, "/", "approved"},
 		"stranger":         {"/do/runs/r1/approve", "back=/runs/r1", "POST /runs/r1/approve ", api.NewProblem(api.CodeUnauthenticated, "", "who?"), "/login?next=%2Fruns%2Fr1", ""},
-	}
+	})
+}
+
+// action is a form that somebody sends.
+type action struct {
+	address, form string
+	// asks is what the API is asked for it, method, path and body, and answer
+	// what it says; empty for nothing.
+	asks   string
+	answer any
+	// to is where one is afterwards, says what stands there.
+	to, says string
+}
+
+// checkActions sends each form on a first day.
+func checkActions(t *testing.T, tests map[string]action) {
+	t.Helper()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := emptyWorld()
+			w := firstDesk()
 			if test.asks != "" {
 				method, rest, _ := strings.Cut(test.asks, " ")
 				path, _, _ := strings.Cut(rest, " ")

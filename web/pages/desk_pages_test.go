@@ -3,6 +3,7 @@ package pages_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -35,17 +36,7 @@ func TestDesk(t *testing.T) {
 				addresses = append(addresses, usual...)
 			}
 			for _, address := range addresses {
-				answer := ask(t, p, http.MethodGet, address, "")
-				if answer.Code != http.StatusOK {
-					t.Fatalf("%s: %d %s", address, answer.Code, answer.Body)
-				}
-				checkHTML(t, address, answer.Body.String())
-				if answer.Body.Len() > mostWeight {
-					t.Errorf("%s weighs %d bytes", address, answer.Body.Len())
-				}
-				if policy := answer.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
-					t.Errorf("%s: %v", address, answer.Header())
-				}
+				checkPage(t, p, address)
 			}
 		})
 	}
@@ -122,11 +113,7 @@ func TestDesk_Roles(t *testing.T) {
 // TestDesk_Actions shows what each form of the desk asks the API.
 func TestDesk_Actions(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct {
-		address, form, asks string
-		answer              any
-		to, says            string
-	}{
+	checkActions(t, map[string]action{
 		"ack":            {"/do/incidents/i1/ack", "note=mine&for=2h&back=/incidents/i1", `POST /incidents/i1/ack {"note":"mine","until":"2026-11-23T09:00:00Z"}`, api.Done{ID: "i1"}, "/incidents/i1", "you work on it now"},
 		"ack, for good":  {"/do/incidents/i1/ack", "", `POST /incidents/i1/ack {}`, api.Done{}, "/", "you work on it now"},
 		"ack, nonsense":  {"/do/incidents/i1/ack", "for=soon&back=/incidents", "", nil, "/incidents", "for how long?"},
@@ -152,27 +139,7 @@ func TestDesk_Actions(t *testing.T) {
 		"level":           {"/do/system/level", "logger=http&level=debug&for=30m", `PUT /log/levels {"logger":"http","level":"debug","for_seconds":1800}`, api.LogLevels{}, "/", "debug"},
 		"reset level":     {"/do/system/level/reset", "logger=http", "DELETE /log/levels ", api.LogLevelReset{Was: true}, "/", "configured level"},
 		"revoke":          {"/do/tokens/t1/revoke", "", "DELETE /tokens/t1 ", api.Token{Name: "eve"}, "/system/access", "eve counts no more"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := firstDesk()
-			if test.asks != "" {
-				method, rest, _ := strings.Cut(test.asks, " ")
-				path, _, _ := strings.Cut(rest, " ")
-				w.answers[method+" "+path] = test.answer
-			}
-			p := open(t, w, nil)
-			answer := ask(t, p, http.MethodPost, test.address, test.form)
-			if answer.Code != http.StatusSeeOther || answer.Header().Get("Location") != test.to {
-				t.Errorf("%d to %s", answer.Code, answer.Header().Get("Location"))
-			}
-			if got := strings.Join(w.asked, "\n"); got != test.asks {
-				t.Errorf("asked %s\nwant  %s", got, test.asks)
-			}
-			checkFlash(t, p, answer.Result(), test.says)
-		})
-	}
+	})
 }
 
 // TestAskCheck shows that a check is asked anew when somebody says so.
@@ -218,6 +185,7 @@ func TestLogin(t *testing.T) {
 	}{
 		"right":     {nil, "/runs?state=failed", http.StatusSeeOther, "/runs?state=failed", nil},
 		"elsewhere": {nil, "//evil.example/", http.StatusSeeOther, "/", nil},
+		"again":     {nil, "/login?next=/runs", http.StatusSeeOther, "/", nil},
 		"wrong":     {api.NewProblem(api.CodeUnauthenticated, "an admin makes one", "it does not count"), "", http.StatusUnauthorized, "", []string{"mistyped, expired or was taken back", "an admin makes one", `value="/checks"`, `aria-invalid="true"`}},
 		"too often": {api.NewProblem(api.CodeTooMany, "wait for 30s", "too many logins failed from this address"), "", api.CodeTooMany.Status(), "", []string{"too many logins failed", "wait for 30s"}},
 		"socket":    {api.NewProblem(api.CodeSkipped, "", "nobody logs in over the unix socket"), "", http.StatusConflict, "", []string{"nobody logs in over the unix socket"}},
@@ -251,6 +219,36 @@ func TestLogin(t *testing.T) {
 		})
 	}
 }
+
+// TestLogin_Link: who is nobody in particular is led to the login page, from there
+// back, and never from the login page to itself.
+func TestLogin_Link(t *testing.T) {
+	t.Parallel()
+	p := open(t, firstDesk(), func(o *pages.Options) {
+		o.Login = func(http.ResponseWriter, *http.Request) (string, error) {
+			return "", api.NewProblem(api.CodeUnauthenticated, "", "wrong")
+		}
+	})
+	for address, link := range map[string]string{
+		"/": `href="/login?next=%2F"`, "/runs?state=failed&workflow=a%26b": `href="/login?next=%2Fruns%3Fstate%3Dfailed%26workflow%3Da%2526b"`, "/nowhere": `href="/login?next=%2Fnowhere"`,
+		"/login": "", "/login?next=/runs": "", "/logout": "",
+	} {
+		body := ask(t, p, http.MethodGet, address, "").Body.String()
+		if link == "" && strings.Contains(body, `class="viewer" href="/login`) || !strings.Contains(body, link) {
+			t.Errorf("%s leads to %s", address, between(body, `<a class="viewer" `, ">"))
+		}
+	}
+	for next, want := range map[string]string{"/runs": "/runs", "/login?next=/runs": "/", "/logout": "/"} {
+		if got := between(ask(t, p, http.MethodGet, loginPath(next), "").Body.String(), `name="next" value="`, `"`); got != want {
+			t.Errorf("after a login that is to lead to %s one is at %s", next, got)
+		}
+	}
+	if body := ask(t, p, http.MethodPost, "/login", "token=upk_x&next=/runs").Body.String(); strings.Contains(body, `class="viewer" href="/login`) || !strings.Contains(body, `name="next" value="/runs"`) {
+		t.Error("a wrong token loses the way")
+	}
+}
+
+func loginPath(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() }
 
 // TestLogout shows that the cookie goes.
 func TestLogout(t *testing.T) {

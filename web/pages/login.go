@@ -43,7 +43,7 @@ func loginPage(view loginView, status int) page {
 
 func (p *Pages) loginView(v *visit, next string) loginView {
 	who := p.o.Who(v.ctx)
-	return loginView{Next: localPath(next), Name: who.Name, Role: who.Role, Elsewhere: p.o.Login == nil, Command: "upkeep token create NAME --role operator"}
+	return loginView{Next: landing(next), Name: who.Name, Role: who.Role, Elsewhere: p.o.Login == nil, Command: "upkeep token create NAME --role operator"}
 }
 
 // login takes the token of the form; a wrong one is asked for again, with what
@@ -55,7 +55,7 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 		next, err = p.o.Login(w, r)
 	}
 	if err == nil {
-		http.Redirect(w, r, localPath(next), http.StatusSeeOther)
+		http.Redirect(w, r, landing(next), http.StatusSeeOther)
 		return
 	}
 	problem := api.ProblemOf(err)
@@ -63,7 +63,7 @@ func (p *Pages) login(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, v, err)
 		return
 	}
-	view := p.loginView(v, r.PostForm.Get("next"))
+	view := p.loginView(v, r.PostFormValue("next"))
 	view.Wrong, view.Hint = problem.Detail, problem.Hint()
 	if problem.Code == api.CodeUnauthenticated {
 		view.Wrong = "That token does not count here: it is mistyped, expired or was taken back."

@@ -38,24 +38,31 @@ func TestPages(t *testing.T) {
 				if name == "empty" && (strings.Contains(address, "/daily") || strings.Contains(address, "/runs/")) {
 					continue
 				}
-				answer := ask(t, p, http.MethodGet, address, "")
-				if answer.Code != http.StatusOK {
-					t.Fatalf("%s: %d %s", address, answer.Code, answer.Body)
-				}
-				checkHTML(t, address, answer.Body.String())
-				if answer.Body.Len() > mostWeight {
-					t.Errorf("%s weighs %d bytes", address, answer.Body.Len())
-				}
-				policy := answer.Header().Get("Content-Security-Policy")
-				if strings.Contains(policy, "unsafe") || !strings.Contains(policy, "default-src 'none'") || answer.Header().Get("Cache-Control") != "no-store" {
-					t.Errorf("%s: %v", address, answer.Header())
-				}
-				part := ask(t, p, http.MethodGet, address, "", "HX-Request", "true")
-				if part.Code != http.StatusOK || strings.Contains(part.Body.String(), "<html") || !strings.Contains(answer.Body.String(), strings.TrimSpace(part.Body.String())[:100]) {
-					t.Errorf("%s: what changed is no part of the page: %d %.200s", address, part.Code, part.Body)
-				}
+				checkPage(t, p, address)
 			}
 		})
+	}
+}
+
+// checkPage renders one page and looks at its HTML, its headers, and what of it is
+// fetched while one looks.
+func checkPage(t *testing.T, p *pages.Pages, address string) {
+	t.Helper()
+	answer := ask(t, p, http.MethodGet, address, "")
+	if answer.Code != http.StatusOK {
+		t.Fatalf("%s: %d %s", address, answer.Code, answer.Body)
+	}
+	checkHTML(t, address, answer.Body.String())
+	if answer.Body.Len() > mostWeight {
+		t.Errorf("%s weighs %d bytes", address, answer.Body.Len())
+	}
+	policy := answer.Header().Get("Content-Security-Policy")
+	if strings.Contains(policy, "unsafe") || !strings.Contains(policy, "default-src 'none'") || answer.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%s: %v", address, answer.Header())
+	}
+	part := ask(t, p, http.MethodGet, address, "", "HX-Request", "true")
+	if part.Code != http.StatusOK || strings.Contains(part.Body.String(), "<html") || !strings.Contains(answer.Body.String(), strings.TrimSpace(part.Body.String())[:100]) {
+		t.Errorf("%s: what changed is no part of the page: %d %.200s", address, part.Code, part.Body)
 	}
 }
 

@@ -24,12 +24,15 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // frame is what the layout shows around a page.
 type frame struct {
 	Title, Nav, URL, Node, Version, Refresh string
-	Viewer                                  Viewer
-	Menu                                    []menuItem
-	Flashes                                 []flash
-	Zone                                    *time.Location
-	Now                                     time.Time
-	Data                                    any
+	// LogIn leads to the login page and from there back here; empty on that page
+	// itself.
+	LogIn   string
+	Viewer  Viewer
+	Menu    []menuItem
+	Flashes []flash
+	Zone    *time.Location
+	Now     time.Time
+	Data    any
 }
 
 // menuItem leads to a page.
@@ -88,6 +91,9 @@ func (p *Pages) render(w http.ResponseWriter, v *visit, shown page) {
 	f := frame{
 		Title: shown.title, Nav: shown.nav, URL: v.URL.RequestURI(), Version: p.o.Version, Viewer: p.o.Who(v.ctx),
 		Zone: shown.zone, Now: v.now, Data: shown.data,
+	}
+	if !aboutLogin(v.URL.Path) {
+		f.LogIn = loginPath(f.URL)
 	}
 	if shown.refresh > 0 {
 		f.Refresh = unit.Duration(shown.refresh).String()

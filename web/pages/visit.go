@@ -91,4 +91,17 @@ func localPath(address string) string {
 	return address
 }
 
+// aboutLogin tells whether a path is one to log in or out at: nobody wants to be
+// led back there.
+func aboutLogin(path string) bool { return path == "/login" || path == "/logout" }
+
+// landing is where one is after a login that is asked to lead to an address.
+func landing(next string) string {
+	next = localPath(next)
+	if u, err := url.Parse(next); err != nil || aboutLogin(u.Path) {
+		return "/"
+	}
+	return next
+}
+
 func loginPath(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() }
