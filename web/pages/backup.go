@@ -151,12 +151,12 @@ func sizeChart(list []api.Backup, zone *time.Location) (chartView, bool) {
 	stored, plain := chartLine{Label: "in the store", Tone: "accent"}, chartLine{Label: "before compression", Tone: "idle"}
 	for _, b := range slices.Backward(list) {
 		size, whole := float64(b.Bytes), float64(b.PlainBytes)
-		c.Data.X = append(c.Data.X, unix(b.Created))
-		c.Data.Href = append(c.Data.Href, backupPath(b.ID))
+		c.Plot.X = append(c.Plot.X, unix(b.Created))
+		c.Plot.Href = append(c.Plot.Href, backupPath(b.ID))
 		stored.Y, plain.Y = append(stored.Y, &size), append(plain.Y, &whole)
 		c.Rows = append(c.Rows, chartRow{X: b.Created.In(zone).Format("Mon 2 Jan 2006 15:04"), Y: []string{bytesText(b.Bytes), bytesText(b.PlainBytes)}})
 	}
-	c.Data.Series = []chartLine{stored, plain}
-	c.Data.Unit, c.Data.Zone, c.Data.Height = "bytes", zone.String(), 190
+	c.Plot.Series = []chartLine{stored, plain}
+	c.Plot.Unit, c.Plot.Zone, c.Plot.Height = "bytes", zone.String(), 190
 	return c, true
 }

@@ -98,7 +98,7 @@ func markOf(s api.CalendarSlot, zone *time.Location) calendarMark {
 	title := m.Time
 	switch {
 	case s.State != "":
-		b := stateBadge(s.State)
+		b := badgeOf(s.State)
 		m.Tone, m.Glyph = b.Tone, b.Glyph
 		title += " " + b.Word
 	case s.Reason != "":

@@ -163,7 +163,7 @@ func incidentLength(i runner.Incident, now time.Time) time.Duration {
 }
 
 func newCheckView(c api.Check, now time.Time) checkView {
-	view := checkView{Name: c.Name, Path: url.PathEscape(c.Name), Badge: healthBadge(c.Health), Sentence: checkSentence(c, now), Message: c.Message, Side: "above"}
+	view := checkView{Name: c.Name, Path: url.PathEscape(c.Name), Badge: badgeOf(c.Health), Sentence: checkSentence(c, now), Message: c.Message, Side: "above"}
 	for _, m := range measures(c) {
 		if m.Below {
 			view.Side = "beyond"
@@ -172,7 +172,7 @@ func newCheckView(c api.Check, now time.Time) checkView {
 		view.Measures = append(view.Measures, measureRow{measure: m})
 	}
 	view.About.Facts = checkFacts(c)
-	view.AnswerTone = healthBadge(c.Answer).Tone
+	view.AnswerTone = badgeOf(c.Answer).Tone
 	return view
 }
 
@@ -295,7 +295,7 @@ func (p *Pages) chartCheck(v *visit, c api.Check, view *checkView) error {
 			view.Cut = "More samples are on record than are drawn: the earliest are left out."
 		}
 		limit, _ := limitOf(c.Limits, name)
-		if chart, ok := chartOf(name, limit, list, from, v.now, v.zone("")); ok {
+		if chart, ok := chartOf(name, limit, time.Duration(c.EverySeconds*float64(time.Second)), list, from, v.now, v.zone("")); ok {
 			view.Charts = append(view.Charts, chart)
 		}
 	}

@@ -89,7 +89,7 @@ func (p *Pages) checks(v *visit) (page, error) {
 
 func newChecksView(list api.Checks, now time.Time) checksView {
 	view := checksView{
-		Overall: healthBadge(list.OverallStatus),
+		Overall: badgeOf(list.OverallStatus),
 		Empty:   emptyView{Title: "No checks are configured", Text: "A check is a probe on an interval: a database that must answer, a page, a disk that must not fill up. Put one below checks: in the configuration.", Command: "upkeep kinds system"},
 	}
 	view.Headline, view.Sentence = healthSentence(list)
@@ -116,7 +116,7 @@ func newChecksView(list api.Checks, now time.Time) checksView {
 
 func newCheckRow(c api.Check, now time.Time) checkRow {
 	row := checkRow{
-		Name: c.Name, Href: checkPath(c.Name), Kind: c.Kind, Every: "every " + tookSeconds(c.EverySeconds), Impact: impactWords(c.Impact), Badge: healthBadge(c.Health), Phase: phaseWords(c),
+		Name: c.Name, Href: checkPath(c.Name), Kind: c.Kind, Every: "every " + tookSeconds(c.EverySeconds), Impact: impactWords(c.Impact), Badge: badgeOf(c.Health), Phase: phaseWords(c),
 		Message: c.Message, Cause: c.Cause, At: c.At,
 	}
 	if c.Since != nil && !c.Since.IsZero() {

@@ -21,9 +21,8 @@ func (p *Pages) funcs() template.FuncMap {
 	return template.FuncMap{
 		"static":  p.files.URL,
 		"time":    p.timeElement,
-		"seconds": tookSeconds, "bytes": bytesText, "number": number, "count": count,
-		"state": stateBadge, "severity": severityBadge, "health": healthBadge, "because": because, "triggered": triggered,
-		"short": short, "words": words, "join": strings.Join, "path": url.PathEscape, "safe": safe,
+		"seconds": tookSeconds, "bytes": bytesText, "count": count,
+		"short": short, "words": words, "path": url.PathEscape, "safe": safe,
 		"command": shellCommand, "prose": prose, "once": rand.Text,
 	}
 }

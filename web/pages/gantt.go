@@ -111,7 +111,7 @@ func ganttOf(d api.RunDetail, now time.Time) ganttView {
 
 // add puts one more attempt into the row.
 func (r *ganttRow) add(a api.AttemptRecord, s span, now time.Time, id runner.RunID) {
-	r.Waiting, r.State, r.Outcome, r.Live = false, stateBadge(a.State), cut(safe(outcomeOf(a)), longestError), a.State == runner.Running
+	r.Waiting, r.State, r.Outcome, r.Live = false, badgeOf(a.State), cut(safe(outcomeOf(a)), longestError), a.State == runner.Running
 	if a.StartedAt == nil {
 		return
 	}

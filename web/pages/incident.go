@@ -115,7 +115,7 @@ func (p *Pages) incident(v *visit) (page, error) {
 func newIncidentView(d api.IncidentDetail, now time.Time) incidentView {
 	i := d.Incident.Runner()
 	view := incidentView{
-		ID: d.ID, Path: url.PathEscape(d.ID), Title: d.Title, Severity: severityBadge(d.Severity), State: incidentBadge(i),
+		ID: d.ID, Path: url.PathEscape(d.ID), Title: d.Title, Severity: badgeOf(d.Severity), State: incidentBadge(i),
 		Open: d.State == runner.IncidentOpen, Acked: d.AckedAt != nil, Sentence: incidentSentence(i, now),
 		About: factsView{Facts: incidentFacts(i)}, Silence: silenceForm{Workflow: d.Workflow, Check: d.Check, Back: incidentPath(d.ID)},
 	}
@@ -371,12 +371,6 @@ func linkedRuns(v *visit, d api.IncidentDetail) ([]linkedRun, error) {
 }
 
 func (r *linkedRun) fill(run api.RunRecord) {
-	r.Workflow, r.State, r.At = run.Workflow, stateBadge(run.State), run.QueuedAt
-	r.Approve = run.State == runner.Queued && run.Approval && run.ApprovedBy == ""
-	switch {
-	case r.Approve:
-		r.State = approvalBadge()
-	case run.Interrupted:
-		r.State = interruptedBadge()
-	}
+	r.Approve = needsApproval(run.Run)
+	r.Workflow, r.State, r.At = run.Workflow, runBadge(run.State, run.Interrupted, r.Approve), run.QueuedAt
 }

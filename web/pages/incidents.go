@@ -169,7 +169,7 @@ func incidentsSentence(open []runner.Incident) (t tone, glyph, headline, sentenc
 
 func newIncidentRow(i runner.Incident, now time.Time) incidentRow {
 	row := incidentRow{
-		ID: i.ID, Href: incidentPath(i.ID), Title: i.Title, Severity: severityBadge(i.Severity), State: incidentBadge(i),
+		ID: i.ID, Href: incidentPath(i.ID), Title: i.Title, Severity: badgeOf(i.Severity), State: incidentBadge(i),
 		At: i.OpenedAt, Lasted: roughly(incidentLength(i, now)), Subject: subjectOf(i), Count: i.Count, Told: strings.Join(i.Channels, ", "),
 		Reason: strings.ReplaceAll(i.Reason, "_", " "),
 	}

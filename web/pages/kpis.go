@@ -251,13 +251,13 @@ func kpiChart(k api.KPI, from, until time.Time, zone *time.Location) (chartView,
 	if unitWord == "per_minute" {
 		unitWord = ""
 	}
-	c.Data = chartData{Unit: unitWord, Zone: zone.String(), Height: 220}
+	c.Plot = plot{Unit: unitWord, Zone: zone.String(), Height: 220}
 	figure := chartLine{Label: "figure", Tone: "accent"}
 	target := chartLine{Label: "target", Tone: "good", Dash: true}
 	length := until.Sub(from) / time.Duration(n)
 	for i, value := range k.Trend {
 		end := from.Add(time.Duration(i+1) * length)
-		c.Data.X = append(c.Data.X, unix(end.Truncate(time.Second)))
+		c.Plot.X = append(c.Plot.X, unix(end.Truncate(time.Second)))
 		figure.Y, target.Y = append(figure.Y, value), append(target.Y, &k.Target)
 		if value == nil {
 			continue
@@ -265,6 +265,6 @@ func kpiChart(k api.KPI, from, until time.Time, zone *time.Location) (chartView,
 		c.Points++
 		c.Rows = append(c.Rows, chartRow{X: end.In(zone).Format("Mon 2 Jan 15:04"), Y: []string{kpiText(k.Unit, *value)}})
 	}
-	c.Data.Series = []chartLine{figure, target}
+	c.Plot.Series = []chartLine{figure, target}
 	return c, c.Points > 0
 }

@@ -81,10 +81,7 @@ func (n night) lane(w api.Workflow) laneRow {
 		row.Paused = w.Paused
 	}
 	if w.Last != nil {
-		b := stateBadge(w.Last.State)
-		if w.Last.Interrupted {
-			b = interruptedBadge()
-		}
+		b := runBadge(w.Last.State, w.Last.Interrupted, false)
 		row.State, row.LastID, row.Took = &b, w.Last.ID, w.Last.DurationSeconds
 		row.LastAt = w.Last.StartedAt
 		if row.LastAt == nil {
@@ -129,10 +126,7 @@ func (n night) mark(r api.RunRecord, zone *time.Location) laneMark {
 	if r.FinishedAt != nil {
 		ended = *r.FinishedAt
 	}
-	b := stateBadge(r.State)
-	if r.Interrupted {
-		b = interruptedBadge()
-	}
+	b := runBadge(r.State, r.Interrupted, false)
 	from, to := place(began, n.now), place(ended, n.now)
 	title := fmt.Sprintf("%s at %s", b.Word, began.In(zone).Format("15:04"))
 	if r.FinishedAt != nil && r.State != runner.Skipped {

@@ -79,7 +79,7 @@ func (p *Pages) overview(v *visit) (page, error) {
 	view.Scale = scaleOf(v.now, v.zone(""))
 	view.Coming = night.coming()
 	for _, i := range night.incidents {
-		view.Incidents = append(view.Incidents, openIncident{ID: i.ID, Title: i.Title, Severity: severityBadge(i.Severity), Opened: i.OpenedAt, Acked: ackedBy(i, v.now)})
+		view.Incidents = append(view.Incidents, openIncident{ID: i.ID, Title: i.Title, Severity: badgeOf(i.Severity), Opened: i.OpenedAt, Acked: ackedBy(i, v.now)})
 	}
 	view.Notes = notesOf(night.status)
 	if view.Storage, err = v.storage(night.status); err != nil {

@@ -35,7 +35,7 @@ type stripMark struct {
 	Href, Title string
 }
 
-// chartView is a chart: app.js draws Data, and a table has the same in Rows.
+// chartView is a chart: app.js draws Plot, and a table has the same in Rows.
 type chartView struct {
 	// ID is unique on the page and fit for an address.
 	ID, Title string
@@ -44,7 +44,7 @@ type chartView struct {
 	// Series name its other columns.
 	Series []string
 	Rows   []chartRow
-	Data   chartData
+	Plot   plot
 	// Points is how many there are; a chart without any is left out.
 	Points int
 }
@@ -55,8 +55,8 @@ type chartRow struct {
 	Y []string
 }
 
-// chartData is what app.js draws.
-type chartData struct {
+// plot is what app.js draws.
+type plot struct {
 	// X are seconds since 1970 in order.
 	X      []float64   `json:"x"`
 	Series []chartLine `json:"series"`
@@ -66,13 +66,15 @@ type chartData struct {
 	Href   []string    `json:"href,omitempty"` // where a click on a point leads
 }
 
-// chartLine is one line or, with Points, a cloud of points. Nulls are gaps.
+// chartLine is one line or, with Points, a cloud of points. Nulls are gaps, which
+// a line with Span passes over: then they are points of another line.
 type chartLine struct {
 	Label  string     `json:"label"`
 	Y      []*float64 `json:"y"`
 	Tone   string     `json:"tone,omitempty"` // good, warn, bad, busy, idle or accent
 	Points bool       `json:"points,omitempty"`
 	Dash   bool       `json:"dash,omitempty"`
+	Span   bool       `json:"span,omitempty"`
 }
 
 // sparkView is a small line without axes.
@@ -86,8 +88,8 @@ const (
 	sparkHeight = 40
 )
 
-// sparkOf draws values that were measured at equal distances; nulls are left
-// out. Fewer than two values make no line.
+// sparkOf draws values that were measured at equal distances; nulls are gaps.
+// Fewer than two values make no line.
 func sparkOf(label string, values []*float64) sparkView {
 	low, high, known := math.Inf(1), math.Inf(-1), 0
 	for _, v := range values {
@@ -102,23 +104,26 @@ func sparkOf(label string, values []*float64) sparkView {
 	if high-low <= math.Abs(high)*0.02 { // what hardly moves is a flat line in the middle
 		low, high = low-1, high+1
 	}
-	var b strings.Builder
-	first, last := -1.0, 0.0
+	var stretch strings.Builder
+	first, last := 0.0, 0.0
 	for i, v := range values {
-		if v == nil {
-			continue
+		if v != nil {
+			last = float64(i) / float64(len(values)-1) * sparkWidth
+			verb := "L"
+			if stretch.Len() == 0 {
+				first, verb = last, "M"
+			}
+			fmt.Fprintf(&stretch, "%s%.1f %.1f", verb, last, sparkHeight-2-(*v-low)/(high-low)*(sparkHeight-4))
 		}
-		x := float64(i) / float64(len(values)-1) * sparkWidth
-		y := sparkHeight - 2 - (*v-low)/(high-low)*(sparkHeight-4)
-		verb := "L"
-		if first < 0 {
-			first, verb = x, "M"
+		if stretch.Len() > 0 && (v == nil || i == len(values)-1) {
+			view.Line += stretch.String()
+			if first == last {
+				view.Line += "h0" // a dot
+			}
+			view.Area += fmt.Sprintf("%sL%.1f %dL%.1f %dZ", stretch.String(), last, sparkHeight, first, sparkHeight)
+			stretch.Reset()
 		}
-		last = x
-		fmt.Fprintf(&b, "%s%.1f %.1f", verb, x, y)
 	}
-	view.Line = b.String()
-	view.Area = fmt.Sprintf("%sL%.1f %dL%.1f %dZ", view.Line, last, sparkHeight, first, sparkHeight)
 	return view
 }
 

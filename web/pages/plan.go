@@ -106,7 +106,7 @@ func newPlanView(plan api.Plan, now, until time.Time, zone *time.Location) planV
 	}
 	clocks := map[time.Time]string{}
 	for _, r := range plan.Remarks {
-		b := severityBadge(r.Severity)
+		b := badgeOf(r.Severity)
 		b.Word = hazardWord(r.Rule)
 		view.Hazards = append(view.Hazards, hazardRow{Badge: b, Text: r.Text, Hint: r.Hint, At: r.At})
 		if r.Rule == "clock" && r.At != nil {

@@ -74,16 +74,13 @@ func (p *Pages) run(v *visit) (page, error) {
 	r := d.Run
 	zone := v.zone(r.Workflow)
 	view := runView{
-		ID: r.ID, Workflow: r.Workflow, State: stateBadge(r.State), Why: because(r.Reason), Message: safe(r.Message), Live: d.Live, DryRun: r.DryRun, Zone: zone,
+		ID: r.ID, Workflow: r.Workflow, State: runBadge(r.State, r.Interrupted, needsApproval(r.Run)), Why: because(r.Reason), Message: safe(r.Message), Live: d.Live, DryRun: r.DryRun, Zone: zone,
 		Facts: runFacts(d), Params: paramsOf(r.Params), Troubles: troublesOf(d.Attempts), Gantt: ganttOf(d, v.now), Values: valuesOf(d.Values), Good: lastOf(d.Good),
 		Artifacts: d.Artifacts, Incidents: d.Incidents, Definition: safe(r.Spec.Text), Digest: r.Spec.Digest,
 		CanCancel: !r.State.Final(), CanRetry: len(d.Retry) > 0, RetryFrom: d.Retry, Approval: needsApproval(r.Run),
 	}
-	switch {
-	case view.Approval:
-		view.State = approvalBadge()
-	case r.Interrupted:
-		view.State, view.Why = interruptedBadge(), "nobody works on it; retry continues it"
+	if r.Interrupted {
+		view.Why = "nobody works on it; retry continues it"
 	}
 	if len(view.Troubles) > 0 {
 		view.RetryJob = view.Troubles[0].Job
@@ -112,7 +109,7 @@ func (p *Pages) run(v *visit) (page, error) {
 // gather adds what an attempt found and changed.
 func (view *runView) gather(a api.AttemptRecord) {
 	for _, f := range a.Findings {
-		view.Findings = append(view.Findings, findingRow{Job: a.Job, Text: safe(f.Text), Severity: severityBadge(f.Severity)})
+		view.Findings = append(view.Findings, findingRow{Job: a.Job, Text: safe(f.Text), Severity: badgeOf(f.Severity)})
 	}
 	for _, e := range a.Events {
 		view.Changes = append(view.Changes, runChange{Job: a.Job, Kind: e.Kind, Subject: safe(e.Subject), Text: safe(e.Text)})
@@ -169,7 +166,7 @@ func troublesOf(list []api.AttemptRecord) []jobTrouble {
 		if !bad(a.State) || a.Error == "" {
 			continue
 		}
-		out = append(out, jobTrouble{Job: a.Job, Error: cut(safe(a.Error), 4*longestError), Hint: safe(a.Hint), Why: because(a.Reason), State: stateBadge(a.State), Try: a.Number})
+		out = append(out, jobTrouble{Job: a.Job, Error: cut(safe(a.Error), 4*longestError), Hint: safe(a.Hint), Why: because(a.Reason), State: badgeOf(a.State), Try: a.Number})
 	}
 	return out
 }

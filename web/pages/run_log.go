@@ -62,7 +62,7 @@ func (v *visit) log(d api.RunDetail) (*logView, error) {
 		if other.Number > 1 || severalTries(began, other.Job) {
 			text += ", try " + strconv.Itoa(other.Number)
 		}
-		view.Tabs = append(view.Tabs, logTab{Text: text, Href: logHref(d.Run.ID, other), State: stateBadge(other.State), Current: other.Job == a.Job && other.Number == a.Number})
+		view.Tabs = append(view.Tabs, logTab{Text: text, Href: logHref(d.Run.ID, other), State: badgeOf(other.State), Current: other.Job == a.Job && other.Number == a.Number})
 	}
 	output, err := v.api.Output(v.ctx, runner.AttemptKey{Run: d.Run.ID, Job: a.Job, Number: a.Number})
 	if err != nil && !errors.Is(err, runner.ErrNotFound) {

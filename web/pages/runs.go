@@ -157,14 +157,11 @@ func choose(list []choice, value string) bool {
 
 func (v *visit) runRow(r api.RunRecord) runRow {
 	row := runRow{
-		ID: r.ID, Workflow: r.Workflow, State: stateBadge(r.State), At: r.QueuedAt, Zone: v.zone(r.Workflow), Why: because(r.Reason),
+		ID: r.ID, Workflow: r.Workflow, State: runBadge(r.State, r.Interrupted, needsApproval(r.Run)), At: r.QueuedAt, Zone: v.zone(r.Workflow), Why: because(r.Reason),
 		Message: cut(safe(r.Message), longestMessage), Trigger: triggered(r.Trigger), By: r.By, DryRun: r.DryRun, Slots: r.Slots,
 	}
-	switch {
-	case needsApproval(r.Run):
-		row.State = approvalBadge()
-	case r.Interrupted:
-		row.State, row.Why = interruptedBadge(), "nobody works on it"
+	if r.Interrupted {
+		row.Why = "nobody works on it"
 	}
 	if r.StartedAt != nil {
 		row.At = *r.StartedAt

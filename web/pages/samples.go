@@ -39,10 +39,13 @@ func samplesOf(v *visit, series string, from, until time.Time) (list []api.Stret
 
 // part is what was measured in a part of a stretch of time.
 type part struct {
-	at        time.Time // its middle
-	count     int64
-	sum       float64
-	low, high float64
+	at time.Time // its middle
+	// first and last are the beginning of its first sample and the end of its
+	// last.
+	first, last time.Time
+	count       int64
+	sum         float64
+	low, high   float64
 }
 
 func (p part) mean() float64 { return p.sum / float64(p.count) }
@@ -65,8 +68,9 @@ func parted(list []api.Stretch, from, until time.Time, n int) []part {
 		}
 		p := &parts[i]
 		if p.count == 0 {
-			p.low, p.high = s.Low, s.High
+			p.first, p.low, p.high = s.At, s.Low, s.High
 		}
+		p.last = s.At.Add(time.Duration(s.LengthSeconds * float64(time.Second)))
 		p.low, p.high = min(p.low, s.Low), max(p.high, s.High)
 		p.sum += s.Mean * float64(s.Count)
 		p.count += s.Count
@@ -74,11 +78,16 @@ func parted(list []api.Stretch, from, until time.Time, n int) []part {
 	return parts
 }
 
-// chartOf draws the samples of a value with what it is judged against; false
-// without any.
-func chartOf(name string, limit api.Limit, list []api.Stretch, from, until time.Time, zone *time.Location) (chartView, bool) {
+// unwatched is how long nothing may have been measured, between two samples of
+// what is asked this often, before that is a gap: by then the answer before is
+// stale. What one part of the chart holds is no gap.
+func unwatched(every, part time.Duration) time.Duration { return max(2*every, part) }
+
+// chartOf draws the samples of a value, of a check that is asked this often, with
+// what it is judged against; false without any.
+func chartOf(name string, limit api.Limit, every time.Duration, list []api.Stretch, from, until time.Time, zone *time.Location) (chartView, bool) {
 	c := chartView{ID: "value-" + anchor(name), Title: chartTitle(name, limit), XName: "when", Series: []string{"mean", "lowest", "highest"}}
-	c.Data = chartData{Unit: chartUnit(name), Zone: zone.String(), Height: 190}
+	c.Plot = plot{Unit: chartUnit(name), Zone: zone.String(), Height: 190}
 	mean, peak := chartLine{Label: "mean", Tone: "accent"}, chartLine{Label: "highest", Tone: "idle"}
 	peakOf := func(p part) float64 { return p.high }
 	if limit.Below {
@@ -86,37 +95,54 @@ func chartOf(name string, limit api.Limit, list []api.Stretch, from, until time.
 	}
 	warn, crit := chartLine{Label: "warns", Tone: "warn", Dash: true}, chartLine{Label: "critical", Tone: "bad", Dash: true}
 	folded := false
-	parts := parted(list, from, until, chartPoints)
-	for i, p := range parts {
-		if p.count == 0 && i > 0 && i < len(parts)-1 {
-			continue // the limits need a beginning and an end, and no more
-		}
-		c.Data.X = append(c.Data.X, math.Round(unix(p.at)))
-		warn.Y, crit.Y = append(warn.Y, limit.Warn), append(crit.Y, limit.Crit)
-		if p.count == 0 {
-			mean.Y, peak.Y = append(mean.Y, nil), append(peak.Y, nil)
-			continue
-		}
-		c.Points++
-		mean.Y, peak.Y = append(mean.Y, rounded(p.mean())), append(peak.Y, rounded(peakOf(p)))
-		folded = folded || p.count > 1
+	point := func(at time.Time, middle, far *float64) {
+		c.Plot.X = append(c.Plot.X, math.Round(unix(at)))
+		mean.Y, peak.Y, warn.Y, crit.Y = append(mean.Y, middle), append(peak.Y, far), append(warn.Y, limit.Warn), append(crit.Y, limit.Crit)
 	}
-	c.Data.Series = []chartLine{mean}
+	parts := parted(list, from, until, chartPoints)
+	longest := unwatched(every, until.Sub(from)/chartPoints)
+	var before time.Time
+	for i, p := range parts {
+		switch {
+		case p.count > 0 && !before.IsZero() && p.first.Sub(before) > longest:
+			point(before.Add(p.first.Sub(before)/2), nil, nil)
+			fallthrough
+		case p.count > 0:
+			point(p.at, rounded(p.mean()), rounded(peakOf(p)))
+			c.Points, folded, before = c.Points+1, folded || p.count > 1, p.last
+		case i == 0 || i == len(parts)-1: // the limits go from the beginning to the end
+			point(p.at, nil, nil)
+		}
+	}
+	c.Plot.Series = []chartLine{mean}
 	if folded && name != "up" {
-		c.Data.Series = append(c.Data.Series, peak)
+		c.Plot.Series = append(c.Plot.Series, peak)
 	}
 	if limit.Warn != nil {
-		c.Data.Series = append(c.Data.Series, warn)
+		c.Plot.Series = append(c.Plot.Series, warn)
 	}
 	if limit.Crit != nil {
-		c.Data.Series = append(c.Data.Series, crit)
+		c.Plot.Series = append(c.Plot.Series, crit)
 	}
+	c.Rows = tableOf(name, every, list, from, until, zone)
+	return c, c.Points > 0
+}
+
+// tableOf says the same as the chart in rows; where nothing was measured for
+// longer than it should be, a row says so.
+func tableOf(name string, every time.Duration, list []api.Stretch, from, until time.Time, zone *time.Location) []chartRow {
+	var rows []chartRow
+	noted := until.Sub(from)/chartRows > unwatched(every, 0)
 	for _, p := range parted(list, from, until, chartRows) {
+		row := chartRow{X: p.at.In(zone).Format("Mon 2 Jan 15:04"), Y: []string{"–", "–", "–"}}
 		if p.count > 0 {
-			c.Rows = append(c.Rows, chartRow{X: p.at.In(zone).Format("Mon 2 Jan 15:04"), Y: []string{valueText(name, p.mean()), valueText(name, p.low), valueText(name, p.high)}})
+			row.Y = []string{valueText(name, p.mean()), valueText(name, p.low), valueText(name, p.high)}
+		}
+		if p.count > 0 || noted && len(rows) > 0 {
+			rows = append(rows, row)
 		}
 	}
-	return c, c.Points > 0
+	return rows
 }
 
 // rounded is a value with the digits that a chart can show.

@@ -46,12 +46,8 @@ func (v *visit) storage(status api.Status) (storageView, error) {
 		if c.Kind != "system" {
 			continue
 		}
-		samples, err := v.api.Samples(v.ctx, "check."+c.Name+".disk_percent", v.now.Add(-storageDays), v.now, 500)
-		if err != nil {
-			return view, err
-		}
-		view.Trend = diskTrend(samples.Samples)
-		break
+		view.Trend, err = v.diskTrend(c.Name)
+		return view, err
 	}
 	return view, nil
 }
@@ -71,15 +67,26 @@ func (v *visit) stores() []api.StoreState {
 	return list.Stores
 }
 
-// diskTrend draws stretches.
-func diskTrend(list []api.Stretch) sparkView {
-	if len(list) < 2 {
-		return sparkView{}
+// diskTrend draws how full the disk was at the end of each half day, of what a
+// check measured; where it measured nothing is a gap.
+func (v *visit) diskTrend(check string) (sparkView, error) {
+	const step = 12 * time.Hour
+	var values []*float64
+	var first, newest api.Stretch
+	for at := v.now.Add(-storageDays); at.Before(v.now); at = at.Add(step) {
+		last, err := v.api.Samples(v.ctx, "check."+check+".disk_percent", at, at.Add(step), 1)
+		if err != nil {
+			return sparkView{}, err
+		}
+		if len(last.Samples) == 0 {
+			values = append(values, nil)
+			continue
+		}
+		newest = last.Samples[0]
+		if first.Count == 0 {
+			first = newest
+		}
+		values = append(values, new(newest.Mean))
 	}
-	values := make([]*float64, len(list))
-	for i := range list {
-		values[i] = &list[i].Mean
-	}
-	first, last := list[0], list[len(list)-1]
-	return sparkOf(fmt.Sprintf("the disk was %.0f %% full %s before, now %.0f %%", first.Mean, roughly(last.At.Sub(first.At)), last.Mean), values)
+	return sparkOf(fmt.Sprintf("the disk was %.0f %% full %s before, now %.0f %%", first.Mean, roughly(newest.At.Sub(first.At)), newest.Mean), values), nil
 }

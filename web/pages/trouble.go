@@ -59,11 +59,11 @@ func urgency(t tone) int {
 
 func failedOf(w api.Workflow, r api.RunRecord) failedRow {
 	row := failedRow{
-		Workflow: w.Name, ID: r.ID, State: stateBadge(r.State), At: r.FinishedAt, Zone: location(w.Zone),
+		Workflow: w.Name, ID: r.ID, State: runBadge(r.State, r.Interrupted, false), At: r.FinishedAt, Zone: location(w.Zone),
 		Why: because(r.Reason), Error: cut(safe(r.Message), longestError), CanRetry: bad(r.State) || r.Interrupted, Succeeded: w.LastSuccess,
 	}
 	if r.Interrupted {
-		row.State, row.Why = interruptedBadge(), "nobody works on it"
+		row.Why = "nobody works on it"
 	}
 	if row.At == nil {
 		row.At = r.StartedAt
@@ -87,7 +87,7 @@ func sortedJobs(jobs map[string]api.Job) []string {
 		names = append(names, name)
 	}
 	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(urgency(stateBadge(jobs[a].State).Tone), urgency(stateBadge(jobs[b].State).Tone)), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(urgency(badgeOf(jobs[a].State).Tone), urgency(badgeOf(jobs[b].State).Tone)), cmp.Compare(a, b))
 	})
 	return names
 }
@@ -115,15 +115,9 @@ func (v *visit) runningRows(list []api.RunRecord) ([]runningRow, error) {
 	}
 	var rows []runningRow
 	for _, r := range list {
-		row := runningRow{Workflow: r.Workflow, ID: r.ID, State: stateBadge(r.State), Since: r.QueuedAt, Zone: v.zone(r.Workflow), Approval: needsApproval(r.Run), Queued: r.State == runner.Queued}
+		row := runningRow{Workflow: r.Workflow, ID: r.ID, State: runBadge(r.State, r.Interrupted, needsApproval(r.Run)), Since: r.QueuedAt, Zone: v.zone(r.Workflow), Approval: needsApproval(r.Run), Queued: r.State == runner.Queued}
 		if r.StartedAt != nil {
 			row.Since = *r.StartedAt
-		}
-		switch {
-		case r.Interrupted:
-			row.State = interruptedBadge()
-		case row.Approval:
-			row.State = approvalBadge()
 		}
 		for _, w := range known {
 			if w.Name == r.Workflow {

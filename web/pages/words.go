@@ -25,63 +25,45 @@ type badge struct {
 	Glyph, Word string
 }
 
-// stateBadge shows the state of a run or an attempt. The words are those of the
-// API and the command line.
-func stateBadge(s runner.State) badge {
-	b := badge{Word: string(s)}
-	switch s {
-	case runner.Succeeded:
-		b.Tone, b.Glyph = toneGood, "✓"
-	case runner.Warned:
-		b.Tone, b.Glyph = toneWarn, "!"
-	case runner.Failed:
-		b.Tone, b.Glyph = toneBad, "✗"
-	case runner.Lost:
-		b.Tone, b.Glyph = toneBad, "?"
-	case runner.Canceled:
-		b.Tone, b.Glyph = toneIdle, "■"
-	case runner.Skipped:
-		b.Tone, b.Glyph = toneIdle, "–"
-	case runner.Running:
-		b.Tone, b.Glyph = toneBusy, "▶"
-	case runner.Queued:
-		b.Tone, b.Glyph = toneIdle, "…"
-	default:
-		b.Tone, b.Glyph = toneIdle, "·"
+// badgeOf shows a word of the API and the command line: the state of a run or an
+// attempt, how bad something is, or how a check is.
+func badgeOf[W ~string](word W) badge {
+	look := func(t tone, glyph string) badge { return badge{Tone: t, Glyph: glyph, Word: string(word)} }
+	switch string(word) {
+	case string(runner.Succeeded), string(runner.Healthy):
+		return look(toneGood, "✓")
+	case string(runner.Warned), string(jobs.Warning):
+		return look(toneWarn, "!")
+	case string(runner.Failed), string(jobs.Critical):
+		return look(toneBad, "✗")
+	case string(runner.Lost):
+		return look(toneBad, "?")
+	case string(runner.Running):
+		return look(toneBusy, "▶")
+	case string(runner.Queued):
+		return look(toneIdle, "…")
+	case string(runner.Canceled):
+		return look(toneIdle, "■")
+	case string(runner.Skipped):
+		return look(toneIdle, "–")
+	case string(jobs.Info):
+		return look(toneIdle, "i")
+	case string(runner.HealthUnknown):
+		return look(toneIdle, "?")
 	}
-	return b
+	return look(toneIdle, "·")
 }
 
-// interruptedBadge is of a run that has not ended and that nobody works on.
-func interruptedBadge() badge { return badge{Tone: toneBad, Glyph: "?", Word: "interrupted"} }
-
-// approvalBadge is of a run that starts when somebody approves it.
-func approvalBadge() badge { return badge{Tone: toneWarn, Glyph: "!", Word: "waits for approval"} }
-
-// severityBadge shows how bad a finding or an incident is.
-func severityBadge(s jobs.Severity) badge {
-	switch s {
-	case jobs.Critical:
-		return badge{Tone: toneBad, Glyph: "✗", Word: string(s)}
-	case jobs.Warning:
-		return badge{Tone: toneWarn, Glyph: "!", Word: string(s)}
-	default:
-		return badge{Tone: toneIdle, Glyph: "i", Word: string(s)}
+// runBadge shows a run: one that nobody works on though it has not ended, and one
+// that starts when somebody approves it, are told apart from their state.
+func runBadge(s runner.State, interrupted, approval bool) badge {
+	switch {
+	case interrupted:
+		return badge{Tone: toneBad, Glyph: "?", Word: "interrupted"}
+	case approval:
+		return badge{Tone: toneWarn, Glyph: "!", Word: "waits for approval"}
 	}
-}
-
-// healthBadge shows how a check is.
-func healthBadge(h runner.Health) badge {
-	switch h {
-	case runner.Healthy:
-		return badge{Tone: toneGood, Glyph: "✓", Word: string(h)}
-	case runner.HealthWarning:
-		return badge{Tone: toneWarn, Glyph: "!", Word: string(h)}
-	case runner.HealthCritical:
-		return badge{Tone: toneBad, Glyph: "✗", Word: string(h)}
-	default:
-		return badge{Tone: toneIdle, Glyph: "?", Word: string(h)}
-	}
+	return badgeOf(s)
 }
 
 // because says what a reason means, in half a sentence.

@@ -92,7 +92,7 @@ func (v *visit) newestStates(d api.WorkflowDetail) (map[string]badge, error) {
 		return nil, err
 	}
 	for name, job := range record.Jobs {
-		states[name] = stateBadge(job.State)
+		states[name] = badgeOf(job.State)
 	}
 	return states, nil
 }
@@ -189,9 +189,9 @@ func times(n int) string {
 func durationsOf(list []api.RecentRun, zone *time.Location) chartView {
 	chart := chartView{
 		ID: "durations", Title: "How long the newest runs took; a click opens the run", XName: "started", Series: []string{"state", "took"},
-		Data: chartData{Unit: "seconds", Zone: zone.String(), Height: 190},
+		Plot: plot{Unit: "seconds", Zone: zone.String(), Height: 190},
 	}
-	lines := []chartLine{{Label: "did its work", Tone: "accent"}, {Label: "warned", Tone: "warn", Points: true}, {Label: "failed", Tone: "bad", Points: true}}
+	lines := []chartLine{{Label: "did its work", Tone: "accent", Span: true}, {Label: "warned", Tone: "warn", Points: true}, {Label: "failed", Tone: "bad", Points: true}}
 	for _, r := range slices.Backward(list) {
 		if r.StartedAt == nil || r.DurationSeconds == 0 || r.State == runner.Skipped {
 			continue
@@ -207,8 +207,8 @@ func durationsOf(list []api.RecentRun, zone *time.Location) chartView {
 		if r.State == runner.Warned {
 			warned = &took
 		}
-		chart.Data.X = append(chart.Data.X, unix(*r.StartedAt))
-		chart.Data.Href = append(chart.Data.Href, runPath(r.ID))
+		chart.Plot.X = append(chart.Plot.X, unix(*r.StartedAt))
+		chart.Plot.Href = append(chart.Plot.Href, runPath(r.ID))
 		for i, y := range []*float64{good, warned, failed} {
 			lines[i].Y = append(lines[i].Y, y)
 		}
@@ -217,9 +217,9 @@ func durationsOf(list []api.RecentRun, zone *time.Location) chartView {
 	slices.Reverse(chart.Rows)
 	for i, line := range lines {
 		if i == 0 || slices.ContainsFunc(line.Y, func(y *float64) bool { return y != nil }) {
-			chart.Data.Series = append(chart.Data.Series, line)
+			chart.Plot.Series = append(chart.Plot.Series, line)
 		}
 	}
-	chart.Points = len(chart.Data.X)
+	chart.Points = len(chart.Plot.X)
 	return chart
 }

@@ -87,12 +87,12 @@ func lastOf(l *api.Last) *lastRun {
 	if l == nil {
 		return nil
 	}
-	last := &lastRun{ID: l.ID, State: stateBadge(l.State), Why: because(l.Reason), At: l.QueuedAt, Took: l.DurationSeconds}
+	last := &lastRun{ID: l.ID, State: runBadge(l.State, l.Interrupted, false), Why: because(l.Reason), At: l.QueuedAt, Took: l.DurationSeconds}
 	if l.StartedAt != nil {
 		last.At = *l.StartedAt
 	}
 	if l.Interrupted {
-		last.State, last.Why = interruptedBadge(), "nobody works on it"
+		last.Why = "nobody works on it"
 	}
 	return last
 }
@@ -115,7 +115,7 @@ func stripOf(workflow string, list []api.RecentRun, zone *time.Location) stripVi
 		if r.DryRun {
 			title += ", dry run"
 		}
-		strip.Marks = append(strip.Marks, stripMark{Tone: stateBadge(r.State).Tone, Href: "/runs/" + string(r.ID), Title: title})
+		strip.Marks = append(strip.Marks, stripMark{Tone: badgeOf(r.State).Tone, Href: "/runs/" + string(r.ID), Title: title})
 	}
 	return strip
 }

@@ -175,6 +175,8 @@
       const days = data.x.length && data.x.at(-1) - data.x[0] > 2 * 86400;
       const when = (ts) => ts == null ? "–" : (days ? day.format(ts * 1e3) : clock.format(ts * 1e3));
       const width = () => Math.max(200, plot.clientWidth);
+      // A point between two gaps has no line: it is drawn as one.
+      const alone = (u, i, shown) => shown ? null : u.data[i].flatMap((y, at, ys) => y != null && ys[at - 1] == null && ys[at + 1] == null ? at : []);
       const tones = ["--accent", "--warn", "--bad", "--good"];
       const chart = new uPlot({
         width: width(), height: data.height || 200, padding: [10, 24, 0, 4],
@@ -184,7 +186,7 @@
         axes: [{ ...axis, values: (_, list) => list.map(when) }, { ...axis, size: 68, values: (_, list) => list.map(write) }],
         series: [{ label: "when", value: (_, ts) => ts == null ? "–" : day.format(ts * 1e3) + " " + clock.format(ts * 1e3) }, ...data.series.map((s, i) => ({
           label: s.label, stroke: resolve(s.tone ? "--" + s.tone : tones[i % tones.length]), width: s.points ? 0 : 1.7, dash: s.dash ? [5, 4] : undefined,
-          paths: s.points ? () => null : undefined, points: { show: !!s.points || data.x.length < 60, size: s.points ? 9 : 5, fill: s.points ? resolve(s.tone ? "--" + s.tone : tones[i % tones.length]) : undefined }, value: (_, v) => write(v), spanGaps: true,
+          paths: s.points ? () => null : undefined, points: { show: !!s.points || data.x.length < 60, filter: alone, size: s.points ? 9 : 5, fill: s.points ? resolve(s.tone ? "--" + s.tone : tones[i % tones.length]) : undefined }, value: (_, v) => write(v), spanGaps: !!s.span,
         }))],
       }, [data.x, ...data.series.map((s) => s.y)], plot);
       drawn.set(id, chart);
