@@ -124,6 +124,20 @@ type Request struct {
 	// and the last LastSlot; 0 and the zero time mean one.
 	Slots    int64
 	LastSlot time.Time
+	// Target says which nodes may execute the run. With Host it is that node,
+	// whatever Target says.
+	Target Target
+	// StartBy is the latest instant at which the run may begin: when it is still
+	// queued then, it becomes Skipped as missed; zero for never, UTC.
+	StartBy time.Time
+}
+
+// Place returns the Target that counts: with Host that node.
+func (r Request) Place() Target {
+	if r.Host != "" {
+		return OnNode(r.Host)
+	}
+	return r.Target
 }
 
 // Arguments returns the values of the workflow's own parameters.

@@ -80,6 +80,8 @@ func (l *Ledger) claimable(ctx context.Context, s session, run runner.Run, owner
 	switch {
 	case run.State.Final():
 		return fmt.Errorf("%w: it has ended (%s)", runner.ErrNotClaimable, run.State)
+	case !l.mayExecute(run):
+		return fmt.Errorf("%w: it is for %s", runner.ErrNotClaimable, run.Place())
 	case run.State == runner.Queued:
 		return mayStart(ctx, s, run)
 	case run.Owner == owner:

@@ -109,18 +109,18 @@ func insertManual(ctx context.Context, s session, w *submitted) error {
 
 // insertChunkOf inserts the runs whose identity is free and returns their IDs.
 func insertChunkOf(ctx context.Context, s session, chunk []*submitted) (map[runner.RunID]bool, error) {
-	const columns = 27
+	const columns = 29
 	args := make([]any, 0, columns*len(chunk))
 	for _, w := range chunk {
 		finished := sql.NullInt64{Int64: w.queuedAt, Valid: w.state.Final()}
 		args = append(args, w.id, w.request.Spec.Workflow, w.slot, w.request.Host, w.request.Trigger, w.request.Spec.Digest,
 			w.params, w.jobs, bit(w.request.DryRun), cleanLine(w.request.By, maxShortText), w.state, w.reason,
 			w.message, "", "", 0, "", "", w.queuedAt, nil, finished,
-			w.request.Overlap, bit(w.request.Approval), "", bit(w.request.Alert), w.request.Slots, micros(w.request.LastSlot))
+			w.request.Overlap, bit(w.request.Approval), "", bit(w.request.Alert), w.request.Slots, micros(w.request.LastSlot), w.request.Target, micros(w.request.StartBy))
 	}
 	query := `INSERT INTO runs (id, workflow, slot, host, trigger, spec, params, jobs, dry_run, requested_by, state, reason,
 		message, owner, node, epoch, canceled_by, reopened_by, queued_at, started_at, finished_at,
-		overlap, approval, approved_by, alert, slots, last_slot) VALUES ` + tuples(len(chunk), columns) +
+		overlap, approval, approved_by, alert, slots, last_slot, target, start_by) VALUES ` + tuples(len(chunk), columns) +
 		` ON CONFLICT (workflow, slot, host) DO NOTHING RETURNING id`
 	fresh := make(map[runner.RunID]bool, len(chunk))
 	err := s.each(ctx, query, args, func(rows *sql.Rows) error {

@@ -205,8 +205,8 @@ func (p prunable) stay() []any { return []any{p.newest, p.success, p.ended} }
 // pageOf returns the oldest runs after a run that may go.
 func (r *Reader) pageOf(ctx context.Context, p prunable, after runner.RunID) ([]prunedRun, error) {
 	var list []prunedRun
-	query := fmt.Sprintf("SELECT id, bytes FROM runs WHERE (workflow, id) > (?, ?) AND (workflow, id) < (?, ?) AND %s ORDER BY workflow, id LIMIT %d", mayGo, pruneChunk)
-	err := r.reading().each(ctx, query, append([]any{p.workflow, after, p.workflow, p.before}, p.stay()...), func(rows *sql.Rows) error {
+	query := fmt.Sprintf("SELECT id, bytes FROM runs WHERE workflow = ? AND id > ? AND id < ? AND %s ORDER BY workflow, id LIMIT %d", mayGo, pruneChunk)
+	err := r.reading().each(ctx, query, append([]any{p.workflow, after, p.before}, p.stay()...), func(rows *sql.Rows) error {
 		var run prunedRun
 		err := rows.Scan(&run.id, &run.bytes)
 		list = append(list, run)

@@ -12,7 +12,7 @@ import (
 // runColumns are what scanRun reads, from runs r joined with specs s.
 const runColumns = `r.id, r.workflow, r.slot, r.host, r.trigger, r.spec, s.text, r.params, r.jobs, r.dry_run, r.requested_by,
 	r.state, r.reason, r.message, r.owner, r.node, r.epoch, r.canceled_by, r.reopened_by, r.queued_at, r.started_at, r.finished_at,
-	r.overlap, r.approval, r.approved_by, r.alert, r.slots, r.last_slot`
+	r.overlap, r.approval, r.approved_by, r.alert, r.slots, r.last_slot, r.target, r.start_by`
 
 // scanner is a row or the current one of several.
 type scanner interface{ Scan(dest ...any) error }
@@ -21,14 +21,15 @@ func scanRun(row scanner) (runner.Run, error) {
 	var r runner.Run
 	var slot int64
 	var params, names string
-	var queued, started, finished, lastSlot sql.NullInt64
+	var queued, started, finished, lastSlot, startBy sql.NullInt64
 	err := row.Scan(&r.ID, &r.Spec.Workflow, &slot, &r.Host, &r.Trigger, &r.Spec.Digest, &r.Spec.Text, &params, &names, &r.DryRun, &r.By,
 		&r.State, &r.Reason, &r.Message, &r.Owner, &r.Node, &r.Epoch, &r.CanceledBy, &r.ReopenedBy, &queued, &started, &finished,
-		&r.Overlap, &r.Approval, &r.ApprovedBy, &r.Alert, &r.Slots, &lastSlot)
+		&r.Overlap, &r.Approval, &r.ApprovedBy, &r.Alert, &r.Slots, &lastSlot, &r.Target, &startBy)
 	if err != nil {
 		return r, err
 	}
 	r.Slot, r.LastSlot = time.UnixMicro(slot).UTC(), instant(lastSlot)
+	r.StartBy = instant(startBy)
 	r.QueuedAt, r.StartedAt, r.FinishedAt = instant(queued), instant(started), instant(finished)
 	if err := unpack(params, &r.Params); err != nil {
 		return r, fmt.Errorf("parameters of run %s: %w", r.ID, err)

@@ -164,9 +164,11 @@ func checkRequest(r *runner.Request) error {
 		return fmt.Errorf("unknown overlap %q", r.Overlap)
 	case r.Slots < 1 || r.Slots > 1 && !r.LastSlot.After(r.Slot) || r.Slots == 1 && !r.LastSlot.IsZero() && !r.LastSlot.Equal(r.Slot):
 		return fmt.Errorf("a run cannot stand for %d slots from %s to %s", r.Slots, r.Slot.UTC(), r.LastSlot.UTC())
+	case !r.Place().Valid():
+		return fmt.Errorf("%q says of no node whether it may execute the run", r.Place())
 	case size > maxParams:
 		return fmt.Errorf("the parameters are too long: %d bytes, at most %d", size, maxParams)
 	}
-	return errors.Join(checkName("the workflow", r.Spec.Workflow), checkText("the host", r.Host, maxName),
+	return errors.Join(checkName("the workflow", r.Spec.Workflow), checkText("the host", r.Host, maxName), checkText("the target", string(r.Target), maxName+len("label:")),
 		checkText("the workflow's text", r.Spec.Text, maxSpec), checkText("the reason", string(r.Reason), maxName))
 }

@@ -194,7 +194,7 @@ func testOverlapQueue(t *testing.T, dsn secret.String) {
 	dry := Request("w", hour(9))
 	dry.DryRun, dry.Overlap = true, runner.OverlapQueue
 	other := Request("w", hour(9))
-	other.Host, other.Overlap = "b", runner.OverlapQueue
+	other.Host, other.Overlap = "a", runner.OverlapQueue
 	beside := s.submit(dry, other)
 	blocked := func(id, by runner.RunID) {
 		t.Helper()

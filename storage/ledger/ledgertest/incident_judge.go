@@ -75,7 +75,7 @@ func (j *judged) finish(owed *counter) runner.Claim {
 	s, t, slot := j.site, j.t, Midnight()
 	t.Helper()
 	whole := Request("whole", slot)
-	whole.Params, whole.Jobs, whole.DryRun, whole.Alert, whole.Host = map[string]string{"tag": "x"}, []string{"a"}, true, true, "db-1"
+	whole.Params, whole.Jobs, whole.DryRun, whole.Alert, whole.Host = map[string]string{"tag": "x"}, []string{"a"}, true, true, "node-1"
 	whole.Trigger, whole.Slots, whole.LastSlot, whole.By = runner.ByCatchUp, 3, slot.Add(time.Hour), "cron"
 	id := s.submit(whole)[0]
 	c := s.claim(id)

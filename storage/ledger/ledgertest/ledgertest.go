@@ -95,9 +95,9 @@ func Open(t testing.TB, dsn secret.String, change func(*ledger.Options)) *ledger
 
 // Join opens the ledger at dsn as Open does and registers the instance. Its
 // lease lives for ttl without a heartbeat.
-func Join(t testing.TB, dsn secret.String, node string, ttl time.Duration) *ledger.Ledger {
+func Join(t testing.TB, dsn secret.String, node string, ttl time.Duration, labels ...string) *ledger.Ledger {
 	t.Helper()
-	l := Open(t, dsn, func(o *ledger.Options) { o.Node, o.LeaseTTL = node, ttl })
+	l := Open(t, dsn, func(o *ledger.Options) { o.Node, o.LeaseTTL, o.Labels = node, ttl, labels })
 	if err := l.Register(context.Background()); err != nil {
 		t.Fatalf("register %s: %v", node, err)
 	}

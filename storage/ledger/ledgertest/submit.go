@@ -17,6 +17,7 @@ func testSubmit(t *testing.T, dsn secret.String) {
 		Spec: runner.Spec{Workflow: "w", Text: "timeout: 4h\n"}, Slot: slot.Add(123456789 * time.Nanosecond), Host: "db-1",
 		Trigger: runner.ByCatchUp, Params: map[string]string{"tag": "nightly", "empty": ""}, Jobs: []string{"b", "a"}, DryRun: true, By: "cron",
 		Overlap: runner.OverlapQueue, Approval: true, Alert: true, Slots: 3, LastSlot: slot.Add(time.Minute),
+		Target: runner.OnLabel("db"), StartBy: slot.Add(time.Hour),
 	}
 	skipped := Request("w", slot)
 	skipped.State, skipped.Reason, skipped.Message = runner.Skipped, runner.ReasonMissed, "nothing\nran"

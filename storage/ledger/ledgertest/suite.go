@@ -48,6 +48,9 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Lease", testLease},
 		{"Nodes", testNodes},
 		{"Pending", testPending},
+		{"Targets", testTargets},
+		{"Deliveries", testDeliveries},
+		{"Expire", testExpire},
 		{"Filter", testFilter},
 		{"Paging", testPaging},
 		{"Lookup", testLookup},
@@ -132,9 +135,9 @@ type site struct {
 	ctx context.Context
 }
 
-func join(t *testing.T, dsn secret.String, node string, ttl time.Duration) *site {
+func join(t *testing.T, dsn secret.String, node string, ttl time.Duration, labels ...string) *site {
 	t.Helper()
-	return &site{Ledger: Join(t, dsn, node, ttl), t: t, ctx: context.Background()}
+	return &site{Ledger: Join(t, dsn, node, ttl, labels...), t: t, ctx: context.Background()}
 }
 
 func (s *site) submit(requests ...runner.Request) []runner.RunID {
