@@ -16,7 +16,7 @@ func TestKillLeftovers(t *testing.T) {
 	t.Parallel()
 	run := "leftovers-" + strings.ReplaceAll(t.Name(), "/", "-") + time.Now().Format("150405.000000")
 	start := func(id string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", `trap "" TERM; sleep 1000 & wait`)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", `trap "" TERM; while :; do sleep 1000; done`)
 		cmd.Env = (&jobs.Env{RunID: id, Job: "a", Attempt: 1}).Environ()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {
