@@ -114,10 +114,10 @@ func chartOf(name string, limit api.Limit, every time.Duration, list []api.Stret
 			point(p.at, nil, nil)
 		}
 	}
-	c.Plot.Series = []chartLine{mean}
 	if folded && name != "up" {
-		c.Plot.Series = append(c.Plot.Series, peak)
+		c.Plot.Series = append(c.Plot.Series, peak) // first, for the others are drawn over it
 	}
+	c.Plot.Series = append(c.Plot.Series, mean)
 	if limit.Warn != nil {
 		c.Plot.Series = append(c.Plot.Series, warn)
 	}

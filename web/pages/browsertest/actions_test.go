@@ -72,6 +72,69 @@ func seeRun(t *testing.T, browser *browsertest.Browser) {
 	tab.AwaitText("import")
 }
 
+// seeTwice: a form that is sent twice at once starts one run, and the key by which
+// that is known, which is another each time a page is read, disturbs nobody who
+// looks at it.
+func seeTwice(t *testing.T, browser *browsertest.Browser) {
+	t.Parallel()
+	s := browsertest.Start(t, open, 0, seed.Usual)
+	tab := browser.Tab(t, s.URL)
+	imports := func() int {
+		page, err := dial(s).RunPage(t.Context(), runner.Filter{Workflow: "import", Limit: 100}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page.Runs)
+	}
+	put(t, s, "release")
+	before := imports()
+
+	// Two requests at the same time, as of two clicks that both get through.
+	tab.Open("/workflows/import")
+	runs := browsertest.Eval[[]string](tab, `(() => { const form = document.querySelector('#run form');
+		const send = () => fetch(form.action, {method: 'POST', body: new URLSearchParams(new FormData(form))}).then(r => r.status + ' ' + new URL(r.url).pathname);
+		return Promise.all([send(), send(), send()]) })()`)
+	if len(runs) != 3 || runs[0] != runs[1] || runs[0] != runs[2] || !strings.HasPrefix(runs[0], "200 /runs/") {
+		t.Errorf("a form that is sent three times leads to %q", runs)
+	}
+	if now := imports(); now != before+1 {
+		t.Errorf("a form that is sent three times starts %d runs", now-before)
+	}
+	// Two clicks by hand, from a page that is loaded anew: one more run.
+	tab.Open("/workflows/import")
+	tab.Click("Run now")
+	tab.FollowTwice("Run import")
+	tab.AwaitText("the run is on its way")
+	if now := imports(); now != before+2 {
+		t.Errorf("after a double click on the page loaded anew there are %d runs more", now-before)
+	}
+
+	// What is fetched anew has another key, and nothing else is touched by it.
+	tab.Open("/workflows")
+	keys := `[...document.querySelectorAll('input[name=once]')].map(i => i.value).join(' ')`
+	first := browsertest.Eval[string](tab, keys)
+	browsertest.Eval[bool](tab, `(() => { window.row = document.getElementById('workflow-import'); window.link = row.querySelector('a'); link.focus();
+		document.addEventListener('htmx:after:swap', () => { window.swapped = true }); htmx.trigger(document.getElementById('live'), 'refresh'); return true })()`)
+	tab.Await("the page is fetched anew", "window.swapped")
+	if browsertest.Eval[string](tab, keys) == first {
+		t.Error("the page that was fetched anew has the keys of the one before")
+	}
+	if !browsertest.Eval[bool](tab, "document.activeElement === window.link && document.getElementById('workflow-import') === window.row") {
+		t.Error("what had the focus has lost it, or is another element")
+	}
+	// While a form is open nothing is fetched, so that a second click sends what
+	// the first did.
+	tab.Click("#run-import summary")
+	first = browsertest.Eval[string](tab, keys)
+	asked := `performance.getEntriesByType('resource').filter(e => e.initiatorType === 'fetch' && e.name.endsWith('/workflows')).length`
+	count := browsertest.Eval[float64](tab, asked)
+	browsertest.Eval[bool](tab, "htmx.trigger(document.getElementById('live'), 'refresh'), true")
+	tab.Frame()
+	if browsertest.Eval[float64](tab, asked) != count || browsertest.Eval[string](tab, keys) != first || !browsertest.Eval[bool](tab, "document.getElementById('run-import').open") {
+		t.Error("a form that is open is exchanged or closed")
+	}
+}
+
 // seePause pauses a workflow from its page and ends the pause.
 func seePause(t *testing.T, browser *browsertest.Browser) {
 	t.Parallel()

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/scripts/dev/seed"
 	"github.com/ghosteam/upkeep/web/pages/browsertest"
 )
@@ -32,7 +34,7 @@ func TestPages(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Open(t)
 	for name, see := range map[string]func(*testing.T, *browsertest.Browser){
-		"run": seeRun, "pause": seePause, "login": seeLogin, "forgery": seeForgery, "without scripts": seeWithoutScripts,
+		"run": seeRun, "twice": seeTwice, "pause": seePause, "login": seeLogin, "forgery": seeForgery, "without scripts": seeWithoutScripts,
 	} {
 		t.Run(name, func(t *testing.T) { see(t, browser) })
 	}
@@ -71,7 +73,43 @@ func TestPages(t *testing.T) {
 				}
 				tab.Shoot(name + "-" + nameOf(p) + "-phone")
 			}
+			if name == "usual" {
+				seeGap(t, s, tab)
+			}
 		})
+	}
+}
+
+// seeGap: where nobody watched for hours, a chart has no line.
+func seeGap(t *testing.T, s *browsertest.Service, tab *browsertest.Tab) {
+	t.Helper()
+	var samples []runner.Sample
+	now := time.Now()
+	for at := 20 * time.Hour; at > 0; at -= 30 * time.Second {
+		if at > 14*time.Hour || at < 6*time.Hour {
+			samples = append(samples, runner.Sample{Series: "check.database.planted_percent", At: now.Add(-at), Value: 50})
+		}
+	}
+	if err := dial(s).AddSamples(t.Context(), samples...); err != nil {
+		t.Fatal(err)
+	}
+	tab.Size(1280, 900)
+	tab.Scheme("light")
+	tab.Open("/checks/database?range=24h&value=planted_percent")
+	tab.Await("the chart", "document.querySelector('#value-planted-percent-plot canvas')")
+	tab.Frame()
+	// The line is as dark as text; the columns of the picture that have some of it
+	// in the middle of the chart's height are those where it goes on.
+	shares := browsertest.Eval[[]float64](tab, `(() => { const canvas = document.querySelector('#value-planted-percent-plot canvas'), over = document.querySelector('#value-planted-percent-plot .u-over');
+		const ratio = canvas.width / canvas.clientWidth, box = over.getBoundingClientRect(), at = canvas.getBoundingClientRect();
+		const left = Math.round((box.left - at.left) * ratio), top = Math.round((box.top - at.top) * ratio), width = Math.round(box.width * ratio), height = Math.round(box.height * ratio);
+		const pixels = canvas.getContext('2d').getImageData(left, top, width, height).data;
+		const accent = (x, y) => { const i = 4 * (y * width + x); return pixels[i + 3] > 100 && pixels[i + 2] - pixels[i] > 80 };
+		const drawn = x => { for (let y = 0; y < height; y++) if (accent(x, y)) return 1; return 0 };
+		return [17, 10, 3].map(hours => { const middle = Math.round(width * (24 - hours) / 24); let n = 0; for (let x = middle - 20; x < middle + 20; x++) n += drawn(x); return n / 40 }) })()`)
+	tab.Shoot("usual-check-gap")
+	if len(shares) != 3 || shares[0] < 0.9 || shares[1] > 0 || shares[2] < 0.9 {
+		t.Errorf("of the columns 17, 10 and 3 hours ago these shares have a line: %v; nobody watched 10 hours ago", shares)
 	}
 }
 

@@ -245,6 +245,12 @@ func (tab *Tab) Source() string {
 // by a CSS selector that begins with # . or [.
 func (tab *Tab) Click(what string) {
 	tab.t.Helper()
+	tab.press(what, tab.find(what), 1)
+}
+
+// find scrolls to what can be clicked, and returns the middle of it.
+func (tab *Tab) find(what string) []float64 {
+	tab.t.Helper()
 	find := fmt.Sprintf(`[...document.querySelectorAll('a,button,summary,label')].find(e => e.checkVisibility() && (e.innerText.trim() === %[1]s || e.getAttribute('aria-label') === %[1]s || e.title === %[1]s))`, strconv.Quote(what))
 	if strings.ContainsAny(what[:1], "#.[") {
 		find = fmt.Sprintf("document.querySelector(%s)", strconv.Quote(what))
@@ -256,10 +262,18 @@ func (tab *Tab) Click(what string) {
 	if at[2] == 0 {
 		tab.t.Fatalf("click on %s: something covers it\n%s", what, tab.story())
 	}
-	for _, kind := range []input.DispatchMouseEventType{input.DispatchMouseEventTypeMousePressed, input.DispatchMouseEventTypeMouseReleased} {
-		call(tab, "click on "+what, func(ctx context.Context) (any, error) {
-			return chromedp.Call(ctx, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: kind, X: at[0], Y: at[1], Button: input.MouseButtonLeft, ClickCount: 1})
-		})
+	return at
+}
+
+// press presses a mouse button so often at a point.
+func (tab *Tab) press(what string, at []float64, times int64) {
+	tab.t.Helper()
+	for n := range times {
+		for _, kind := range []input.DispatchMouseEventType{input.DispatchMouseEventTypeMousePressed, input.DispatchMouseEventTypeMouseReleased} {
+			call(tab, "click on "+what, func(ctx context.Context) (any, error) {
+				return chromedp.Call(ctx, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: kind, X: at[0], Y: at[1], Button: input.MouseButtonLeft, ClickCount: n + 1})
+			})
+		}
 	}
 }
 
@@ -268,6 +282,14 @@ func (tab *Tab) Follow(what string) {
 	tab.t.Helper()
 	Eval[bool](tab, "window.upkeepLeft = true")
 	tab.Click(what)
+	tab.Await("the page behind "+what, "window.upkeepLeft === undefined && document.readyState === 'complete'")
+}
+
+// FollowTwice clicks twice, as fast as one can, and waits for the page behind it.
+func (tab *Tab) FollowTwice(what string) {
+	tab.t.Helper()
+	Eval[bool](tab, "window.upkeepLeft = true")
+	tab.press(what, tab.find(what), 2)
 	tab.Await("the page behind "+what, "window.upkeepLeft === undefined && document.readyState === 'complete'")
 }
 
