@@ -75,6 +75,8 @@
 //	artifacts  what attempts put into stores
 //	locks      named locks that running attempts hold
 //	nodes      instances that execute runs
+//	members    the nodes that belong to the system, whether they are there or not
+//	live_outputs  what running attempts have written so far, for other nodes
 //	cursors    how far each calendar is decided
 //	pauses     workflows whose slots do not run
 //	incidents  what is or was wrong; at most one open per fingerprint

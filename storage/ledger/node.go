@@ -32,13 +32,16 @@ type Node struct {
 	RegisteredAt, LeaseUntil time.Time
 	// Alive tells whether runs that it owns are being worked on.
 	Alive bool
+	// Facts are what it last said of itself.
+	Facts NodeFacts
 
 	process string
 }
 
 // nodeColumns are what scanNode reads, from nodes n; now is the database's clock.
 func nodeColumns(d *dialect) string {
-	return `n.instance, n.name, n.host, n.pid, n.process, n.version, n.command, n.labels, n.registered_at, n.lease_until, ` + d.now
+	return `n.instance, n.name, n.host, n.pid, n.process, n.version, n.command, n.labels, n.registered_at, n.lease_until,
+		n.config, n.config_path, n.draining, n.web, ` + d.now
 }
 
 func scanNode(row scanner) (Node, error) {
@@ -46,7 +49,8 @@ func scanNode(row scanner) (Node, error) {
 	var labels string
 	var registered, now int64
 	var lease sql.NullInt64
-	err := row.Scan(&n.Instance, &n.Name, &n.Host, &n.PID, &n.process, &n.Version, &n.Command, &labels, &registered, &lease, &now)
+	err := row.Scan(&n.Instance, &n.Name, &n.Host, &n.PID, &n.process, &n.Version, &n.Command, &labels, &registered, &lease,
+		&n.Facts.Config, &n.Facts.Path, &n.Facts.Draining, &n.Facts.Web, &now)
 	if err != nil {
 		return n, err
 	}
@@ -102,17 +106,21 @@ func (l *Ledger) Register(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("labels of the node: %w", err)
 	}
-	owner := l.nextOwner()
+	owner, facts := l.nextOwner(), l.toAnnounce()
 	began := time.Now()
 	err = l.transact(ctx, "register node "+l.o.Node, func(ctx context.Context, s session) error {
 		if err := l.removeDead(ctx, s, owner); err != nil {
 			return err
 		}
-		changed, err := s.exec(ctx, `INSERT INTO nodes (instance, name, host, pid, process, labels, version, command, registered_at, lease_until)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, `+l.leaseEnd(s.d)+`) ON CONFLICT (instance) DO UPDATE SET lease_until = excluded.lease_until
+		if err := l.see(ctx, s, host); err != nil {
+			return err
+		}
+		changed, err := s.exec(ctx, `INSERT INTO nodes (instance, name, host, pid, process, labels, version, command, registered_at, config, config_path, draining, web, lease_until)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, `+l.leaseEnd(s.d)+`) ON CONFLICT (instance) DO UPDATE SET lease_until = excluded.lease_until
 			WHERE nodes.host = excluded.host AND nodes.pid = excluded.pid AND nodes.process = excluded.process`,
 			owner, l.o.Node, host, os.Getpid(), processOf(os.Getpid()), labels,
-			cleanLine(l.o.Version, maxShortText), cleanLine(l.o.Command, maxShortText), began.UnixMicro())
+			cleanLine(l.o.Version, maxShortText), cleanLine(l.o.Command, maxShortText), began.UnixMicro(),
+			facts.Config, facts.Path, bit(facts.Draining), facts.Web)
 		if err == nil && changed == 0 {
 			err = fmt.Errorf("another process is registered as instance %s", owner)
 		}
@@ -121,12 +129,13 @@ func (l *Ledger) Register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.announced(facts)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.owner != owner {
 		clear(l.claims)
 	}
-	l.owner, l.registered, l.renewed = owner, true, began.Add(-clockResolution)
+	l.owner, l.registered, l.renewed, l.seen = owner, true, began.Add(-clockResolution), began
 	return nil
 }
 
@@ -198,6 +207,9 @@ func (l *Ledger) Heartbeat(ctx context.Context) error {
 	err := l.transact(ctx, "renew the lease of node "+l.o.Node, func(ctx context.Context, s session) error {
 		var err error
 		changed, err = s.exec(ctx, "UPDATE nodes SET lease_until = "+l.leaseEnd(s.d)+" WHERE instance = ? AND lease_until > "+s.d.now, owner)
+		if err == nil && changed > 0 {
+			err = l.stillHere(ctx, s)
+		}
 		return err
 	})
 	if err != nil {
@@ -248,6 +260,9 @@ func (l *Ledger) Leave(ctx context.Context) error {
 		return nil
 	}
 	return l.transact(ctx, "leave the ledger", func(ctx context.Context, s session) error {
+		if err := l.lastSeen(ctx, s); err != nil {
+			return err
+		}
 		_, err := s.exec(ctx, "DELETE FROM nodes WHERE instance = ?", owner)
 		return err
 	})

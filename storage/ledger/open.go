@@ -49,6 +49,12 @@ type Ledger struct {
 	// renewed is when the lease was last extended, by the local clock, which
 	// counts on while the database cannot be reached.
 	renewed time.Time
+	// seen is when this node was last noted as a member, by the local clock.
+	seen time.Time
+	// facts are what this instance last had to announce; told tells that they
+	// are on record.
+	facts NodeFacts
+	told  bool
 	// claims are the claims handed out and not ended, so that a claim whose
 	// answer never arrived can be told from one that somebody works on.
 	claims map[runner.RunID]int64

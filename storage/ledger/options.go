@@ -43,6 +43,9 @@ type Options struct {
 	// labels, the program's version, and what was called ("upkeep serve").
 	Labels           []string
 	Version, Command string
+	// Member tells that the node belongs to the system for good, as a service
+	// does and a command does not: it is on record until somebody forgets it.
+	Member bool
 	// Exclusive makes Open take the lock file of an SQLite ledger, without
 	// which no process should execute runs; it fails with *LockedError when
 	// another process holds it. It means nothing for PostgreSQL.

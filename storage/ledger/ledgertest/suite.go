@@ -47,6 +47,8 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"LocksStale", testLocksStale},
 		{"Lease", testLease},
 		{"Nodes", testNodes},
+		{"Members", testMembers},
+		{"Announced", testAnnounced},
 		{"Pending", testPending},
 		{"Targets", testTargets},
 		{"Deliveries", testDeliveries},

@@ -1,0 +1,53 @@
+package ledger
+
+import "context"
+
+// NodeFacts are what an instance says of itself to those who look at all nodes.
+type NodeFacts struct {
+	// Config is the digest of what its configuration has in common with those of
+	// the others, Path the file that it was read from.
+	Config, Path string
+	// Draining tells that it takes nothing new.
+	Draining bool
+	// Web is the address of its pages; empty when they are for its own machine
+	// alone, or there are none.
+	Web string
+}
+
+// Announce puts on record what this instance says of itself. What is on record
+// already is not written again; an instance that is not registered announces
+// it when it registers.
+func (l *Ledger) Announce(ctx context.Context, facts NodeFacts) error {
+	facts.Config, facts.Path, facts.Web = cleanLine(facts.Config, maxShortText), cleanLine(facts.Path, maxLine), cleanLine(facts.Web, maxShortText)
+	l.mu.Lock()
+	known := l.told && l.facts == facts
+	l.facts, l.told = facts, known
+	owner, registered := l.owner, l.registered
+	l.mu.Unlock()
+	if known || !registered {
+		return nil
+	}
+	err := l.transact(ctx, "announce node "+l.o.Node, func(ctx context.Context, s session) error {
+		_, err := s.exec(ctx, "UPDATE nodes SET config = ?, config_path = ?, draining = ?, web = ? WHERE instance = ?",
+			facts.Config, facts.Path, bit(facts.Draining), facts.Web, owner)
+		return err
+	})
+	if err == nil {
+		l.announced(facts)
+	}
+	return err
+}
+
+// toAnnounce are the facts to register with.
+func (l *Ledger) toAnnounce() NodeFacts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.facts
+}
+
+// announced notes that facts are on record, unless there are newer ones.
+func (l *Ledger) announced(facts NodeFacts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = l.facts == facts
+}
