@@ -32,6 +32,8 @@ type Config struct {
 	Files []string
 	// Project is what is looked after; Node is the name of this node.
 	Project, Node string
+	// Labels are those of this node.
+	Labels []string
 	// Root is the absolute folder at which relative paths begin.
 	Root string
 	// Timezone is the zone of schedules that name no other.

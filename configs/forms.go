@@ -148,57 +148,6 @@ func (*modeField) Schema(func(reflect.Type) map[string]any) map[string]any {
 	return map[string]any{"enum": []any{"auto", "approve", "observe"}}
 }
 
-// runsOn says which node runs a workflow.
-type runsOn struct {
-	every bool
-	label string
-}
-
-// Decode reads any, every, {label: L} or {every: {label: L}}.
-func (r *runsOn) Decode(d *decode.Decoder, n *source.Node, path string, at source.Pos) {
-	type labeled struct {
-		Label string `yaml:"label"`
-	}
-	var forms struct {
-		Label string   `yaml:"label"`
-		Every *labeled `yaml:"every"`
-	}
-	const hint = "write any, every, {label: db} or {every: {label: db}}"
-	if n.Kind != source.Map {
-		var word string
-		d.Decode(n, &word, path, at)
-		if r.every = word == "every"; word != "any" && word != "every" && word != "" {
-			d.Report(n.Pos, "bad-value", path, fmt.Sprintf("%q is not a value of runs_on", word), hint)
-		}
-		return
-	}
-	before := len(d.Problems)
-	d.Decode(n, &forms, path, at)
-	if len(d.Problems) > before {
-		return
-	}
-	r.label = forms.Label
-	if forms.Every != nil {
-		r.every, r.label = true, forms.Every.Label
-	}
-	if forms.Every != nil && forms.Label != "" || r.label == "" {
-		d.Report(n.Pos, "bad-value", path, "runs_on must name one label", hint)
-	}
-}
-
-// Schema describes the four forms.
-func (*runsOn) Schema(func(reflect.Type) map[string]any) map[string]any {
-	label := map[string]any{
-		"type": "object", "required": []string{"label"}, "additionalProperties": false,
-		"properties": map[string]any{"label": map[string]any{"type": "string"}},
-	}
-	return map[string]any{"oneOf": []any{
-		map[string]any{"enum": []any{"any", "every"}},
-		label,
-		map[string]any{"type": "object", "required": []string{"every"}, "additionalProperties": false, "properties": map[string]any{"every": label}},
-	}}
-}
-
 // storeField, channelField, workflowField and jobsField keep a value for later: what it may
 // hold depends on names that stand elsewhere.
 type (

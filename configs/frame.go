@@ -52,6 +52,7 @@ type frame struct {
 	Project      string                      `yaml:"project" doc:"The name of what is looked after; by default the name of the root folder." example:"ghosteam-v5"`
 	Timezone     zone                        `yaml:"timezone" doc:"The time zone of every schedule; a workflow may name another. By default the zone of this machine." example:"Europe/Berlin"`
 	Node         string                      `yaml:"node" doc:"The name of this node in the ledger; by default the name of the machine." example:"db-1"`
+	Labels       labelsField                 `yaml:"labels" doc:"What this node is good for: workflows and checks may ask for nodes with a label. A list, or one text with commas between, as an environment variable holds it." example:"[db, gpu]"`
 	Ledger       ledgerField                 `yaml:"ledger" doc:"Where the record of all runs is kept: sqlite:PATH, or a postgres:// URL when several nodes share the work." example:"sqlite:var/upkeep.db"`
 	Root         unit.Path                   `yaml:"root" doc:"The folder at which relative paths begin; by default the folder of the configuration file." example:"/srv/ghosteam"`
 	Web          webField                    `yaml:"web" doc:"The API and the pages over TCP, for this machine alone unless it says otherwise; or off."`
@@ -109,7 +110,7 @@ type workflowFile struct {
 	Jitter        unit.Duration           `yaml:"jitter" doc:"The most by which a start is delayed at random; the slot stays."`
 	CatchUp       *catchUpFile            `yaml:"catch_up" doc:"What happens to slots that passed while nothing ran."`
 	Overlap       string                  `yaml:"overlap" enum:"skip,queue,allow" doc:"What happens when it is due while it still runs: skip (the default), queue or allow."`
-	StartDeadline unit.Duration           `yaml:"start_deadline" doc:"How late a slot may be and still count as on time."`
+	StartDeadline unit.Duration           `yaml:"start_deadline" doc:"How late a slot may be and still count as on time: 1m by default, and 15m where runs_on names some nodes or every one, or as long as the schedule's interval if that is shorter. A run that none of those nodes has begun by then is missed."`
 	Window        *windowFile             `yaml:"window" doc:"When its runs may start."`
 	Timeout       unit.Duration           `yaml:"timeout" doc:"The most time for the whole run; none by default." example:"4h"`
 	Parallel      int                     `yaml:"parallel" range:"1,256" doc:"How many of its jobs may run at once, 1 to 256; by default the number of processors."`

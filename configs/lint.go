@@ -32,6 +32,7 @@ func (l *loader) lint() {
 	c := newCalendars()
 	for _, b := range l.drafts {
 		b.lintCalendar()
+		l.lintPlace(b.node, b.at, b.child("runs_on"), "the workflow never runs", b.out.RunsOn)
 		b.lintTrigger()
 		b.lintFresh(c)
 		b.lintPast()

@@ -256,6 +256,7 @@ func (l *loader) frame(root *source.Node) {
 // identity takes who and where this node is.
 func (l *loader) identity() {
 	c := l.config
+	c.Labels = l.file.Labels
 	c.Project, c.Node, c.Ledger, c.Timezone = l.file.Project, l.file.Node, l.file.Ledger.Ledger, l.file.Timezone.Location
 	if c.Timezone == nil {
 		c.Timezone = time.Local

@@ -40,10 +40,8 @@ type Workflow struct {
 	Window schedule.Window
 	// Quiet are patterns of the checks whose faults are expected in Window.
 	Quiet []string
-	// EveryNode tells that each node has a run of its own; Label restricts the
-	// nodes to those with that label, and is empty for all.
-	EveryNode bool
-	Label     string
+	// RunsOn says which nodes run it.
+	RunsOn
 	// Timeout bounds a run; 0 means none. Parallel is the most jobs that run at
 	// once.
 	Timeout  time.Duration
@@ -140,6 +138,7 @@ func (b *draft) build(name string) *Workflow {
 	b.out.Description = b.file.Description
 	b.calendar()
 	b.limits()
+	b.absence()
 	b.trigger()
 	b.past()
 	b.alert()
@@ -187,7 +186,7 @@ func (b *draft) limits() {
 		b.out.Overlap = runner.Overlap(b.file.Overlap)
 	}
 	if b.file.RunsOn != nil {
-		b.out.EveryNode, b.out.Label = b.file.RunsOn.every, b.file.RunsOn.label
+		b.out.RunsOn = b.file.RunsOn.RunsOn
 	}
 }
 

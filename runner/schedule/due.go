@@ -62,9 +62,10 @@ type Policy struct {
 }
 
 // Late reports whether a slot can no longer start as if it were on time.
-func (p Policy) Late(slot, now time.Time) bool { return now.Sub(slot) > p.startDeadline() }
+func (p Policy) Late(slot, now time.Time) bool { return now.Sub(slot) > p.Deadline() }
 
-func (p Policy) startDeadline() time.Duration {
+// Deadline is StartDeadline, or what stands in for it.
+func (p Policy) Deadline() time.Duration {
 	if p.StartDeadline <= 0 {
 		return DefaultStartDeadline
 	}

@@ -74,7 +74,7 @@ func (m moment) settle(c *calendar) settled {
 func (m moment) request(r *rule, d schedule.Decision) runner.Request {
 	request := runner.Request{
 		Spec: r.Spec, Slot: d.Slot, Host: r.Host, Trigger: runner.BySchedule, Params: r.Params, By: by,
-		Overlap: r.Overlap, Approval: r.Approval,
+		Overlap: r.Overlap, Approval: r.Approval, Target: r.Target,
 	}
 	if d.Verdict == schedule.VerdictCatchUp && !r.removed {
 		request.Trigger = runner.ByCatchUp
@@ -88,17 +88,30 @@ func (m moment) request(r *rule, d schedule.Decision) runner.Request {
 		if why := m.refusal(r); why != "" {
 			skip(&request, runner.ReasonWindow, why)
 		} else {
-			request.Alert = true
+			request.Alert, request.StartBy = true, m.startBy(r, d)
 		}
 	}
 	return request
+}
+
+// startBy is by when a run that is due must have begun. One that is started
+// late still has a minute to find its node.
+func (m moment) startBy(r *rule, d schedule.Decision) time.Time {
+	if r.StartWithin <= 0 {
+		return time.Time{}
+	}
+	by := d.Slot.Add(r.delay + r.StartWithin)
+	if least := m.now.Truncate(time.Second).Add(schedule.DefaultStartDeadline); least.After(by) {
+		return least
+	}
+	return by
 }
 
 // folded is the one row of slots that are too many to name.
 func folded(r *rule, f schedule.Folded) runner.Request {
 	request := runner.Request{
 		Spec: r.Spec, Slot: f.First, Host: r.Host, Trigger: runner.BySchedule, Params: r.Params, By: by,
-		Overlap: r.Overlap, Approval: r.Approval, Slots: f.Count, LastSlot: f.Last,
+		Overlap: r.Overlap, Approval: r.Approval, Target: r.Target, Slots: f.Count, LastSlot: f.Last,
 	}
 	skip(&request, runner.ReasonMissed, schedule.Decision{Verdict: schedule.VerdictMissed, Cause: schedule.CauseOverBound}.Why())
 	return request

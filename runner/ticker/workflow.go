@@ -20,6 +20,11 @@ type Workflow struct {
 	// Host is the node's name for workflows that every node runs, otherwise
 	// empty.
 	Host string
+	// Target says which nodes may execute its runs; with Host it means nothing.
+	Target runner.Target
+	// StartWithin is how long after its start a run may wait for a node before
+	// it is missed; 0 means for ever.
+	StartWithin time.Duration
 	// Schedule says when it is due; the zero Schedule never.
 	Schedule schedule.Schedule
 	// Policy decides about slots that were not started in time.
@@ -82,6 +87,10 @@ func checkWorkflows(list []Workflow, node string) error {
 			return fmt.Errorf("workflow %s is there twice", w.Name)
 		case w.Host != "" && w.Host != node:
 			return fmt.Errorf("workflow %s is for the host %s, this is %s", w.Name, w.Host, node)
+		case !w.Target.Valid():
+			return fmt.Errorf("workflow %s: %q names no nodes", w.Name, w.Target)
+		case w.StartWithin < 0:
+			return fmt.Errorf("workflow %s: to start within %s is impossible", w.Name, w.StartWithin)
 		case w.Jitter < 0:
 			return fmt.Errorf("workflow %s: its jitter %s is negative", w.Name, w.Jitter)
 		case w.FreshWithin < 0:

@@ -89,15 +89,7 @@ func delayOf(cfg *configs.Config, w *configs.Workflow) time.Duration {
 func forecastable(cfg *configs.Config, w *configs.Workflow) forecast.Workflow {
 	v := forecast.Workflow{
 		Name: w.Name, Schedule: w.Schedule, Window: w.Window, Delay: delayOf(cfg, w),
-		Overlap: w.Overlap, Timeout: w.Timeout, RunsOn: "any",
-	}
-	switch {
-	case w.EveryNode && w.Label != "":
-		v.RunsOn = "every " + w.Label
-	case w.EveryNode:
-		v.RunsOn = "every"
-	case w.Label != "":
-		v.RunsOn = w.Label
+		Overlap: w.Overlap, Timeout: w.Timeout, RunsOn: w.Where(),
 	}
 	v.Locks = LocksOf(cfg, w.Name)
 	return v

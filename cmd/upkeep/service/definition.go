@@ -38,15 +38,7 @@ func (d definitions) Definition(name string) (api.WorkflowDetail, error) {
 func DefinitionOf(cfg *configs.Config, w *configs.Workflow) api.WorkflowDetail {
 	v := api.WorkflowDetail{
 		Definition: cfg.Definition(w), Digest: w.Spec.Digest, Timeout: w.Timeout.Seconds(), Parallel: w.Parallel, Overlap: w.Overlap,
-		Approval: w.Approval, CatchUp: catchUpWords(w.Policy.CatchUp), RunsOn: "any", Jitter: w.Jitter.Seconds(),
-	}
-	switch {
-	case w.EveryNode && w.Label != "":
-		v.RunsOn = "every " + w.Label
-	case w.EveryNode:
-		v.RunsOn = "every"
-	case w.Label != "":
-		v.RunsOn = w.Label
+		Approval: w.Approval, CatchUp: catchUpWords(w.Policy.CatchUp), RunsOn: w.Where(), Jitter: w.Jitter.Seconds(),
 	}
 	if !w.Window.IsZero() {
 		v.Window = w.Window.String()

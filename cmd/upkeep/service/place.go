@@ -31,7 +31,7 @@ func LedgerOptions(cfg *configs.Config, version string, log *slog.Logger) ledger
 		dsn = secret.New("sqlite:" + cfg.Ledger.Path)
 	}
 	return ledger.Options{
-		DSN: dsn, Node: cfg.Node, Version: version, StateDir: state, Log: log,
+		DSN: dsn, Node: cfg.Node, Labels: cfg.Labels, Version: version, StateDir: state, Log: log,
 		Live: func(key runner.AttemptKey) (runner.Output, bool, error) {
 			return executor.ReadLive(filepath.Join(state, "live"), key)
 		},

@@ -23,7 +23,7 @@ func Request(cfg *configs.Config, by string, r api.RunRequest, now time.Time) (r
 	}
 	request := runner.Request{
 		Spec: workflow.Spec, Slot: now.UTC(), Trigger: cmp.Or(r.Trigger, runner.ByAPI), DryRun: r.DryRun, By: by,
-		Overlap: workflow.Overlap, Alert: r.Alert,
+		Overlap: workflow.Overlap, Alert: r.Alert, Target: workflow.Target(),
 	}
 	for _, name := range r.Jobs {
 		if _, err := cfg.Job(r.Workflow, name); err != nil {

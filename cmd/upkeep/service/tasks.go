@@ -43,7 +43,9 @@ func calendars(cfg *configs.Config) []ticker.Workflow {
 	for _, w := range cfg.Workflows {
 		host := ""
 		if w.EveryNode {
-			host = cfg.Node
+			if host = cfg.Node; !w.Fits(cfg.Labels) {
+				continue
+			}
 		}
 		params, err := w.Arguments(nil)
 		if err != nil {
@@ -52,7 +54,7 @@ func calendars(cfg *configs.Config) []ticker.Workflow {
 			params = nil
 		}
 		list = append(list, ticker.Workflow{
-			Name: w.Name, Host: host, Schedule: w.Schedule, Policy: w.Policy, Jitter: w.Jitter, Overlap: w.Overlap,
+			Name: w.Name, Host: host, Target: w.Target(), StartWithin: w.StartWithin(), Schedule: w.Schedule, Policy: w.Policy, Jitter: w.Jitter, Overlap: w.Overlap,
 			Window: w.Window, Spec: w.Spec, Params: params, Approval: w.Approval, FreshWithin: w.FreshWithin,
 		})
 	}

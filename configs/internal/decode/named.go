@@ -13,10 +13,19 @@ import (
 // and parameters look like.
 const NamePattern = `^[a-z0-9][a-z0-9_-]*$`
 
-// maxName is the length of the longest name.
-const maxName = 64
+// MaxName is the length of the longest name.
+const MaxName = 64
 
 var namePattern = regexp.MustCompile(NamePattern)
+
+// CheckName tells whether text has the form of a name, and if not what to write
+// instead.
+func CheckName(text string) (hint string, ok bool) {
+	if namePattern.MatchString(text) && len(text) <= MaxName {
+		return "", true
+	}
+	return nameHint(text), false
+}
 
 // Named is a map of the configuration from names to T that keeps the order of
 // the file.
@@ -57,8 +66,8 @@ func (m *Named[T]) Decode(d *Decoder, n *source.Node, path string, at source.Pos
 		return
 	}
 	for _, e := range n.Entries {
-		if !namePattern.MatchString(e.Key) || len(e.Key) > maxName {
-			d.Report(e.At, "bad-name", path, fmt.Sprintf("%q cannot be a name in %s", e.Key, f.name()), nameHint(e.Key))
+		if hint, ok := CheckName(e.Key); !ok {
+			d.Report(e.At, "bad-name", path, fmt.Sprintf("%q cannot be a name in %s", e.Key, f.name()), hint)
 		}
 		item := Item[T]{Name: e.Key, At: e.At, Node: e.Value}
 		d.value(e.Value, reflect.ValueOf(&item.Value).Elem(), f.child(e.Key, e.At))
@@ -70,7 +79,7 @@ func (m *Named[T]) Decode(d *Decoder, n *source.Node, path string, at source.Pos
 func (m *Named[T]) Schema(inner func(reflect.Type) map[string]any) map[string]any {
 	return map[string]any{
 		"type":                 []string{"object", "null"},
-		"propertyNames":        map[string]any{"pattern": NamePattern, "maxLength": maxName},
+		"propertyNames":        map[string]any{"pattern": NamePattern, "maxLength": MaxName},
 		"additionalProperties": inner(reflect.TypeFor[T]()),
 	}
 }
@@ -88,7 +97,7 @@ func nameHint(name string) string {
 		return -1
 	}, strings.ToLower(name))
 	simple = strings.Trim(simple, "-_")
-	if simple == "" || len(simple) > maxName {
+	if simple == "" || len(simple) > MaxName {
 		return rule
 	}
 	return fmt.Sprintf("write %q: %s", simple, rule)
