@@ -1,6 +1,9 @@
 package ledger
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // NodeFacts are what an instance says of itself to those who look at all nodes.
 type NodeFacts struct {
@@ -14,26 +17,32 @@ type NodeFacts struct {
 	Web string
 }
 
-// Announce puts on record what this instance says of itself. What is on record
-// already is not written again; an instance that is not registered announces
-// it when it registers.
+// Announce puts on record what this instance says of itself, and from time to
+// time that it is still there. It is to be called every few seconds: what is on
+// record already is not written again. An instance that is not registered
+// announces it when it registers.
 func (l *Ledger) Announce(ctx context.Context, facts NodeFacts) error {
 	facts.Config, facts.Path, facts.Web = cleanLine(facts.Config, maxShortText), cleanLine(facts.Path, maxLine), cleanLine(facts.Web, maxShortText)
+	due := l.mayBeForgotten()
 	l.mu.Lock()
 	known := l.told && l.facts == facts
 	l.facts, l.told = facts, known
-	owner, registered := l.owner, l.registered
 	l.mu.Unlock()
-	if known || !registered {
+	if known && !due {
 		return nil
 	}
+	changed := int64(0)
 	err := l.transact(ctx, "announce node "+l.o.Node, func(ctx context.Context, s session) error {
-		_, err := s.exec(ctx, "UPDATE nodes SET config = ?, config_path = ?, draining = ?, web = ? WHERE instance = ?",
-			facts.Config, facts.Path, bit(facts.Draining), facts.Web, owner)
+		var err error
+		changed, err = s.exec(ctx, "UPDATE nodes SET config = ?, config_path = ?, draining = ?, web = ? WHERE instance = ?",
+			facts.Config, facts.Path, bit(facts.Draining), facts.Web, l.Instance())
+		if err == nil && changed > 0 && due {
+			err = l.see(ctx, s)
+		}
 		return err
 	})
-	if err == nil {
-		l.announced(facts)
+	if err == nil && changed > 0 {
+		l.announced(facts, due)
 	}
 	return err
 }
@@ -45,9 +54,20 @@ func (l *Ledger) toAnnounce() NodeFacts {
 	return l.facts
 }
 
-// announced notes that facts are on record, unless there are newer ones.
-func (l *Ledger) announced(facts NodeFacts) {
+// announced notes that facts are on record, unless there are newer ones, and
+// whether the member was seen.
+func (l *Ledger) announced(facts NodeFacts, seen bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.told = l.facts == facts
+	if seen {
+		l.seen = time.Now()
+	}
+}
+
+// mayBeForgotten tells whether it is time to note that the member is there.
+func (l *Ledger) mayBeForgotten() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.o.Member && time.Since(l.seen) >= seenEvery
 }

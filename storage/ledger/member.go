@@ -12,7 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 )
 
-// seenEvery is how often a heartbeat notes that a member is still there.
+// seenEvery is how often it is noted that a member is still there.
 const seenEvery = time.Minute
 
 // Member is a node that belongs to the system, whether it is there or not.
@@ -24,7 +24,7 @@ type Member struct {
 	// most about a minute old while the member has a lease; without leases it is
 	// when the member last came or left.
 	FirstSeen, LastSeen time.Time
-	// Alive tells whether an instance of that name is there.
+	// Alive tells whether its service is there.
 	Alive bool
 }
 
@@ -50,7 +50,7 @@ func (r *Reader) Members(ctx context.Context) ([]Member, error) {
 	var list []Member
 	err = r.reading().each(ctx, "SELECT name, labels, host, version, first_seen, last_seen FROM members ORDER BY name", nil, func(rows *sql.Rows) error {
 		m, err := scanMember(rows)
-		m.Alive = slices.ContainsFunc(nodes, func(n Node) bool { return n.Alive && n.Name == m.Name })
+		m.Alive = slices.ContainsFunc(nodes, func(n Node) bool { return n.Member && n.Alive && n.Name == m.Name })
 		list = append(list, m)
 		return err
 	})
@@ -73,9 +73,13 @@ func scanMember(row scanner) (Member, error) {
 
 // see puts this instance's node on the list of members, or notes that it is
 // still there. Only instances with Options.Member are members.
-func (l *Ledger) see(ctx context.Context, s session, host string) error {
+func (l *Ledger) see(ctx context.Context, s session) error {
 	if !l.o.Member {
 		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("find the host's name: %w", err)
 	}
 	labels, err := pack(l.o.Labels)
 	if err != nil {
@@ -93,25 +97,6 @@ func (l *Ledger) see(ctx context.Context, s session, host string) error {
 	return err
 }
 
-// stillHere is see at most once in seenEvery. It counts as done before the
-// commit: a minute without it does no harm.
-func (l *Ledger) stillHere(ctx context.Context, s session) error {
-	l.mu.Lock()
-	due := l.o.Member && time.Since(l.seen) >= seenEvery
-	if due {
-		l.seen = time.Now()
-	}
-	l.mu.Unlock()
-	if !due {
-		return nil
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return fmt.Errorf("find the host's name: %w", err)
-	}
-	return l.see(ctx, s, host)
-}
-
 // lastSeen notes that the member goes.
 func (l *Ledger) lastSeen(ctx context.Context, s session) error {
 	if !l.o.Member {
@@ -121,33 +106,46 @@ func (l *Ledger) lastSeen(ctx context.Context, s session) error {
 	return err
 }
 
-// Forget takes a node that is not there off the lists of members and nodes.
-// *MemberAliveError while it is there; runner.ErrNotFound when neither list has
-// it.
+// Forget takes a node whose service is not there off the lists of members and
+// nodes. *MemberAliveError while it is there; runner.ErrNotFound when neither
+// list has it.
 func (l *Ledger) Forget(ctx context.Context, name string) error {
 	return l.transact(ctx, "forget node "+name, func(ctx context.Context, s session) error {
 		nodes, err := listNodes(ctx, s)
 		if err != nil {
 			return err
 		}
-		known := false
+		gone := int64(0)
 		for _, n := range nodes {
-			if n.Name != name {
+			switch {
+			case n.Name != name || n.Alive && !n.Member:
 				continue
+			case n.Alive:
+				return jobs.WithHint(&MemberAliveError{Name: name, Host: n.Host, PID: n.PID}, "stop upkeep there first; a node that comes back is a member again")
 			}
-			if n.Alive {
-				return jobs.WithHint(&MemberAliveError{Name: name, Host: n.Host, PID: n.PID}, "stop upkeep there first; a node that comes back joins again")
+			changed, err := s.exec(ctx, "DELETE FROM nodes WHERE instance = ?", n.Instance)
+			if err != nil {
+				return err
 			}
-			known = true
+			gone += changed
 		}
-		// The condition on the lease covers one that came back since.
-		if _, err := s.exec(ctx, "DELETE FROM nodes WHERE name = ? AND (lease_until IS NULL OR lease_until <= "+s.d.now+")", name); err != nil {
-			return err
-		}
-		gone, err := s.exec(ctx, "DELETE FROM members WHERE name = ?", name)
-		if err == nil && gone == 0 && !known {
+		changed, err := s.exec(ctx, "DELETE FROM members WHERE name = ?", name)
+		if err == nil && gone+changed == 0 {
 			err = runner.ErrNotFound
 		}
 		return err
 	})
+}
+
+// Working returns how many runs each instance has under way, by instance.
+func (r *Reader) Working(ctx context.Context) (map[string]int, error) {
+	counts := map[string]int{}
+	err := r.reading().each(ctx, "SELECT owner, COUNT(*) FROM runs WHERE state = ? GROUP BY owner", []any{runner.Running}, func(rows *sql.Rows) error {
+		var owner string
+		var n int
+		err := rows.Scan(&owner, &n)
+		counts[owner] = n
+		return err
+	})
+	return counts, r.explain(ctx, "count what runs", err)
 }

@@ -32,6 +32,8 @@ type Node struct {
 	RegisteredAt, LeaseUntil time.Time
 	// Alive tells whether runs that it owns are being worked on.
 	Alive bool
+	// Member tells that it is the service of its node, and no command.
+	Member bool
 	// Facts are what it last said of itself.
 	Facts NodeFacts
 
@@ -41,7 +43,7 @@ type Node struct {
 // nodeColumns are what scanNode reads, from nodes n; now is the database's clock.
 func nodeColumns(d *dialect) string {
 	return `n.instance, n.name, n.host, n.pid, n.process, n.version, n.command, n.labels, n.registered_at, n.lease_until,
-		n.config, n.config_path, n.draining, n.web, ` + d.now
+		n.member, n.config, n.config_path, n.draining, n.web, ` + d.now
 }
 
 func scanNode(row scanner) (Node, error) {
@@ -50,7 +52,7 @@ func scanNode(row scanner) (Node, error) {
 	var registered, now int64
 	var lease sql.NullInt64
 	err := row.Scan(&n.Instance, &n.Name, &n.Host, &n.PID, &n.process, &n.Version, &n.Command, &labels, &registered, &lease,
-		&n.Facts.Config, &n.Facts.Path, &n.Facts.Draining, &n.Facts.Web, &now)
+		&n.Member, &n.Facts.Config, &n.Facts.Path, &n.Facts.Draining, &n.Facts.Web, &now)
 	if err != nil {
 		return n, err
 	}
@@ -112,14 +114,15 @@ func (l *Ledger) Register(ctx context.Context) error {
 		if err := l.removeDead(ctx, s, owner); err != nil {
 			return err
 		}
-		if err := l.see(ctx, s, host); err != nil {
+		if err := l.see(ctx, s); err != nil {
 			return err
 		}
-		changed, err := s.exec(ctx, `INSERT INTO nodes (instance, name, host, pid, process, labels, version, command, registered_at, config, config_path, draining, web, lease_until)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, `+l.leaseEnd(s.d)+`) ON CONFLICT (instance) DO UPDATE SET lease_until = excluded.lease_until
+		changed, err := s.exec(ctx, `INSERT INTO nodes (instance, name, host, pid, process, labels, version, command, registered_at, member,
+				config, config_path, draining, web, lease_until)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, `+l.leaseEnd(s.d)+`) ON CONFLICT (instance) DO UPDATE SET lease_until = excluded.lease_until
 			WHERE nodes.host = excluded.host AND nodes.pid = excluded.pid AND nodes.process = excluded.process`,
 			owner, l.o.Node, host, os.Getpid(), processOf(os.Getpid()), labels,
-			cleanLine(l.o.Version, maxShortText), cleanLine(l.o.Command, maxShortText), began.UnixMicro(),
+			cleanLine(l.o.Version, maxShortText), cleanLine(l.o.Command, maxShortText), began.UnixMicro(), bit(l.o.Member),
 			facts.Config, facts.Path, bit(facts.Draining), facts.Web)
 		if err == nil && changed == 0 {
 			err = fmt.Errorf("another process is registered as instance %s", owner)
@@ -129,13 +132,13 @@ func (l *Ledger) Register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.announced(facts)
+	l.announced(facts, true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.owner != owner {
 		clear(l.claims)
 	}
-	l.owner, l.registered, l.renewed, l.seen = owner, true, began.Add(-clockResolution), began
+	l.owner, l.registered, l.renewed = owner, true, began.Add(-clockResolution)
 	return nil
 }
 
@@ -207,9 +210,6 @@ func (l *Ledger) Heartbeat(ctx context.Context) error {
 	err := l.transact(ctx, "renew the lease of node "+l.o.Node, func(ctx context.Context, s session) error {
 		var err error
 		changed, err = s.exec(ctx, "UPDATE nodes SET lease_until = "+l.leaseEnd(s.d)+" WHERE instance = ? AND lease_until > "+s.d.now, owner)
-		if err == nil && changed > 0 {
-			err = l.stillHere(ctx, s)
-		}
 		return err
 	})
 	if err != nil {

@@ -49,8 +49,8 @@ func testMembers(t *testing.T, dsn secret.String) {
 	if err := a.Forget(a.ctx, "b"); !errors.As(err, &alive) || alive.Name != "b" || alive.PID == 0 {
 		t.Errorf("forget a node that is there: %v, want *MemberAliveError", err)
 	}
-	if err := a.Forget(a.ctx, "laptop"); !errors.As(err, &alive) {
-		t.Errorf("forget a command that is there: %v, want *MemberAliveError", err)
+	if err := a.Forget(a.ctx, "laptop"); !errors.Is(err, runner.ErrNotFound) {
+		t.Errorf("forget a command: %v, want ErrNotFound", err)
 	}
 	if err := b.Leave(b.ctx); err != nil {
 		t.Fatalf("Leave: %v", err)
@@ -62,12 +62,14 @@ func testMembers(t *testing.T, dsn secret.String) {
 	if back := member(t, dsn, "b", "1.1", "db").members()[1]; !back.Alive || back.Version != "1.1" || len(back.Labels) != 1 || !back.FirstSeen.Equal(was.FirstSeen) {
 		t.Errorf("b of another version: %+v", back)
 	}
-	if err := command.Leave(command.ctx); err != nil {
-		t.Fatalf("Leave: %v", err)
+	a.claim(a.queued())
+	a.claim(a.queued())
+	command.claim(command.queued())
+	counts, err := a.Working(a.ctx)
+	if err != nil {
+		t.Fatalf("Working: %v", err)
 	}
-	if err := a.Forget(a.ctx, "laptop"); !errors.Is(err, runner.ErrNotFound) {
-		t.Errorf("forget what was no member: %v, want ErrNotFound", err)
-	}
+	same(t, "what runs", map[string]int{a.Instance(): 2, command.Instance(): 1}, counts)
 	if err := a.Leave(a.ctx); err != nil {
 		t.Fatalf("Leave: %v", err)
 	}

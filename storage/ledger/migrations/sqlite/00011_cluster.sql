@@ -7,6 +7,8 @@ ALTER TABLE nodes ADD COLUMN config      TEXT    NOT NULL DEFAULT '';
 ALTER TABLE nodes ADD COLUMN config_path TEXT    NOT NULL DEFAULT '';
 ALTER TABLE nodes ADD COLUMN draining    INTEGER NOT NULL DEFAULT 0 CHECK (draining IN (0, 1));
 ALTER TABLE nodes ADD COLUMN web         TEXT    NOT NULL DEFAULT '';
+-- Whether it is the service of its node, and no command.
+ALTER TABLE nodes ADD COLUMN member      INTEGER NOT NULL DEFAULT 0 CHECK (member IN (0, 1));
 
 -- The nodes that belong to the system, whether they are there or not.
 CREATE TABLE members (
