@@ -47,8 +47,10 @@ func (r *Reader) Deliveries(ctx context.Context, ids ...runner.RunID) ([]runner.
 
 // Expire makes those queued runs Skipped as missed that have not begun by their
 // StartBy, by the clock of the database, oldest first and at most 500 at once,
-// and returns them. Runs that wait for approval, and those that began once and
-// were given back, are left alone.
+// and returns them. Runs that wait for approval, those that began once and were
+// given back, and those that wait in line behind a run that is under way are
+// left alone, and so is the share of a node that is alive: it begins as soon as
+// that node has room.
 func (l *Ledger) Expire(ctx context.Context) ([]runner.RunID, error) {
 	type late struct {
 		id      runner.RunID
@@ -61,7 +63,10 @@ func (l *Ledger) Expire(ctx context.Context) ([]runner.RunID, error) {
 		expired = nil
 		var list []late
 		query := `SELECT id, epoch, ` + targetOfRun + `, start_by FROM runs WHERE state = 'queued' AND start_by IS NOT NULL AND start_by < ` + s.d.now + `
-			AND started_at IS NULL AND (approval = 0 OR approved_by <> '') ORDER BY start_by, id LIMIT ` + fmt.Sprint(maxExpired)
+			AND started_at IS NULL AND (approval = 0 OR approved_by <> '')
+			AND (host = '' OR NOT EXISTS (SELECT 1 FROM nodes n WHERE n.name = runs.host AND (n.lease_until IS NULL OR n.lease_until > ` + s.d.now + `)))
+			AND (overlap <> 'queue' OR dry_run = 1 OR NOT EXISTS (SELECT 1 FROM runs o WHERE o.workflow = runs.workflow AND o.host = runs.host AND o.state = 'running' AND o.dry_run = 0))
+			ORDER BY start_by, id LIMIT ` + fmt.Sprint(maxExpired)
 		err := s.each(ctx, query, nil, func(rows *sql.Rows) error {
 			var w late
 			err := rows.Scan(&w.id, &w.epoch, &w.target, &w.startBy)

@@ -53,6 +53,8 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Targets", testTargets},
 		{"Deliveries", testDeliveries},
 		{"Expire", testExpire},
+		{"ExpireWaits", testExpireWaits},
+		{"ExpireAlerts", testExpireAlerts},
 		{"Filter", testFilter},
 		{"Paging", testPaging},
 		{"Lookup", testLookup},
