@@ -64,7 +64,7 @@ func (s *Server) action(r *http.Request, w *recorder, what string) runner.Action
 	switch {
 	case w.status == http.StatusUnauthorized, w.status == http.StatusForbidden, w.status == http.StatusTooManyRequests:
 		a.End = runner.ActionRefused
-	case w.status >= http.StatusBadRequest, w.status == 0:
+	case w.status >= http.StatusBadRequest, w.status == 0, w.failed:
 		a.End = runner.ActionFailed
 	}
 	return a
@@ -88,18 +88,35 @@ func subjectOf(r *http.Request, w *recorder, pattern string) string {
 	for _, m := range placeholder.FindAllStringSubmatch(pattern, -1) {
 		words = append(words, r.PathValue(m[1]))
 	}
-	var body struct{ Workflow, Name, Check, Kind, Subject, Type, Logger string }
-	if len(w.body) > 0 && json.Unmarshal(w.body, &body) == nil {
-		for _, word := range []string{body.Workflow, body.Name, body.Check, body.Kind, body.Type, body.Subject, body.Logger} {
-			if word != "" {
-				words = append(words, word)
-			}
-		}
-	}
+	words = append(words, named(w.body, strings.HasSuffix(pattern, "/prune"))...)
 	if at := w.Header().Get("Location"); strings.HasPrefix(at, Prefix+"/") {
 		words = append(words, at[strings.LastIndexByte(at, '/')+1:])
 	}
 	return strings.Join(words, " ")
+}
+
+// named is what a body does by the keys that hold names, and whether it changes
+// nothing; dry tells that it changes nothing unless it says apply.
+func named(text []byte, dry bool) []string {
+	var body struct {
+		Workflow, Name, Check, Kind, Subject, Type, Logger string
+		Artifact, To                                       string
+		DryRun                                             bool `json:"dry_run"`
+		Apply                                              bool
+	}
+	if len(text) == 0 || json.Unmarshal(text, &body) != nil {
+		return nil
+	}
+	var words []string
+	for _, word := range []string{body.Workflow, body.Name, body.Check, body.Kind, body.Type, body.Subject, body.Logger, body.Artifact, body.To} {
+		if word != "" {
+			words = append(words, word)
+		}
+	}
+	if body.DryRun || dry && !body.Apply {
+		words = append(words, "(dry run)")
+	}
+	return words
 }
 
 // audit records an action that was let through to its handler.

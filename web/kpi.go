@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -38,12 +37,9 @@ type listKPIs struct {
 }
 
 func (s *Server) listKPIs(ctx context.Context, in *listKPIs) (*reply[api.KPIs], error) {
-	var window time.Duration
-	if in.Window != "" {
-		var err error
-		if window, err = unit.ParseDuration(in.Window); err != nil || window < shortestKPIs || window > longestKPIs {
-			return nil, api.NewProblem(api.CodeInvalid, "write a duration from 1h to 732d, such as 30d", "the window is no such duration")
-		}
+	window, err := windowOf(in.Window)
+	if err != nil {
+		return nil, err
 	}
 	list, err := s.o.KPIs.KPIs(ctx, window, in.Rows, in.Name...)
 	if err != nil {

@@ -35,12 +35,21 @@ type getPostMortem struct {
 	Form string `query:"form" enum:"markdown,html" default:"markdown"`
 }
 
-type gotPostMortem struct {
+// writtenReport is an answer for people.
+type writtenReport struct {
 	ContentType string `header:"Content-Type"`
 	Body        []byte
 }
 
-func (s *Server) getPostMortem(ctx context.Context, in *getPostMortem) (*gotPostMortem, error) {
+// written is a report in one of its two forms.
+func written(text []byte, html bool) *writtenReport {
+	if html {
+		return &writtenReport{ContentType: "text/html; charset=utf-8", Body: text}
+	}
+	return &writtenReport{ContentType: "text/markdown; charset=utf-8", Body: text}
+}
+
+func (s *Server) getPostMortem(ctx context.Context, in *getPostMortem) (*writtenReport, error) {
 	if s.o.PostMortems == nil {
 		return nil, api.NewProblem(api.CodeUnavailable, "`upkeep incident report` writes it without a service", "this process writes no reports")
 	}
@@ -49,9 +58,5 @@ func (s *Server) getPostMortem(ctx context.Context, in *getPostMortem) (*gotPost
 	if err := s.o.PostMortems.PostMortem(ctx, in.ID, html, &b); err != nil {
 		return nil, err
 	}
-	out := &gotPostMortem{ContentType: "text/markdown; charset=utf-8", Body: b.Bytes()}
-	if html {
-		out.ContentType = "text/html; charset=utf-8"
-	}
-	return out, nil
+	return written(b.Bytes(), html), nil
 }

@@ -20,6 +20,8 @@ type recorder struct {
 	route  string
 	began  time.Time
 	broken bool
+	// failed tells that what was asked for failed after the answer had begun.
+	failed bool
 	// body is what the request brought, for the audit.
 	body []byte
 }

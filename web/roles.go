@@ -21,7 +21,8 @@ func roleOf(id, method string) Role {
 		"pause-workflow", "unpause-workflow",
 		"ack-incident", "note-incident", "began-incident", "resolve-incident", "add-silence", "end-silence",
 		"retry-notice", "drop-notice", "test-channel",
-		"send-alert", "add-event", "add-samples":
+		"send-alert", "add-event", "add-samples",
+		"verify-artifacts":
 		return Operator
 	case "list-tokens", "list-actions":
 		return Admin

@@ -47,8 +47,15 @@ type Options struct {
 	Strips Strips
 	// Artifacts knows what the stores hold; nil for a process that reads none.
 	Artifacts Artifacts
+	// Custody works on them; nil for a process that does not.
+	Custody Custody
 	// PostMortems are reports on incidents; nil for a process that writes none.
 	PostMortems PostMortems
+	// Reports are those on how it goes, Runbooks the workflows that checks start,
+	// Databases those of the configuration.
+	Reports   Reports
+	Runbooks  Runbooks
+	Databases Databases
 	// Public says what anybody may see; nil for nothing.
 	Public func() Shown
 	// Monitor watches the checks; nil for a process that does not.
@@ -160,7 +167,11 @@ func (s *Server) register() {
 	s.registerWorkflows()
 	s.registerDefinitions()
 	s.registerArtifacts()
+	s.registerWork()
 	s.registerPostMortems()
+	s.registerReports()
+	s.registerRunbooks()
+	s.registerDatabases()
 	s.registerChanges()
 	s.registerAlerts()
 	s.registerRaising()

@@ -3,18 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
-	"github.com/ghosteam/upkeep/jobs"
-	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -72,159 +67,27 @@ func (a *app) verifyBackups(ctx context.Context, given []string, f backupVerifyF
 	if err := f.check(given); err != nil {
 		return err
 	}
-	cfg, err := a.loadForReading()
-	if err != nil {
-		return err
-	}
-	s := scopeOf(given, f.store)
-	var chosen []backup
-	var errs []error
-	if f.newest || f.all {
-		found, err := a.backups(ctx, cfg, s)
-		if found == nil && err != nil {
+	r := api.VerifyRequest{Artifact: first(given), Newest: f.newest, All: f.all, Store: f.store, Level: object.Level(f.level)}
+	return a.keep(ctx, keeping{identities: f.identities, do: func(ctx context.Context, c custodian) error {
+		done, err := c.Verify(ctx, r)
+		if len(done.Artifacts) == 0 {
 			return err
 		}
-		errs = append(errs, err)
-		if chosen = found; f.newest {
-			chosen = newestOf(found)
-		}
-		if len(chosen) == 0 && err == nil {
-			return notFoundf("`upkeep backup list` shows what there is", "%s", noBackups(cfg, s))
-		}
-	} else {
-		one, err := a.findBackup(ctx, cfg, given[0], f.store)
-		if err != nil {
-			return err
-		}
-		chosen = []backup{one}
-	}
-	var proven []backup
-	for _, b := range chosen {
-		err := a.verifyBackup(ctx, cfg, &b, f)
-		if context.Cause(ctx) != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			errs = append(errs, b.scrub(err))
-		}
-		proven = append(proven, b)
-	}
-	if err := a.list(listOfProofs(a.painter(a.std.Out), proven)); err != nil {
-		return err
-	}
-	return errors.Join(errs...)
-}
-
-// newestOf returns the newest artifact of each job in each store.
-func newestOf(found []backup) []backup {
-	seen := map[string]bool{}
-	var out []backup
-	for _, b := range found {
-		key := b.store + "/" + b.name() + "/" + b.Manifest.Kind
-		if !seen[key] {
-			out = append(out, b)
-		}
-		seen[key] = true
-	}
-	return out
-}
-
-// errRemoved says that an artifact was removed while it was read.
-var errRemoved = errors.New("it was removed meanwhile")
-
-// verifyBackup proves one artifact and records the outcome.
-func (a *app) verifyBackup(ctx context.Context, cfg *configs.Config, b *backup, f backupVerifyFlags) error {
-	what := fmt.Sprintf("verify %s of %s in store %s", b.Manifest.ID, b.name(), b.store)
-	level, err := f.levelFor(*b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	kind, ok := jobsall.Kinds().Lookup(b.Manifest.Kind)
-	if !ok || kind.Artifacts == nil {
-		return fmt.Errorf("%s: this version of upkeep knows no artifacts of the kind %q", what, b.Manifest.Kind)
-	}
-	if f.level == "" && level == object.L1 {
-		fmt.Fprintf(a.std.Err, "%s: encrypted, and --identity is not given: proven up to L1 only\n", b.Manifest.ID)
-	}
-	stop := a.watch(b.meter, "verify "+b.Manifest.ID, b.Manifest.Stored())
-	var proof object.Proof
-	err = inScratch(func(dir string) (err error) {
-		env := a.backupEnv(cfg, *b, dir, jobs.Hooks{})
-		proof, err = kind.Artifacts.Verify(ctx, env, b.Artifact, jobs.Proving{Level: level, Identities: f.identities})
-		return err
-	})
-	stop()
-	if context.Cause(ctx) != nil || err != nil && !errors.Is(err, object.ErrDamaged) {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if gone := b.gone(ctx); gone != nil {
-		return fmt.Errorf("%s: %w", what, gone)
-	}
-	if err != nil {
-		err = b.advise(fmt.Errorf("%s: %w", what, err))
-	}
-	if !deeper(b.Proof, proof) {
-		return err
-	}
-	return errors.Join(err, b.Record(ctx, proof))
-}
-
-// levelFor returns how far an artifact is to be proven.
-func (f backupVerifyFlags) levelFor(b backup) (object.Level, error) {
-	encrypted := false
-	for _, s := range b.Manifest.Streams {
-		encrypted = encrypted || len(s.Recipients) > 0
-	}
-	switch {
-	case encrypted && len(f.identities) == 0 && f.level == string(object.L2):
-		return "", jobs.WithHint(errors.New("it is encrypted, so that L2 needs an identity"), "name the file with --identity, or use --level L1")
-	case f.level != "":
-		return object.Level(f.level), nil
-	case encrypted && len(f.identities) == 0:
-		return object.L1, nil
-	}
-	return object.L2, nil
-}
-
-// deeper tells whether a new proof says more than the one on record: damage
-// always does, and a proof takes the place of others that went no further.
-func deeper(old *object.Proof, proof object.Proof) bool {
-	return old == nil || proof.Damage != "" || proof.Level.Rank() >= old.Level.Rank()
-}
-
-// gone tells whether the artifact was removed since it was found.
-func (b backup) gone(ctx context.Context) error {
-	_, err := b.reload(ctx)
-	if errors.Is(err, object.ErrNotFound) {
-		return errRemoved
-	}
-	return nil
-}
-
-// backupEnv is the world of what a kind does with an artifact beside a run.
-func (a *app) backupEnv(cfg *configs.Config, b backup, dir string, h jobs.Hooks) *jobs.Env {
-	return jobs.NewEnv(jobs.Env{
-		RunID: "cli-" + filepath.Base(dir), Workflow: b.Manifest.Workflow, Job: b.Manifest.Job, Attempt: 1, Trigger: "manual",
-		Slot: time.Now().UTC(), Node: cfg.Node, Version: version, Zone: cfg.Timezone, Root: cfg.Root,
-		WorkDir: dir, KillGrace: cfg.KillGrace, Log: a.log(), Out: a.std.Err,
-	}, h)
+		return errors.Join(a.list(listOfProofs(a.painter(a.std.Out), done.Artifacts)), err)
+	}})
 }
 
 // listOfProofs makes a list of what was proven in all forms.
-func listOfProofs(p painter, proven []backup) listing {
-	now := time.Now()
+func listOfProofs(p painter, views []api.Backup) listing {
 	l := listing{columns: []string{"ARTIFACT", "JOB", "STORE", "SIZE", "LEVEL", "TOOK", "RATE"}}
-	views := []api.Backup{}
-	for _, b := range proven {
-		v := viewBackup(b, now)
-		views = append(views, v)
+	for _, v := range views {
 		spent, rate := "-", "-"
 		if v.Seconds > 0 {
 			spent = unit.Took(time.Duration(v.Seconds * 1e9))
 			rate = strings.TrimSpace(humanize.IBytes(uint64(float64(max(v.Bytes, 0))/v.Seconds))) + "/s"
 		}
 		l.rows = append(l.rows, []string{
-			v.ID, b.name(), v.Store, humanize.IBytes(uint64(max(v.Bytes, 0))), proofWord(p, v), spent, rate,
+			v.ID, v.Workflow + "." + v.Job, v.Store, humanize.IBytes(uint64(max(v.Bytes, 0))), proofWord(p, v), spent, rate,
 		})
 	}
 	l.data = views

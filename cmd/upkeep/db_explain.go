@@ -6,20 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
-	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
-	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/pgreview"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 func newDB(a *app) *cobra.Command {
@@ -122,40 +118,37 @@ func (a *app) explainSQL(ctx context.Context, name string, given []string, f exp
 	if err != nil || timeout < time.Millisecond {
 		return usagef("--timeout: %q is not a time of at least 1ms", f.timeout)
 	}
+	r := api.ExplainRequest{SQL: sql, Analyze: f.analyze, Seconds: timeout.Seconds(), Save: f.save, Diff: f.diff}
+	c, err := a.farther()
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		return a.explainSQLElsewhere(ctx, c, name, r, f.format)
+	}
 	cfg, err := a.loadForReading()
 	if err != nil {
 		return err
 	}
-	kept, err := keptPlans(cfg, name, f.save, f.diff)
+	plan, changed, err := service.ExplainStatement(ctx, cfg, name, r)
 	if err != nil {
 		return err
 	}
-	database, secrets, err := cfg.OpenDatabase(name)
-	if is[*configs.UnknownError](err) {
-		return hintIfNone(&notFoundError{err: err}, "name a database of the configuration, under databases:")
-	}
+	return a.tellPlan(plan, changed, f.format)
+}
+
+// explainSQLElsewhere asks a service elsewhere, with the rights that it has.
+func (a *app) explainSQLElsewhere(ctx context.Context, c *remote, name string, r api.ExplainRequest, format planFormat) error {
+	answer, err := c.Explain(ctx, name, r)
 	if err != nil {
-		return scrubber(secrets)(err)
+		return err
 	}
-	if database.Kind != "postgres" {
-		return usagef("%s is a database of kind %s, and only postgres explains", name, database.Kind)
+	var plan pgreview.Plan
+	var changed *pgreview.Difference
+	if err := errors.Join(json.Unmarshal(answer.Plan, &plan), json.Unmarshal(answer.Difference, &changed)); err != nil {
+		return fmt.Errorf("the plan that the service answered makes no sense: %w", err)
 	}
-	var earlier *pgreview.Plan
-	if f.diff != "" {
-		if earlier, err = readPlan(kept(f.diff), f.diff); err != nil {
-			return err
-		}
-	}
-	plan, err := pgreview.Explain(ctx, database, pgreview.Question{SQL: sql, Analyze: f.analyze, Timeout: timeout})
-	if err != nil {
-		return scrubber(secrets)(err)
-	}
-	if f.save != "" {
-		if err := writePlan(kept(f.save), plan); err != nil {
-			return err
-		}
-	}
-	return a.tellPlan(plan, earlier, f.format)
+	return a.tellPlan(plan, changed, format)
 }
 
 // longestStatement bounds what is read from a file.
@@ -190,57 +183,8 @@ func (a *app) statement(given []string, file string) (string, error) {
 	return string(text), nil
 }
 
-// keptPlans returns where plans of a database are kept.
-func keptPlans(cfg *configs.Config, database string, names ...string) (func(name string) string, error) {
-	for _, name := range names {
-		if name != "" && (!jobs.ValidName(name) || len(name) > longestPlanName) {
-			return nil, usagef("%q cannot name a plan: use small letters, digits, '.', '_' and '-', at most %d", name, longestPlanName)
-		}
-	}
-	folder := filepath.Join(service.StateDir(cfg), "plans", database)
-	return func(name string) string { return filepath.Join(folder, name+".json") }, nil
-}
-
-const longestPlanName = 100
-
-// writePlan keeps a plan: whole or not at all, readable by its owner alone.
-func writePlan(path string, plan pgreview.Plan) error {
-	text, err := json.MarshalIndent(plan, "", "  ")
-	if err != nil {
-		return fmt.Errorf("keep the plan: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("keep the plan: %w", err)
-	}
-	if err := renameio.WriteFile(path, append(text, '\n'), 0o600, renameio.IgnoreUmask()); err != nil {
-		return fmt.Errorf("keep the plan: %w", err)
-	}
-	return nil
-}
-
-// readPlan reads a plan that was kept.
-func readPlan(path, name string) (*pgreview.Plan, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, notFoundf("keep one with --save "+name, "no plan of this database is kept under the name %s", name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the plan %s: %w", name, err)
-	}
-	var plan pgreview.Plan
-	if err := json.Unmarshal(text, &plan); err != nil || plan.Root.Type == "" {
-		return nil, jobs.WithHint(fmt.Errorf("%s does not hold a plan", path), "keep it anew with --save "+name)
-	}
-	return &plan, nil
-}
-
 // tellPlan shows a plan and what changed since an earlier one.
-func (a *app) tellPlan(plan pgreview.Plan, earlier *pgreview.Plan, format planFormat) error {
-	var changed *pgreview.Difference
-	if earlier != nil {
-		d := plan.Diff(*earlier)
-		changed = &d
-	}
+func (a *app) tellPlan(plan pgreview.Plan, changed *pgreview.Difference, format planFormat) error {
 	if format == planJSON {
 		if err := writeJSON(a.std.Out, explainedView{Plan: plan, Difference: changed}); err != nil {
 			return err

@@ -176,7 +176,7 @@ func errHere() error {
 // fartherHistory reads the ledger of a service elsewhere.
 func (a *app) fartherHistory(c *remote) history {
 	return history{
-		Reader: c.Client, config: &configs.Config{}, slots: farSlots{c.Client}, alerts: c.Client, desk: farDesk{c.Client}, facts: farFacts{c.Client}, runbooks: emptyLedger{},
+		Reader: c.Client, far: c, config: &configs.Config{}, slots: farSlots{c.Client}, alerts: c.Client, desk: farDesk{c.Client}, facts: farFacts{c.Client}, runbooks: emptyLedger{},
 		nodes: func(ctx context.Context) ([]ledger.Node, error) {
 			list, err := c.Nodes(ctx)
 			nodes := make([]ledger.Node, len(list))

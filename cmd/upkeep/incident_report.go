@@ -29,11 +29,16 @@ stands at the end as questions. INCIDENT is as for ` + "`upkeep incident show`" 
 			if err != nil {
 				return err
 			}
-			d, err := reports.PostMortem(ctx, reader.source(), reader.desk, incident.ID, time.Now())
-			if err != nil {
-				return err
-			}
-			return a.writeReport(cmd, d, f)
+			return a.writeReport(cmd, f, func(html bool) ([]byte, error) {
+				if reader.far != nil {
+					return reader.far.PostMortem(ctx, incident.ID, html)
+				}
+				d, err := reports.PostMortem(ctx, reader.source(), reader.desk, incident.ID, time.Now())
+				if err != nil {
+					return nil, err
+				}
+				return inForm(d, html)
+			})
 		},
 	}
 	f.add(cmd)

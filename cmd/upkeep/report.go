@@ -11,10 +11,12 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/ghosteam/upkeep/cmd/upkeep/custody"
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/reports"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // reportForm is the form of a report.
@@ -42,31 +44,38 @@ func (f *reportFlags) add(cmd *cobra.Command) {
 // reportMode are the permissions of a report: it tells much about a system.
 const reportMode = 0o640
 
-// write writes a document in the form that was asked for. A file is whole or
-// stays as it was.
-func (a *app) writeReport(cmd *cobra.Command, d reports.Document, f reportFlags) error {
+// writeReport writes what make makes in the form that was asked for. A file is
+// whole or stays as it was.
+func (a *app) writeReport(cmd *cobra.Command, f reportFlags, make func(html bool) ([]byte, error)) error {
 	if ext := strings.ToLower(filepath.Ext(f.out)); !cmd.Flags().Changed("format") && (ext == ".html" || ext == ".htm") {
 		f.form = formHTML
 	}
-	var text bytes.Buffer
-	write := d.Markdown
-	if f.form == formHTML {
-		write = d.HTML
-	}
-	if err := write(&text); err != nil {
+	text, err := make(f.form == formHTML)
+	if err != nil {
 		return err
 	}
 	if f.out == "" {
-		if _, err := a.std.Out.Write(text.Bytes()); err != nil {
+		if _, err := a.std.Out.Write(text); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
 		return nil
 	}
-	if err := renameio.WriteFile(f.out, text.Bytes(), reportMode); err != nil {
+	if err := renameio.WriteFile(f.out, text, reportMode); err != nil {
 		return jobs.WithHint(fmt.Errorf("write the report to %s: %w", f.out, err), "name a file in a folder that exists and that you may write to")
 	}
 	fmt.Fprintf(a.std.Out, "the report is in %s\n", f.out)
 	return nil
+}
+
+// inForm writes a document in one of its two forms.
+func inForm(d reports.Document, html bool) ([]byte, error) {
+	var text bytes.Buffer
+	write := d.Markdown
+	if html {
+		write = d.HTML
+	}
+	err := write(&text)
+	return text.Bytes(), err
 }
 
 func newReport(a *app) *cobra.Command {
@@ -95,6 +104,13 @@ is one file with charts, without scripts and without anything from elsewhere.`,
 
 func (a *app) report(cmd *cobra.Command, window time.Duration, f reportFlags) error {
 	ctx := cmd.Context()
+	c, err := a.farther()
+	if err != nil {
+		return err
+	}
+	if c != nil {
+		return a.writeReport(cmd, f, func(html bool) ([]byte, error) { return c.Report(ctx, window, html) })
+	}
 	cfg, err := a.loadForReading()
 	if err != nil {
 		return err
@@ -104,42 +120,28 @@ func (a *app) report(cmd *cobra.Command, window time.Duration, f reportFlags) er
 		return err
 	}
 	defer reader.Close()
-	review := reports.Review{Project: cfg.Project, Plan: service.KPIPlan(cfg, window), Now: time.Now()}
-	review.Backups, review.Unread = a.reviewBackups(ctx, cfg)
+	backups, unread := a.reviewBackups(ctx, cfg)
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	d, err := review.Document(ctx, reader.source())
+	d, err := service.Report(ctx, cfg, reader.source(), window, backups, unread)
 	if err != nil {
 		return err
 	}
-	return a.writeReport(cmd, d, f)
+	return a.writeReport(cmd, f, func(html bool) ([]byte, error) { return inForm(d, html) })
 }
 
 // reviewBackups is what the stores hold, and why some could not be read: a
 // report is worth reading without them.
-func (a *app) reviewBackups(ctx context.Context, cfg *configs.Config) (list []reports.Backup, unread []string) {
+func (a *app) reviewBackups(ctx context.Context, cfg *configs.Config) (list []api.Backup, unread []string) {
 	if len(cfg.Stores) == 0 {
 		return nil, nil
 	}
-	found, err := a.backups(ctx, cfg, backupScope{bare: true})
-	for _, b := range found {
-		one := reports.Backup{
-			Of: reports.JobName{Workflow: b.Manifest.Workflow, Job: b.Manifest.Job}, Store: b.store,
-			Created: b.Manifest.Created, Bytes: b.Manifest.Stored(), Level: string(b.Level()),
-		}
-		if b.Manifest.Level != "" {
-			one.ProvenAt = b.Manifest.Created
-		}
-		if p := b.Proof; p != nil {
-			one.ProvenAt, one.Damage = p.Time, p.Damage
-		}
-		list = append(list, one)
-	}
+	found, err := custody.New(custody.Options{Config: cfg, Out: a.std.Err, Log: a.log()}).Artifacts(ctx, custody.Scope{Bare: true})
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			unread = append(unread, jobs.OneLine(line))
 		}
 	}
-	return list, unread
+	return custody.Views(found, time.Now()), unread
 }

@@ -9,20 +9,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/health/runbook"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
-// mostRemedies is how many runs of a runbook its score rests on.
-const mostRemedies = 1000
-
 // runbookReader reads what speaks against starting runbooks, and what they did.
-type runbookReader interface {
-	runbook.Records
-	Remedies(ctx context.Context, f runner.RemedyFilter) ([]runner.Remedy, error)
-}
+type runbookReader = service.RunbookReader
 
 // Locks returns none.
 func (emptyLedger) Locks(context.Context) ([]runner.LockHolder, error) { return nil, nil }
@@ -62,59 +57,30 @@ and how many fixes did not last 24 hours. What the ledger no longer has does not
 	return cmd
 }
 
-// runbookView is a runbook as -o json shows it.
-type runbookView struct {
-	Name    string       `json:"name"`
-	Trigger string       `json:"trigger"`
-	Mode    runbook.Mode `json:"mode"`
-	// Paused says who paused it and why; empty when it is not.
-	Paused string `json:"paused"`
-	// Limits are those that its check is bound by.
-	Limits limitsView `json:"limits"`
-	Score  scoreView  `json:"score"`
+// playbook tells of runbooks: a service elsewhere, or what is on record here. The
+// obligations are those of service.Playbook.
+type playbook interface {
+	Runbooks(ctx context.Context) ([]api.Runbook, error)
+	Runbook(ctx context.Context, name string) (api.RunbookStory, error)
+	Plan(ctx context.Context, name string) (api.RunbookPlan, error)
 }
 
-// runbookStory is a runbook with its latest runs, the newest first.
-type runbookStory struct {
-	runbookView
+// farPlaybook is a service elsewhere that tells of its runbooks.
+type farPlaybook struct{ *remote }
 
-	Remedies []remedyView `json:"remedies"`
+// Plan tells what a runbook would run.
+func (p farPlaybook) Plan(ctx context.Context, name string) (api.RunbookPlan, error) {
+	return p.RunbookPlan(ctx, name)
 }
 
-type limitsView struct {
-	CooldownSeconds float64 `json:"cooldown_seconds"`
-	Max             int     `json:"max"`
-	PerSeconds      float64 `json:"per_seconds"`
-	GraceSeconds    float64 `json:"grace_seconds"`
-}
-
-type scoreView struct {
-	Runs     int `json:"runs"`
-	Fixed    int `json:"fixed"`
-	NotFixed int `json:"not_fixed"`
-	Worse    int `json:"worse"`
-	Observed int `json:"observed"`
-	Dropped  int `json:"dropped"`
-	Open     int `json:"open"`
-	Relapsed int `json:"relapsed"`
-	// FixRate is from 0 to 1; null when no outcome is known.
-	FixRate *float64 `json:"fix_rate"`
-	// TimeToFixSeconds is the median; null when nothing was fixed.
-	TimeToFixSeconds *float64 `json:"time_to_fix_seconds"`
-}
-
-type remedyView struct {
-	Run        runner.RunID   `json:"run"`
-	BegunAt    time.Time      `json:"begun_at"`
-	Report     string         `json:"report"`
-	Outcome    runner.Outcome `json:"outcome"`
-	Why        string         `json:"why"`
-	DecidedAt  *time.Time     `json:"decided_at"`
-	RelapsedAt *time.Time     `json:"relapsed_at"`
-	Disabled   bool           `json:"disabled"`
-}
-
-func (a *app) listRunbooks(ctx context.Context) error {
+// onRunbooks has something told of runbooks.
+func (a *app) onRunbooks(ctx context.Context, tell func(playbook) error) error {
+	if c, err := a.farther(); c != nil || err != nil {
+		if err != nil {
+			return err
+		}
+		return tell(farPlaybook{c})
+	}
 	cfg, err := a.loadForReading()
 	if err != nil {
 		return err
@@ -124,88 +90,52 @@ func (a *app) listRunbooks(ctx context.Context) error {
 		return err
 	}
 	defer reader.Close()
-	l := listing{columns: []string{"RUNBOOK", "WHEN", "MODE", "RUNS", "FIXED", "TIME TO FIX", "RELAPSED", "STATE"}, empty: "no workflow has a trigger"}
-	views := []runbookView{}
-	p := a.painter(a.std.Out)
-	for _, b := range cfg.Runbooks() {
-		v, err := viewRunbook(ctx, reader, b)
+	drained, err := a.drained(ctx)
+	if err != nil {
+		return err
+	}
+	return tell(service.Playbook{Config: cfg, Records: reader.runbooks, Series: reader.facts.Series, Drained: drained})
+}
+
+// drained tells whether the service, if there is one, starts nothing new.
+func (a *app) drained(ctx context.Context) (bool, error) {
+	_, c, err := a.readingOrHolder(ctx)
+	if err != nil || c == nil {
+		return false, err
+	}
+	status, err := c.Status(ctx)
+	return status.Draining, err
+}
+
+func (a *app) listRunbooks(ctx context.Context) error {
+	return a.onRunbooks(ctx, func(book playbook) error {
+		list, err := book.Runbooks(ctx)
 		if err != nil {
 			return err
 		}
-		views = append(views, v.runbookView)
-		state := "ready"
-		if v.Paused != "" {
-			state = p.yellow("paused by " + oneLine(v.Paused, mostAbout))
+		l := listing{columns: []string{"RUNBOOK", "WHEN", "MODE", "RUNS", "FIXED", "TIME TO FIX", "RELAPSED", "STATE"}, empty: "no workflow has a trigger", data: list}
+		p := a.painter(a.std.Out)
+		for _, v := range list {
+			state := "ready"
+			if v.Paused != "" {
+				state = p.yellow("paused by " + oneLine(v.Paused, mostAbout))
+			}
+			l.rows = append(l.rows, []string{
+				v.Name, v.Trigger, v.Mode, strconv.Itoa(v.Score.Runs), rateOf(v.Score), timeToFix(v.Score), strconv.Itoa(v.Score.Relapsed), state,
+			})
 		}
-		l.rows = append(l.rows, []string{
-			v.Name, v.Trigger, string(v.Mode), strconv.Itoa(v.Score.Runs), rateOf(v.Score), timeToFix(v.Score), strconv.Itoa(v.Score.Relapsed), state,
-		})
-	}
-	l.data = views
-	return a.list(l)
+		return a.list(l)
+	})
 }
 
-// viewRunbook is what the ledger has of a runbook.
-func viewRunbook(ctx context.Context, reader history, b runbook.Runbook) (runbookStory, error) {
-	v := runbookStory{Remedies: []remedyView{}}
-	v.runbookView = runbookView{Name: b.Name, Trigger: b.Trigger.String(), Mode: b.Mode, Limits: limitsView{
-		CooldownSeconds: b.Limits.Cooldown.Seconds(), Max: b.Limits.Max, PerSeconds: b.Limits.Per.Seconds(), GraceSeconds: b.Limits.Grace.Seconds(),
-	}}
-	pauses, err := reader.slots.Pauses(ctx)
-	if err != nil {
-		return v, err
-	}
-	for _, p := range pauses {
-		if p.Workflow == b.Name {
-			v.Paused = p.By + ": " + p.Why
-		}
-	}
-	remedies, err := reader.runbooks.Remedies(ctx, runner.RemedyFilter{Workflow: b.Name, Limit: mostRemedies})
-	if err != nil {
-		return v, err
-	}
-	s := runbook.ScoreOf(remedies)
-	v.Score = scoreView{
-		Runs: s.Runs, Fixed: s.Fixed, NotFixed: s.NotFixed, Worse: s.Worse, Observed: s.Observed, Dropped: s.Dropped, Open: s.Open, Relapsed: s.Relapsed,
-	}
-	if rate, ok := s.Rate(); ok {
-		v.Score.FixRate = &rate
-	}
-	if s.Fixed > 0 {
-		seconds := s.TimeToFix.Seconds()
-		v.Score.TimeToFixSeconds = &seconds
-	}
-	for _, r := range remedies {
-		v.Remedies = append(v.Remedies, remedyView{
-			Run: r.Run, BegunAt: r.BegunAt, Report: r.Report, Outcome: outcomeWord(r.Outcome), Why: r.Why, DecidedAt: maybe(r.DecidedAt), RelapsedAt: maybe(r.RelapsedAt), Disabled: r.Disabled,
-		})
-	}
-	return v, nil
-}
-
-// outcomeWord names an outcome that nobody knows yet.
-func outcomeWord(o runner.Outcome) runner.Outcome {
-	if o == runner.OutcomeOpen {
-		return "open"
-	}
-	return o
-}
-
-func maybe(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-func rateOf(s scoreView) string {
+func rateOf(s api.RunbookScore) string {
 	if s.FixRate == nil {
 		return "-"
 	}
 	return fmt.Sprintf("%d of %d", s.Fixed, s.Fixed+s.NotFixed+s.Worse)
 }
 
-func timeToFix(s scoreView) string {
+func timeToFix(s api.RunbookScore) string {
 	if s.TimeToFixSeconds == nil {
 		return "-"
 	}
@@ -226,43 +156,36 @@ what its check reported, what came of it and why that is known.`,
 	return cmd
 }
 
-// shownRemedies is how many runs are shown.
-const shownRemedies = 20
-
 func (a *app) showRunbook(ctx context.Context, name string) error {
-	_, b, reader, err := a.runbookOf(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	v, err := viewRunbook(ctx, reader, b)
-	if err != nil {
-		return err
-	}
-	v.Remedies = v.Remedies[:min(len(v.Remedies), shownRemedies)]
-	l := listing{columns: []string{"AT", "RUN", "OUTCOME", "REPORT", "WHY"}, empty: "its check has not started it yet", data: v}
-	for _, r := range v.Remedies {
-		outcome := strings.ReplaceAll(string(r.Outcome), "_", " ")
-		if r.RelapsedAt != nil {
-			outcome += ", relapsed"
+	return a.onRunbooks(ctx, func(book playbook) error {
+		v, err := book.Runbook(ctx, name)
+		if err != nil {
+			return err
 		}
-		if r.Disabled {
-			outcome += ", paused"
+		l := listing{columns: []string{"AT", "RUN", "OUTCOME", "REPORT", "WHY"}, empty: "its check has not started it yet", data: v}
+		for _, r := range v.Remedies {
+			outcome := strings.ReplaceAll(string(r.Outcome), "_", " ")
+			if r.RelapsedAt != nil {
+				outcome += ", relapsed"
+			}
+			if r.Disabled {
+				outcome += ", paused"
+			}
+			l.rows = append(l.rows, []string{stamp(r.BegunAt), string(r.Run), outcome, oneLine(r.Report, mostAbout), oneLine(r.Why, mostError)})
 		}
-		l.rows = append(l.rows, []string{stamp(r.BegunAt), string(r.Run), outcome, oneLine(r.Report, mostAbout), oneLine(r.Why, mostError)})
-	}
-	if a.format == formatTable {
-		a.tellRunbook(v.runbookView)
-	}
-	return a.list(l)
+		if a.format == formatTable {
+			a.tellRunbook(v.Runbook)
+		}
+		return a.list(l)
+	})
 }
 
 // tellRunbook writes what stands above the runs.
-func (a *app) tellRunbook(v runbookView) {
+func (a *app) tellRunbook(v api.Runbook) {
 	facts := [][2]string{
 		{"runbook", v.Name},
 		{"when", v.Trigger},
-		{"mode", string(v.Mode)},
+		{"mode", v.Mode},
 		{"limits", fmt.Sprintf("%d within %s, cool-down %s, grace %s", v.Limits.Max, inSeconds(v.Limits.PerSeconds), inSeconds(v.Limits.CooldownSeconds), inSeconds(v.Limits.GraceSeconds))},
 		{"fixed", rateOf(v.Score)},
 		{"time to fix", timeToFix(v.Score)},
@@ -279,20 +202,6 @@ func (a *app) tellRunbook(v runbookView) {
 
 func inSeconds(s float64) string {
 	return unit.Duration(time.Duration(s * float64(time.Second))).String()
-}
-
-// runbookOf finds a runbook and opens the ledger for reading.
-func (a *app) runbookOf(ctx context.Context, name string) (*configs.Config, runbook.Runbook, history, error) {
-	cfg, err := a.loadForReading()
-	if err != nil {
-		return nil, runbook.Runbook{}, history{}, err
-	}
-	b, err := cfg.Runbook(name)
-	if err != nil {
-		return nil, b, history{}, hintIfNone(&notFoundError{err: err}, "`upkeep runbook list` shows the runbooks")
-	}
-	reader, err := a.openHistory(ctx, cfg)
-	return cfg, b, reader, err
 }
 
 // completeRunbooks offers the workflows that a check starts.

@@ -69,6 +69,8 @@ func (a *app) log() *slog.Logger { return slog.New(&noteHandler{w: a.std.Err}) }
 type history struct {
 	runner.Reader
 
+	// far is the service elsewhere that reads; nil for this process.
+	far *remote
 	// config is that by which the ledger was found.
 	config *configs.Config
 	slots  runner.SlotReader

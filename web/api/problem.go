@@ -25,6 +25,7 @@ const (
 	CodeRefused         Code = "refused"          // a safety rail refused
 	CodeUnauthenticated Code = "unauthenticated"  // nobody can tell who asks
 	CodeForbidden       Code = "forbidden"        // who asks may not
+	CodeFailed          Code = "failed"           // it was tried, and what it works on did not do it; the text says why
 	CodeTooMany         Code = "too_many"         // too many logins failed; Retry-After says for how long
 	CodeUnavailable     Code = "unavailable"      // not just now; the same request may be repeated
 	CodeNoSpace         Code = "no_space"         // not before there is room on the disk of the ledger
@@ -63,6 +64,8 @@ func outcomeOf(c Code) outcome {
 		return outcome{http.StatusUnauthorized, 6, nil}
 	case CodeForbidden:
 		return outcome{http.StatusForbidden, 6, nil}
+	case CodeFailed:
+		return outcome{http.StatusConflict, 1, nil}
 	case CodeTooMany:
 		return outcome{http.StatusTooManyRequests, 75, nil}
 	case CodeUnavailable:
@@ -85,7 +88,7 @@ func outcomeOf(c Code) outcome {
 // Codes lists all codes.
 func Codes() []Code {
 	return []Code{
-		CodeInvalid, CodeNotFound, CodeAmbiguous, CodeNotClaimable, CodeSkipped, CodeConflict, CodeRefused, CodeUnauthenticated,
+		CodeInvalid, CodeNotFound, CodeAmbiguous, CodeNotClaimable, CodeSkipped, CodeConflict, CodeRefused, CodeFailed, CodeUnauthenticated,
 		CodeForbidden, CodeTooMany, CodeUnavailable, CodeNoSpace, CodeTooLarge, CodeNoMethod, CodeUnsupported, CodeRange, CodeInternal,
 	}
 }
@@ -163,6 +166,18 @@ func ProblemOf(err error) *Problem {
 		return NewProblem(CodeUnavailable, cmp.Or(hint, "try again soon"), "the request was not done in time")
 	}
 	return NewProblem(CodeInternal, hint, "upkeep met an error that it did not expect; its log says more under the request's ID")
+}
+
+// FailureOf is ProblemOf for an error of work on foreign things, such as a
+// database: its text, which must have no secret, is for who asks, whatever it
+// is.
+func FailureOf(err error) *Problem {
+	p := ProblemOf(err)
+	if p.Code == CodeInternal {
+		return NewProblem(CodeFailed, p.Advice, err.Error())
+	}
+	p.Detail = err.Error()
+	return p
 }
 
 // with takes over what only from has.

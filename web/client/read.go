@@ -167,7 +167,10 @@ func (c *Client) OutputFrom(ctx context.Context, key runner.AttemptKey, first in
 }
 
 func (c *Client) output(ctx context.Context, k call) ([]byte, http.Header, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Within, ErrSilent)
+	if k.within <= 0 {
+		k.within = c.o.Within
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, k.within, ErrSilent)
 	defer cancel()
 	response, err := c.send(ctx, k)
 	if err != nil {

@@ -45,6 +45,7 @@ type Daemon struct {
 	supervisor *supervisor
 	reloads    *reloads
 	stock      *stock
+	bench      *bench
 	server     *server
 	reloading  sync.Mutex
 	// staleSince is since when the stale workflows are, as they were told; only
@@ -162,6 +163,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	clocks, works, mails := newParts(failed), newParts(failed), newParts(failed)
 	works.run(func() error { return d.Work(work) })
+	works.run(func() error { return d.bench.until(work) })
 	clocks.run(func() error { return d.ticker.Run(clock) })
 	clocks.run(func() error { return d.monitor.Run(clock) })
 	clocks.run(func() error { return d.runbooks.Run(clock) })

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ghosteam/upkeep/cmd/upkeep/custody"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/jobs"
@@ -30,12 +31,12 @@ func (s *stock) Artifact(ctx context.Context, id string) (api.BackupDetail, erro
 		if sh == nil {
 			continue
 		}
-		at := slices.IndexFunc(sh.artifacts, func(a *object.Artifact) bool { return a.Manifest.ID == id })
+		at := slices.IndexFunc(sh.artifacts, func(a custody.Artifact) bool { return a.Manifest.ID == id })
 		if at < 0 {
 			continue
 		}
 		manifest = &sh.artifacts[at].Manifest
-		views := sh.views(c.Name, now)
+		views := custody.Views(sh.artifacts, now)
 		detail.Backup, detail.State = views[at], sh.state(c.Name)
 		detail.Older, detail.Newer = neighbors(views, at)
 	}
@@ -57,7 +58,7 @@ func (s *stock) Artifact(ctx context.Context, id string) (api.BackupDetail, erro
 		if sh == nil {
 			continue
 		}
-		for _, v := range sh.views(c.Name, now) {
+		for _, v := range custody.Views(sh.artifacts, now) {
 			if v.Set == detail.Set && v.Set != "" && v.ID != id {
 				detail.Copies = append(detail.Copies, v)
 			}
@@ -97,10 +98,6 @@ func RestoreCommands(cfg *configs.Config, b api.Backup) []api.RestoreCommand {
 	if !ok || !can {
 		return nil
 	}
-	var demands []string
-	if d, ok := restorer.(jobs.Demanding); ok {
-		demands = d.Demands()
-	}
 	command := func(flags ...string) string {
 		words := append([]string{"upkeep", "-c", cfg.Path, "backup", "restore", b.ID, "--store", b.Store}, flags...)
 		if b.Encrypted {
@@ -111,7 +108,7 @@ func RestoreCommands(cfg *configs.Config, b api.Backup) []api.RestoreCommand {
 		}
 		return strings.Join(words, " ")
 	}
-	if !slices.Contains(demands, jobs.DemandCreate) { // the target is a path
+	if custody.IntoPath(restorer) {
 		to := "/var/tmp/upkeep-restore/" + b.Workflow + "-" + b.Job + "-" + b.ID
 		return []api.RestoreCommand{
 			{Title: "Show every step and change nothing", Command: command("--to", to, "--dry-run")},

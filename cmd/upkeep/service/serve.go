@@ -47,8 +47,10 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 		monitor = checks{d.monitor, d.Config}
 	}
 	var artifacts web.Artifacts
+	var custody web.Custody
 	if d != nil {
-		artifacts = d.stock
+		d.bench = &bench{d: d}
+		artifacts, custody = d.stock, d.bench
 	}
 	var front *front
 	var door *access.Door
@@ -59,8 +61,8 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	exposed, meter := e.exposed()
 	made := &server{path: path, log: e.o.Log, first: first, front: front, failed: make(chan error, 1), api: web.New(web.Options{
 		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger, Desk: e.ledger, Timelines: e.ledger, Facts: e.recorded(), KPIs: kpis{e}, Metrics: exposed, Meter: meter, Logs: d.logs(),
-		Commands: commands{e}, Notices: notices{e}, Raiser: raiser{e}, PostMortems: postMortems{e}, Service: facts{e: e, d: d}, Catalog: catalog{e},
-		Definitions: definitions{e, e.configStatus(d)}, Strips: e.ledger, Artifacts: artifacts,
+		Commands: commands{e}, Notices: notices{e}, Raiser: raiser{e}, PostMortems: postMortems{e}, Reports: newReporter(e, d), Runbooks: playbooks{e, d}, Databases: databases{e, make(chan struct{}, mostStatements)}, Service: facts{e: e, d: d}, Catalog: catalog{e},
+		Definitions: definitions{e, e.configStatus(d)}, Strips: e.ledger, Artifacts: artifacts, Custody: custody,
 		Public: func() web.Shown { return web.Shown{Status: e.Config().Web.Status, Badges: e.Config().Web.Badges} },
 		Hub:    e.hub, Log: named(e.o.Log, "http"), Monitor: monitor, Door: door, Tokens: e.ledger, Audit: e.ledger,
 	})}

@@ -179,7 +179,14 @@ func (f facts) Undrain(ctx context.Context, by string) (bool, error) {
 }
 
 // Idle implements web.Service.
-func (f facts) Idle(ctx context.Context) error { return f.e.idle(ctx) }
+func (f facts) Idle(ctx context.Context) error {
+	if f.d != nil {
+		if err := f.d.bench.idle(ctx); err != nil {
+			return err
+		}
+	}
+	return f.e.idle(ctx)
+}
 
 // Reload implements web.Service.
 func (f facts) Reload(ctx context.Context, by string) (api.Reload, error) {

@@ -3,19 +3,16 @@ package service
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/ghosteam/upkeep/cmd/upkeep/custody"
 	"github.com/ghosteam/upkeep/configs"
-	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
-	"github.com/ghosteam/upkeep/storage/object"
 	"github.com/ghosteam/upkeep/web"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -57,9 +54,9 @@ type shelf struct {
 	// for never. digest is that of the configuration by which it was opened.
 	asOf, tried time.Time
 	digest      string
-	artifacts   []*object.Artifact // newest first; never changed
+	artifacts   []custody.Artifact // newest first; never changed
 	damaged     []string
-	retained    []retained
+	retained    []api.RetentionState
 	failed      string
 	reading     bool
 	// stale tells that a job put something there since.
@@ -124,10 +121,17 @@ func (s *stock) renew() {
 func (s *stock) read(cfg *configs.Config, name string, sh *shelf) {
 	ctx, cancel := context.WithTimeoutCause(s.e.hard, stockWithin, fmt.Errorf("reading the store took longer than %s", stockWithin))
 	defer cancel()
-	found, damaged, err := manifestsIn(ctx, cfg, name)
-	var kept []retained
+	scope := custody.Scope{Store: name, Bare: true}
+	var damaged []string
+	found, err := custody.In(ctx, cfg, name, scope, func(damage error) {
+		if len(damaged) < mostDamaged {
+			damaged = append(damaged, jobs.OneLine(damage.Error()))
+		}
+	})
+	var kept []api.RetentionState
 	if err == nil {
-		kept = s.e.foretell(ctx, cfg, name, found)
+		asking := custody.New(custody.Options{Config: cfg, Version: s.e.o.Version, Trigger: runner.ByAPI, Ledger: s.e.ledger, Log: s.e.o.Log})
+		kept = asking.Foretell(ctx, scope, found, nil)
 	}
 	s.mu.Lock()
 	sh.reading = false
@@ -147,35 +151,6 @@ func (s *stock) read(cfg *configs.Config, name string, sh *shelf) {
 		s.e.o.Log.WarnContext(ctx, "a store could not be read for the list of artifacts", slog.String("store", name), slog.Any("error", err))
 	}
 	s.e.hub.Changed(api.TopicArtifacts)
-}
-
-// manifestsIn reads the manifests in a store, newest first, without what kinds
-// say of their artifacts, which can be long.
-func manifestsIn(ctx context.Context, cfg *configs.Config, name string) (found []*object.Artifact, damaged []string, err error) {
-	store, secrets, err := cfg.OpenStore(name)
-	scrub := secret.NewRedactor(secrets)
-	if err != nil {
-		return nil, nil, errors.New(scrub.Scrub(err.Error()))
-	}
-	for artifact, err := range object.Artifacts(ctx, store, "") {
-		switch {
-		case artifact == nil:
-			return nil, nil, errors.New(scrub.Scrub(err.Error()))
-		case errors.Is(err, object.ErrDamaged), errors.Is(err, object.ErrNewer):
-			if len(damaged) < mostDamaged {
-				damaged = append(damaged, jobs.OneLine(scrub.Scrub(err.Error())))
-			}
-		case err != nil:
-			return nil, nil, errors.New(scrub.Scrub(err.Error()))
-		default:
-			artifact.Manifest.Details = nil
-			found = append(found, artifact)
-		}
-	}
-	slices.SortFunc(found, func(a, b *object.Artifact) int {
-		return cmp.Or(b.Manifest.Created.Compare(a.Manifest.Created), cmp.Compare(b.Manifest.ID, a.Manifest.ID))
-	})
-	return found, damaged, nil
 }
 
 // wait has what is old read anew, and waits for stores that were never read.
@@ -217,10 +192,8 @@ func (s *stock) Inventory(ctx context.Context) (web.Inventory, error) {
 			continue // it was configured just now
 		}
 		out.Stores = append(out.Stores, sh.state(c.Name))
-		out.Backups = append(out.Backups, sh.views(c.Name, now)...)
-		for _, r := range sh.retained {
-			out.Retentions = append(out.Retentions, r.state)
-		}
+		out.Backups = append(out.Backups, custody.Views(sh.artifacts, now)...)
+		out.Retentions = append(out.Retentions, sh.retained...)
 	}
 	slices.SortStableFunc(out.Backups, func(a, b api.Backup) int {
 		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.ID, a.ID))
@@ -238,26 +211,6 @@ func (sh *shelf) state(name string) api.StoreState {
 		v.Bytes += a.Manifest.Stored()
 	}
 	return v
-}
-
-// views are the artifacts of the store as the API answers them, newest first.
-func (sh *shelf) views(name string, now time.Time) []api.Backup {
-	fates := map[string]Fate{}
-	for _, r := range sh.retained {
-		maps.Copy(fates, r.fates)
-	}
-	list := make([]api.Backup, len(sh.artifacts))
-	newer := map[string]int{}
-	for i, a := range sh.artifacts {
-		list[i] = BackupOf(a, name, 0, fates[a.Manifest.ID], now)
-		key := a.Manifest.Workflow + "." + a.Manifest.Job + "/" + a.Manifest.Kind
-		if at, ok := newer[key]; ok && list[i].Bytes > 0 {
-			ratio := float64(list[at].Bytes) / float64(list[i].Bytes)
-			list[at].Ratio = &ratio
-		}
-		newer[key] = i
-	}
-	return list
 }
 
 // close ends the readings under way, which the end of the engine has told to
