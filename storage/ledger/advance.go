@@ -38,6 +38,9 @@ func (l *Ledger) Advance(ctx context.Context, c runner.Claim, step runner.Step) 
 	what := "record a step of run " + string(c.Run)
 	work, err := l.prepareStep(c, step)
 	if err != nil {
+	if err := l.Holds(c); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	var blocked []runner.Blocked

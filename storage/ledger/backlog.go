@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/ghosteam/upkeep/runner"
 )
@@ -19,9 +21,10 @@ func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]
 	if err != nil {
 		return nil, err
 	}
-	alive := make(map[string]bool, len(nodes))
+	// Nobody works on the runs of an instance that is not on the list.
+	spared := make(map[string]bool, len(nodes))
 	for _, n := range nodes {
-		alive[n.Instance] = n.Alive
+		spared[n.Instance] = n.Alive || !l.mayTakeOver(n)
 	}
 	var found []runner.RunID
 	for len(found) < limit {
@@ -33,7 +36,7 @@ func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]
 				return err
 			}
 			seen++
-			if len(found) < limit && (state == runner.Queued || !alive[owner]) {
+			if len(found) < limit && (state == runner.Queued || !spared[owner]) {
 				found = append(found, after)
 			}
 			return nil
@@ -46,4 +49,59 @@ func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]
 		}
 	}
 	return found, nil
+}
+
+// Abandoned returns runs whose owners died, oldest first, as far as this
+// instance may take them over. It is meant to be asked after each heartbeat:
+// what it reads grows with the number of nodes, and with that of runs only after
+// a death. Runs whose owner left the list of nodes are found by Pending.
+func (l *Ledger) Abandoned(ctx context.Context) ([]runner.RunID, error) {
+	var dead []Node
+	err := l.reading().each(ctx, "SELECT "+nodeColumns(l.d)+" FROM nodes n WHERE n.lease_until <= "+l.d.now, nil, func(rows *sql.Rows) error {
+		n, err := scanNode(rows)
+		dead = append(dead, n)
+		return err
+	})
+	if err != nil {
+		return nil, l.explain(ctx, "look for dead nodes", err)
+	}
+	var found []runner.RunID
+	for _, n := range dead {
+		if l.isBuried(n) || !l.mayTakeOver(n) {
+			continue
+		}
+		before := len(found)
+		err := l.reading().each(ctx, "SELECT id FROM runs WHERE state = 'running' AND owner = ? ORDER BY id", []any{n.Instance}, func(rows *sql.Rows) error {
+			var id runner.RunID
+			err := rows.Scan(&id)
+			found = append(found, id)
+			return err
+		})
+		if err != nil {
+			return nil, l.explain(ctx, "look for the runs of node "+n.Name, err)
+		}
+		if len(found) == before {
+			l.bury(n)
+		}
+	}
+	slices.Sort(found)
+	return found, nil
+}
+
+// isBuried tells whether nothing was left of a dead node at an earlier look, and
+// bury remembers it. A node whose lease ended at another time has lived since.
+func (l *Ledger) isBuried(n Node) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	end, known := l.buried[n.Instance]
+	return known && end.Equal(n.LeaseUntil)
+}
+
+func (l *Ledger) bury(n Node) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.buried == nil {
+		l.buried = map[string]time.Time{}
+	}
+	l.buried[n.Instance] = n.LeaseUntil
 }

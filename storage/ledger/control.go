@@ -13,6 +13,9 @@ import (
 // that are still on record as running become Lost with reason shutdown, except
 // planned ones.
 func (l *Ledger) Release(ctx context.Context, c runner.Claim) error {
+	if err := l.Holds(c); err != nil {
+		return fmt.Errorf("release it: %w", err)
+	}
 	err := l.transact(ctx, "release run "+string(c.Run), func(ctx context.Context, s session) error {
 		if _, err := fence(ctx, s, c); err != nil {
 			return err
@@ -48,6 +51,7 @@ func (l *Ledger) Cancel(ctx context.Context, id runner.RunID, by string) (runner
 			err = l.cancelQueued(ctx, s, run, by)
 		case run.State == runner.Running && run.CanceledBy == "":
 			_, err = s.exec(ctx, "UPDATE runs SET canceled_by = ? WHERE id = ? AND epoch = ? AND canceled_by = ''", by, id, run.Epoch)
+			s.ring(Bell{Kind: BellCancel, Run: id, By: by})
 		}
 		return err
 	})

@@ -89,6 +89,8 @@ type session struct {
 	// owes is set when the transaction leaves notices to be sent; nil outside
 	// of transactions.
 	owes *bool
+	// bells are rung when the transaction is durable; nil for no bells.
+	bells *[]Bell
 }
 
 // exec runs a statement and returns how many rows it changed.

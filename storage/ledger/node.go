@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"os"
 	"time"
-
-	"github.com/ghosteam/upkeep/runner"
 )
 
 // forgetNodes is how long a node that died stays on the list for people.
@@ -38,6 +36,8 @@ type Node struct {
 	Facts NodeFacts
 
 	process string
+	// expired is for how long its lease has been over, by the database's clock.
+	expired time.Duration
 }
 
 // nodeColumns are what scanNode reads, from nodes n; now is the database's clock.
@@ -61,7 +61,7 @@ func scanNode(row scanner) (Node, error) {
 		return n, fmt.Errorf("labels of node %s: %w", n.Name, err)
 	}
 	if lease.Valid {
-		n.Alive = lease.Int64 > now
+		n.Alive, n.expired = lease.Int64 > now, time.Duration(now-lease.Int64)*time.Microsecond
 	} else {
 		// Only SQLite has instances without a lease.
 		n.Alive = !provablyDead(n.Host, n.PID, n.process, true)
@@ -108,10 +108,10 @@ func (l *Ledger) Register(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("labels of the node: %w", err)
 	}
-	owner, facts := l.nextOwner(), l.toAnnounce()
-	began := time.Now()
+	owner, former := l.nextOwner()
+	facts, at, began := l.toAnnounce(), time.Now(), steadyTime()
 	err = l.transact(ctx, "register node "+l.o.Node, func(ctx context.Context, s session) error {
-		if err := l.removeDead(ctx, s, owner); err != nil {
+		if err := l.removeDead(ctx, s, owner, former); err != nil {
 			return err
 		}
 		if err := l.see(ctx, s); err != nil {
@@ -122,11 +122,12 @@ func (l *Ledger) Register(ctx context.Context) error {
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, `+l.leaseEnd(s.d)+`) ON CONFLICT (instance) DO UPDATE SET lease_until = excluded.lease_until
 			WHERE nodes.host = excluded.host AND nodes.pid = excluded.pid AND nodes.process = excluded.process`,
 			owner, l.o.Node, host, os.Getpid(), processOf(os.Getpid()), labels,
-			cleanLine(l.o.Version, maxShortText), cleanLine(l.o.Command, maxShortText), began.UnixMicro(), bit(l.o.Member),
+			cleanLine(l.o.Version, maxShortText), cleanLine(l.o.Command, maxShortText), at.UnixMicro(), bit(l.o.Member),
 			facts.Config, facts.Path, bit(facts.Draining), facts.Web)
 		if err == nil && changed == 0 {
 			err = fmt.Errorf("another process is registered as instance %s", owner)
 		}
+		s.ring(Bell{Kind: BellNodes})
 		return err
 	})
 	if err != nil {
@@ -138,18 +139,20 @@ func (l *Ledger) Register(ctx context.Context) error {
 	if l.owner != owner {
 		clear(l.claims)
 	}
-	l.owner, l.registered, l.renewed = owner, true, began.Add(-clockResolution)
+	l.owner, l.registered, l.lost, l.interrupted = owner, true, false, l.losses > 0
+	l.renewed, l.held = began-clockResolution, began
 	return nil
 }
 
-// nextOwner is the identity to register under.
-func (l *Ledger) nextOwner() string {
+// nextOwner is the identity to register under, and the one that was lost before
+// it, if any.
+func (l *Ledger) nextOwner() (owner, former string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.losses == 0 {
-		return l.o.Instance
+		return l.o.Instance, ""
 	}
-	return fmt.Sprintf("%s.%d", l.o.Instance, l.losses)
+	return fmt.Sprintf("%s.%d", l.o.Instance, l.losses), l.owner
 }
 
 // leaseEnd is the end of a lease that begins now, as an SQL expression.
@@ -160,8 +163,9 @@ func (l *Ledger) leaseEnd(d *dialect) string {
 	return fmt.Sprintf("%s + %d", d.now, l.o.LeaseTTL.Microseconds())
 }
 
-// removeDead takes instances off the list that certainly work on nothing.
-func (l *Ledger) removeDead(ctx context.Context, s session, owner string) error {
+// removeDead takes instances off the list that certainly work on nothing, former
+// among them, which was this process.
+func (l *Ledger) removeDead(ctx context.Context, s session, owner, former string) error {
 	if l.lock.held() {
 		_, err := s.exec(ctx, "DELETE FROM nodes WHERE instance <> ?", owner)
 		return err
@@ -171,7 +175,7 @@ func (l *Ledger) removeDead(ctx context.Context, s session, owner string) error 
 		return err
 	}
 	for _, n := range nodes {
-		gone := provablyDead(n.Host, n.PID, n.process, s.d.local) || !n.Alive && time.Since(n.LeaseUntil) > forgetNodes
+		gone := former != "" && n.Instance == former || provablyDead(n.Host, n.PID, n.process, s.d.local) || !n.Alive && time.Since(n.LeaseUntil) > forgetNodes
 		if !gone {
 			continue
 		}
@@ -180,73 +184,6 @@ func (l *Ledger) removeDead(ctx context.Context, s session, owner string) error 
 		}
 	}
 	return nil
-}
-
-// Heartbeat proves that this instance is alive, as often as HeartbeatEvery for
-// the default lease. ErrLeaseLost means that it failed to do so for too long:
-// others may take over its runs, so it must end its jobs, and register again.
-// Any other error means to try again at once. Without a lease Heartbeat only
-// looks whether the lock file is still the one that it locked.
-func (l *Ledger) Heartbeat(ctx context.Context) error {
-	l.mu.Lock()
-	owner, registered, renewed := l.owner, l.registered, l.renewed
-	l.mu.Unlock()
-	if !registered {
-		return fmt.Errorf("renew the lease: %w", errNotRegistered)
-	}
-	if l.lock.held() {
-		if err := l.lock.check(); err != nil {
-			return l.loseLease(err)
-		}
-	}
-	if l.o.LeaseTTL == 0 {
-		return nil
-	}
-	began := time.Now()
-	if began.Sub(renewed) >= l.o.LeaseTTL {
-		return l.loseLease(fmt.Errorf("the last renewal was %s ago", began.Sub(renewed).Round(time.Millisecond)))
-	}
-	changed := int64(0)
-	err := l.transact(ctx, "renew the lease of node "+l.o.Node, func(ctx context.Context, s session) error {
-		var err error
-		changed, err = s.exec(ctx, "UPDATE nodes SET lease_until = "+l.leaseEnd(s.d)+" WHERE instance = ? AND lease_until > "+s.d.now, owner)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if changed == 0 {
-		return l.loseLease(errors.New("the database says that it ended"))
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.renewed = began.Add(-clockResolution)
-	return nil
-}
-
-func (l *Ledger) loseLease(why error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.registered {
-		l.registered = false
-		l.losses++
-	}
-	return fmt.Errorf("renew the lease of node %s: %w: %w", l.o.Node, runner.ErrLeaseLost, why)
-}
-
-// LeaseLeft returns how long this instance counts as alive without another
-// Heartbeat, by the local clock; at most 0 when the lease is lost. Without a
-// lease it returns a very long time.
-func (l *Ledger) LeaseLeft() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case !l.registered:
-		return 0
-	case l.o.LeaseTTL == 0:
-		return 1<<63 - 1
-	}
-	return l.o.LeaseTTL - time.Since(l.renewed)
 }
 
 // Leave takes this instance off the list of nodes. Open runs that it owns may
@@ -264,24 +201,7 @@ func (l *Ledger) Leave(ctx context.Context) error {
 			return err
 		}
 		_, err := s.exec(ctx, "DELETE FROM nodes WHERE instance = ?", owner)
+		s.ring(Bell{Kind: BellNodes})
 		return err
 	})
-}
-
-// proveAlive returns the identity under which this instance may claim runs.
-func (l *Ledger) proveAlive(ctx context.Context, s session) (string, error) {
-	l.mu.Lock()
-	owner, registered := l.owner, l.registered
-	l.mu.Unlock()
-	if !registered {
-		return "", errNotRegistered
-	}
-	if l.o.LeaseTTL == 0 {
-		return owner, nil
-	}
-	alive, err := isAlive(ctx, s, owner)
-	if err == nil && !alive {
-		err = runner.ErrLeaseLost
-	}
-	return owner, err
 }

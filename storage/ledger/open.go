@@ -41,14 +41,10 @@ type Ledger struct {
 	alarm atomic.Pointer[runner.Alarm]
 
 	mu sync.Mutex
-	// owner is the identity under which this instance is registered; it
-	// changes when the instance registers again after losing its lease.
-	owner      string
-	registered bool
-	losses     int
-	// renewed is when the lease was last extended, by the local clock, which
-	// counts on while the database cannot be reached.
-	renewed time.Time
+	registration
+	// buried are the ends of leases of dead instances of which nothing is left to
+	// take over.
+	buried map[string]time.Time
 	// seen is when this node was last noted as a member, by the local clock.
 	seen time.Time
 	// facts are what this instance last had to announce; told tells that they

@@ -54,6 +54,15 @@ type Options struct {
 	// The default is DefaultLeaseTTL on PostgreSQL and none on SQLite, where
 	// the lock file and the process tell instead.
 	LeaseTTL time.Duration
+	// KeepRuns lets an instance whose lease ran out go on with its runs: it renews
+	// the lease when it can, and writes until somebody has taken a run over.
+	// Without it such an instance has lost everything and must register anew.
+	KeepRuns bool
+	// TakeOverAfter is for how long this instance must have held its lease without
+	// interruption before what other dead nodes executed counts as pending; when
+	// it registered for the first time, as long after the end of their leases is
+	// enough. 0 means at once.
+	TakeOverAfter time.Duration
 	// StateDir is where LiveDir lies; the default is the folder of the SQLite
 	// file. On PostgreSQL it must be set for LiveDir to work.
 	StateDir string

@@ -91,7 +91,6 @@ func TestPostgres_LostAnswers(t *testing.T) {
 		return err
 	})
 	twice("Pause", func() error { return l.Pause(t.Context(), runner.Pause{Workflow: "w", By: "anna", Why: "rest"}) })
-	twice("Heartbeat", func() error { return l.Heartbeat(t.Context()) })
 	twice("Cancel", func() error {
 		_, err := l.Cancel(t.Context(), c.Run, "anna")
 		return err

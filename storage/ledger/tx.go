@@ -77,7 +77,15 @@ func (l *Ledger) transactAlone(ctx context.Context, do func(context.Context, ses
 		}
 	}()
 	owes := false
-	if err := do(inner, session{on: tx, d: l.d, owes: &owes}); err != nil {
+	var bells []Bell
+	s := session{on: tx, d: l.d, owes: &owes, bells: &bells}
+	if err := do(inner, s); err != nil {
+		return err
+	}
+	if owes {
+		s.ring(Bell{Kind: BellOwed})
+	}
+	if err := l.pull(inner, s, bells); err != nil {
 		return err
 	}
 	if !detach() {
