@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -22,7 +24,9 @@ type Reader struct {
 	db *sql.DB
 	// on is db, where reads go.
 	on executor
-	d  *dialect
+	// pool is what db draws its connections from; nil for SQLite.
+	pool *pgxpool.Pool
+	d    *dialect
 	// address names the ledger in messages, without secrets.
 	address string
 	live    func(runner.AttemptKey) (runner.Output, bool, error)
@@ -116,7 +120,7 @@ func (r *Reader) Close() error {
 	if r.db == nil {
 		return nil
 	}
-	return r.db.Close()
+	return errors.Join(r.db.Close(), closePool(r.pool))
 }
 
 // Close takes this instance off the list of nodes, ends all connections and
@@ -140,6 +144,9 @@ func (l *Ledger) close(ctx context.Context) error {
 	}
 	if l.write != nil {
 		errs = append(errs, l.write.Close())
+		if l.Reader != nil && l.db == l.write {
+			errs = append(errs, closePool(l.pool))
+		}
 		l.write = nil
 	}
 	if l.lock != nil {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 
 	"github.com/ghosteam/upkeep/configs/secret"
@@ -35,9 +35,6 @@ const (
 	workflowLock = 0x75707766
 	// connectTimeout applies when the URL has no connect_timeout.
 	connectTimeout = 10 * time.Second
-	// maxConnections bounds what one process takes of the server's
-	// max_connections.
-	maxConnections = 8
 )
 
 // schemaName is what we accept in search_path: a plain name that needs no
@@ -79,9 +76,13 @@ func (l *Ledger) openPostgres(ctx context.Context, dsn secret.String) error {
 	if l.o.LeaseTTL == 0 {
 		l.o.LeaseTTL = DefaultLeaseTTL
 	}
-	l.write = openPool(config)
+	pool, err := openPool(ctx, config)
+	if err != nil {
+		return err
+	}
+	l.write = poolDB(pool)
 	l.owner = l.o.Instance
-	l.Reader = &Reader{db: l.write, on: l.write, d: postgresDialect(), address: addressOf(config), live: l.o.Live}
+	l.Reader = &Reader{db: l.write, on: l.write, pool: pool, d: postgresDialect(), address: addressOf(config.ConnConfig), live: l.o.Live}
 	err = checkServer(ctx, l.write, true)
 	if err == nil {
 		err = l.upgradePostgres(ctx, schema)
@@ -95,9 +96,13 @@ func openPostgresReader(ctx context.Context, dsn secret.String, o Options) (*Rea
 	if err != nil {
 		return nil, err
 	}
-	config.RuntimeParams["default_transaction_read_only"] = "on"
-	db := openPool(config)
-	r := &Reader{db: db, on: db, d: postgresDialect(), address: addressOf(config), live: o.Live}
+	config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	pool, err := openPool(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	db := poolDB(pool)
+	r := &Reader{db: db, on: db, pool: pool, d: postgresDialect(), address: addressOf(config.ConnConfig), live: o.Live}
 	err = checkServer(ctx, r.db, false)
 	if err == nil {
 		err = checkSchema(ctx, r.reading(), r.address)
@@ -109,47 +114,36 @@ func openPostgresReader(ctx context.Context, dsn secret.String, o Options) (*Rea
 }
 
 // postgresConfig returns how to connect and the schema of the tables.
-func postgresConfig(dsn secret.String, node string) (*pgx.ConnConfig, string, error) {
-	config, err := pgx.ParseConfig(dsn.Reveal())
+func postgresConfig(dsn secret.String, node string) (*pgxpool.Config, string, error) {
+	config, err := pgxpool.ParseConfig(dsn.Reveal())
 	if err != nil {
 		// The error may quote parts of the URL.
 		return nil, "", jobs.WithHint(errors.New("the ledger's address is not a valid PostgreSQL URL"),
 			"percent-encode special characters in the user's name and password, and check the names of the parameters")
 	}
-	schema := config.RuntimeParams["search_path"]
+	params := config.ConnConfig.RuntimeParams
+	schema := params["search_path"]
 	if schema == "" {
 		schema = defaultSchema
 	}
 	if !schemaName.MatchString(schema) {
 		return nil, "", jobs.WithHint(errors.New("search_path of the ledger's address is not one plain schema name"), "use lower-case letters, digits and _")
 	}
-	config.RuntimeParams["search_path"] = schema
+	params["search_path"] = schema
 	for name, value := range map[string]string{
 		"application_name": "upkeep/" + node,
 		// Nothing of ours holds a row for long; a session that does must not
 		// stop all nodes.
 		"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s",
 	} {
-		if config.RuntimeParams[name] == "" {
-			config.RuntimeParams[name] = value
+		if params[name] == "" {
+			params[name] = value
 		}
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectTimeout
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	return config, schema, nil
-}
-
-func openPool(config *pgx.ConnConfig) *sql.DB {
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
-		// Every method promises durability, whatever the server's default is.
-		_, err := c.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
-		return err
-	}))
-	db.SetMaxOpenConns(maxConnections)
-	db.SetMaxIdleConns(maxConnections / 2)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	return db
 }
 
 func addressOf(config *pgx.ConnConfig) string {
@@ -191,8 +185,7 @@ func (l *Ledger) upgradePostgres(ctx context.Context, schema string) error {
 	if err != nil {
 		return err
 	}
-	// Closing the session's connection for good is what surely frees its lock.
-	defer func() { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }()
+	defer closeSession(ctx, conn)
 	for _, statement := range []string{
 		"SET lock_timeout = 0",
 		fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrationLock),

@@ -1,0 +1,129 @@
+package river
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	riverqueue "github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/ghosteam/upkeep/runner"
+)
+
+const (
+	// insertAtOnce bounds the runs of one transaction.
+	insertAtOnce = 1000
+	// insertTopic is where River's producers listen for new jobs.
+	insertTopic = "river_insert"
+)
+
+// pointer is a River job: the run that is to be looked at, and the epoch that it
+// had when somebody said so.
+type pointer struct {
+	Run   runner.RunID `json:"run"`
+	Epoch int64        `json:"epoch"`
+}
+
+// Kind implements River's JobArgs.
+func (pointer) Kind() string { return pointerKind }
+
+const pointerKind = "run"
+
+// insertOptions say where a pointer goes. There is at most one of each: one that
+// was taken is no longer in the table.
+func insertOptions(t runner.Target) *riverqueue.InsertOpts {
+	return &riverqueue.InsertOpts{
+		Queue: queueOf(t), MaxAttempts: 1,
+		UniqueOpts: riverqueue.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateScheduled, rivertype.JobStateRunning, rivertype.JobStateRetryable,
+		}},
+	}
+}
+
+// Deliver implements queue.Queue: it inserts a pointer to each of the runs that
+// is open into the queue of its target, unless there is one, and tells the
+// nodes that work on these queues. An error wraps runner.ErrUnavailable: the
+// same call may be repeated.
+func (q *Queue) Deliver(ctx context.Context, ids ...runner.RunID) error {
+	for some := range slices.Chunk(ids, insertAtOnce) {
+		list, err := q.options.Ledger.Deliveries(ctx, some...)
+		if err != nil {
+			return err
+		}
+		if err := q.insert(ctx, list); err != nil {
+			return fmt.Errorf("deliver %d runs: %w", len(list), errors.Join(err, runner.ErrUnavailable))
+		}
+	}
+	return nil
+}
+
+// insert adds pointers in one statement, and rings for their queues in the same
+// transaction. River rings too, but not twice within its cooldown, which would
+// leave the second of two to the next look.
+func (q *Queue) insert(ctx context.Context, list []runner.Delivery) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return pgx.BeginFunc(ctx, q.options.Pool, func(tx pgx.Tx) error {
+		missing, err := missingOf(ctx, tx, list)
+		if err != nil {
+			return err
+		}
+		var jobs []riverqueue.InsertManyParams
+		for _, d := range missing {
+			jobs = append(jobs, riverqueue.InsertManyParams{Args: pointer{Run: d.Run, Epoch: d.Epoch}, InsertOpts: insertOptions(d.Target)})
+		}
+		if len(jobs) > 0 {
+			if _, err := q.client.InsertManyTx(ctx, tx, jobs); err != nil {
+				return err
+			}
+		}
+		var rings []string
+		for _, d := range list {
+			rings = append(rings, insertNotification(queueOf(d.Target)))
+		}
+		slices.Sort(rings)
+		return q.driver.UnwrapExecutor(tx).NotifyMany(ctx, &riverdriver.NotifyManyParams{
+			Topic: insertTopic, Payload: slices.Compact(rings), Schema: q.client.Schema(),
+		})
+	})
+}
+
+// insertNotification is what River's producers are told of a queue, written as
+// River writes it so that PostgreSQL sends it once.
+func insertNotification(name string) string { return fmt.Sprintf("{\"queue\": %q}", name) }
+
+// fewRuns is up to how many runs are inserted without looking first.
+const fewRuns = 4
+
+// missingOf leaves out what has a pointer already: River's insert would rewrite
+// the row of each, and a sweep names all that waits, again and again.
+func missingOf(ctx context.Context, tx pgx.Tx, list []runner.Delivery) ([]runner.Delivery, error) {
+	if len(list) <= fewRuns {
+		return list, nil
+	}
+	ids := make([]string, len(list))
+	for i, d := range list {
+		ids[i] = string(d.Run)
+	}
+	const query = "SELECT args->>'run', CAST(args->>'epoch' AS bigint) FROM river_job WHERE kind = $1 AND state = 'available' AND args->>'run' = ANY($2)"
+	rows, err := tx.Query(ctx, query, pointerKind, ids)
+	if err != nil {
+		return nil, err
+	}
+	present, err := pgx.CollectRows(rows, pgx.RowToStructByPos[pointer])
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[pointer]bool, len(present))
+	for _, p := range present {
+		there[p] = true
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(d runner.Delivery) bool {
+		return there[pointer{Run: d.Run, Epoch: d.Epoch}]
+	}), nil
+}
