@@ -63,6 +63,9 @@ type Subject struct {
 	Open func(context.Context, Setting) (*Process, error)
 	// Contents returns everything that the ledger has stored, as it rests.
 	Contents func(t *testing.T, address string) []byte
+	// Several tells that several processes may execute at once, each handled run
+	// being one process's.
+	Several bool
 }
 
 // roleVariable tells a child process the file that holds its role.
