@@ -59,6 +59,8 @@ type Claim struct {
 // Submission is the answer to one Request.
 type Submission struct {
 	Run RunID
+	// Host is that of the request: the node whose share the run is, or empty.
+	Host string
 	// Duplicate tells that (workflow, slot, host) was on record already; Run
 	// is then the existing run.
 	Duplicate bool
@@ -74,7 +76,13 @@ type Start struct {
 	Attempt Attempt
 	// Locks are the named locks that the attempt needs, all or none.
 	Locks []string
+	// Limits are how many may hold a lock at once, by its name; a lock that is
+	// not named here is for one.
+	Limits map[string]int
 }
+
+// Places is how many may hold a lock at once, at least 1.
+func (s Start) Places(lock string) int { return max(s.Limits[lock], 1) }
 
 // End records that an attempt ended. An attempt that never began, such as a
 // skipped job, is recorded by End alone. A Lost attempt of an earlier claim may
@@ -102,10 +110,14 @@ type Step struct {
 	Finish  *Finish
 }
 
-// Blocked says why a Start was not recorded: somebody else holds a lock.
+// Blocked says why a Start was not recorded: others hold a lock, of whom Holder
+// is the one who has it for the longest.
 type Blocked struct {
 	Job, Lock string
 	Holder    LockHolder
+	// Ahead tells that the lock is free, and Holder is who has waited for it for
+	// longer and has not taken it yet; AcquiredAt is since when.
+	Ahead bool
 }
 
 // LockHolder is who holds a named lock and since when.
@@ -117,6 +129,18 @@ type LockHolder struct {
 	Owner      string
 	Node       string
 	AcquiredAt time.Time
+}
+
+// LockWait is a job that waits for a named lock.
+type LockWait struct {
+	Lock string
+	Run  RunID
+	// Workflow and Job name what waits, Owner and Node who executes its run.
+	Workflow, Job, Owner, Node string
+	// Since is when it asked first, by the clock of the ledger's database.
+	Since time.Time
+	// Passed is how often one that asked later went first.
+	Passed int
 }
 
 // Ledger is the write side of the truth about runs, as the ticker, the
@@ -137,8 +161,11 @@ type Ledger interface {
 	// waits for approval or, with OverlapQueue, for older runs of its workflow.
 	Claim(ctx context.Context, id RunID) (Claim, Run, error)
 	// Advance records one step. It returns the starts that a lock blocked;
-	// the others are on record. ErrStale when the claim no longer holds:
-	// nothing was written then.
+	// the others are on record. A blocked start waits in line for its locks as
+	// long as every step of the run that begins something asks for it again:
+	// who came first goes first, and may be passed a few times while something
+	// else keeps it. ErrStale when the claim no longer holds: nothing was
+	// written then.
 	Advance(ctx context.Context, c Claim, s Step) ([]Blocked, error)
 	// Release gives a running run back to the queue under the next epoch, so
 	// that it goes on elsewhere or after the next start. ErrStale as above.

@@ -17,14 +17,16 @@ type fencedRun struct {
 	claim    runner.Claim
 	workflow string
 	dryRun   bool
+	// waits tells that one of its jobs waited for a named lock before this step.
+	waits bool
 }
 
 // fence makes sure that c holds its run and goes on holding it until the
 // transaction ends; ErrStale otherwise.
 func fence(ctx context.Context, s session, c runner.Claim) (fencedRun, error) {
 	f := fencedRun{claim: c}
-	query := "SELECT r.workflow, r.dry_run FROM runs r WHERE r.id = ? AND r.owner = ? AND r.epoch = ? AND r.state = ?" + s.d.lockRun
-	err := s.row(ctx, query, c.Run, c.Owner, c.Epoch, runner.Running).Scan(&f.workflow, &f.dryRun)
+	query := "SELECT r.workflow, r.dry_run, CASE WHEN EXISTS (SELECT 1 FROM lock_waits w WHERE w.run = r.id) THEN 1 ELSE 0 END FROM runs r WHERE r.id = ? AND r.owner = ? AND r.epoch = ? AND r.state = ?" + s.d.lockRun
+	err := s.row(ctx, query, c.Run, c.Owner, c.Epoch, runner.Running).Scan(&f.workflow, &f.dryRun, &f.waits)
 	if errors.Is(err, sql.ErrNoRows) {
 		return f, runner.ErrStale
 	}
@@ -36,11 +38,11 @@ func fence(ctx context.Context, s session, c runner.Claim) (fencedRun, error) {
 // harm.
 func (l *Ledger) Advance(ctx context.Context, c runner.Claim, step runner.Step) ([]runner.Blocked, error) {
 	what := "record a step of run " + string(c.Run)
-	work, err := l.prepareStep(c, step)
-	if err != nil {
 	if err := l.Holds(c); err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	work, err := l.prepareStep(c, step)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	var blocked []runner.Blocked
@@ -112,7 +114,7 @@ func (l *Ledger) prepareStep(c runner.Claim, in runner.Step) (step, error) {
 			return out, err
 		}
 		for _, key := range b.Locks {
-			if err := checkName("a lock", key); err != nil {
+			if err := checkLock(key); err != nil {
 				return out, err
 			}
 		}
@@ -124,11 +126,17 @@ func (l *Ledger) prepareStep(c runner.Claim, in runner.Step) (step, error) {
 }
 
 // entangled tells whether the step takes locks while it holds others, so that
-// it could wait for a step that does the same the other way round.
+// it could wait for a step that does the same the other way round, or one that
+// several may hold, of which two could take the last place of a lower limit.
 func (w step) entangled() bool {
 	takes, holds := 0, len(w.ended)
 	for _, b := range w.begun {
 		takes += len(b.Locks)
+		for _, lock := range b.Locks {
+			if b.Places(lock) > 1 {
+				return true
+			}
+		}
 	}
 	return takes > 1 || takes > 0 && holds > 0
 }
@@ -178,6 +186,11 @@ func (w step) record(ctx context.Context, s session, f fencedRun, take lockTaker
 	for _, job := range slices.Sorted(maps.Keys(w.planned)) {
 		if err := recordPlanned(ctx, s, f, job, w.planned[job]); err != nil {
 			return nil, fmt.Errorf("plan of %s: %w", job, err)
+		}
+	}
+	if len(w.begun) > 0 {
+		if err := leaveLine(ctx, s, f, blocked); err != nil {
+			return nil, fmt.Errorf("locks that the run no longer waits for: %w", err)
 		}
 	}
 	if w.finish == nil {

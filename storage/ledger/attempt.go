@@ -97,6 +97,11 @@ func (e endedAttempt) record(ctx context.Context, s session, f fencedRun) error 
 		if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ? AND job = ?", f.claim.Run, e.a.Job); err != nil {
 			return err
 		}
+		if f.waits {
+			if _, err := s.exec(ctx, "DELETE FROM lock_waits WHERE run = ? AND job = ?", f.claim.Run, e.a.Job); err != nil {
+				return err
+			}
+		}
 	}
 	if e.wrote {
 		if err := e.recordOutput(ctx, s, f); err != nil {

@@ -108,8 +108,10 @@ func abandon(ctx context.Context, s session, id runner.RunID, reason runner.Reas
 		runner.Lost, reason, text, micros(now), id, runner.Running); err != nil {
 		return err
 	}
-	_, err := s.exec(ctx, "DELETE FROM locks WHERE run = ?", id)
-	return err
+	if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ?", id); err != nil {
+		return err
+	}
+	return stopWaiting(ctx, s, id)
 }
 
 // stillPlanned is the condition on attempts a of those that were about to do
@@ -123,8 +125,10 @@ func abandonUnplanned(ctx context.Context, s session, id runner.RunID, reason ru
 		runner.Lost, reason, text, micros(now), id, runner.Running); err != nil {
 		return err
 	}
-	_, err := s.exec(ctx, "DELETE FROM locks WHERE run = ? AND job NOT IN (SELECT a.job FROM attempts a WHERE a.run = locks.run AND "+stillPlanned+")", id)
-	return err
+	if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ? AND job NOT IN (SELECT a.job FROM attempts a WHERE a.run = locks.run AND "+stillPlanned+")", id); err != nil {
+		return err
+	}
+	return stopWaiting(ctx, s, id)
 }
 
 // inherit gives the planned attempts of a run and what they hold to its next

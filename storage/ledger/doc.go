@@ -34,6 +34,17 @@
 // that registered on SQLite without that lock lives as long as its process, or
 // as its lease when Options.LeaseTTL asks for one.
 //
+// # Named locks
+//
+// A lock has as many places as may hold it at once, a row each, so that the
+// database itself never lets two have one place. Who cannot have all of its
+// locks takes none and stands in line for each. A free place is for those who
+// have waited longest; one of them that could not begin anyway, because another
+// of its locks is taken, is passed at most a few times. The one in front of all
+// lines waits for holders only, so there is always somebody who goes on. Holders
+// and waiters whose owner is dead, or whose run went to another epoch, do not
+// count.
+//
 // # Group commit
 //
 // A commit waits for the disk, as long for one writer as for many, and SQLite
@@ -73,7 +84,8 @@
 //	attempts   one row per (run, job, number)
 //	outputs    head and tail of what an attempt wrote, when it wrote anything
 //	artifacts  what attempts put into stores
-//	locks      named locks that running attempts hold
+//	locks      places of named locks that running attempts hold
+//	lock_waits jobs that wait for named locks
 //	nodes      instances that execute runs
 //	members    the nodes that belong to the system, whether they are there or not
 //	live_outputs  what running attempts have written so far, for other nodes
