@@ -48,6 +48,8 @@ type Config struct {
 	// DrainTimeout is how long a service that is asked to end waits for its
 	// runs before it interrupts them; 0 means not at all.
 	DrainTimeout time.Duration
+	// Lease says how nodes that share a ledger prove that they are alive.
+	Lease Lease
 	// Ballast is the size in bytes of the file that is given up when the disk
 	// is full; 0 means none.
 	Ballast int64

@@ -40,7 +40,7 @@ const (
 func defaults() frame {
 	return frame{
 		MaxRunning: defaultMaxRunning, KillGrace: unit.Duration(defaultKillGrace), DrainTimeout: unit.Duration(defaultDrainTimeout),
-		Ballast: ballastField(defaultBallast),
+		Ballast: ballastField(defaultBallast), Lease: defaultLease(), OnLeaseLoss: leaseKill,
 		History: historyFile{Keep: unit.Duration(defaultHistoryKeep), Runs: defaultHistoryRuns, Bytes: defaultHistoryBytes},
 		Log:     defaultLog(),
 		Metrics: metricsFile{SeedNames: true, Every: unit.Duration(defaultTextfileEvery)},
@@ -59,6 +59,8 @@ type frame struct {
 	MaxRunning   int                         `yaml:"max_running" range:"1,1000" doc:"How many runs may be under way at once on this node, 1 to 1000."`
 	KillGrace    unit.Duration               `yaml:"kill_grace" doc:"How long a process that was asked to end may take before it is killed, up to 1h." example:"10s"`
 	DrainTimeout unit.Duration               `yaml:"drain_timeout" doc:"How long a service that is asked to end waits for its runs before it interrupts them, up to 24h; they go on at the next start." example:"10m"`
+	Lease        leaseFile                   `yaml:"lease" doc:"How nodes that share a ledger prove to each other that they are alive."`
+	OnLeaseLoss  string                      `yaml:"on_lease_loss" enum:"kill,continue" doc:"What a node does with its runs when it could not prove in time that it is alive: kill (the default) ends them at once, because others may take them over; continue lets them go on until somebody has."`
 	Ballast      ballastField                `yaml:"ballast" doc:"The size of a file beside the ledger that is given up when the disk is full, so that there is room to record how runs end; off for none."`
 	History      historyFile                 `yaml:"history" doc:"How much of the past of each workflow stays on record. The limits hold together: what exceeds any of them goes."`
 	Stores       decode.Named[storeField]    `yaml:"stores" doc:"Where artifacts are kept, by name."`

@@ -283,6 +283,7 @@ func (l *loader) bounds() {
 	c := l.config
 	c.MaxRunning, c.KillGrace, c.DrainTimeout = l.file.MaxRunning, l.file.KillGrace.Std(), l.file.DrainTimeout.Std()
 	c.Ballast, c.History = int64(l.file.Ballast), l.file.History.limits()
+	l.lease()
 	if c.KillGrace > longestKillGrace {
 		l.d.Report(at(l.node, "kill_grace", l.node.Pos), "bad-value", "kill_grace", "kill_grace must be at most 1h", "")
 	}
