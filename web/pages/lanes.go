@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -70,6 +71,47 @@ func scaleOf(now time.Time, zone *time.Location) []laneHour {
 		}
 	}
 	return hours
+}
+
+// mostLanes is how many workflows the overview draws.
+const mostLanes = 16
+
+// lanes are the workflows along a day: all of them when they are few, and
+// otherwise those that want a look or run, then others; rest says how those are
+// that are left out.
+func (n night) lanes() (rows []laneRow, rest string) {
+	for _, w := range n.workflows {
+		rows = append(rows, n.lane(w))
+	}
+	if len(rows) <= mostLanes {
+		return rows, ""
+	}
+	slices.SortStableFunc(rows, func(a, b laneRow) int { return cmp.Compare(a.urgency(), b.urgency()) })
+	counts, order := map[string]int{}, []string{}
+	for _, row := range rows[mostLanes:] {
+		word := "never ran"
+		if row.State != nil {
+			word = row.State.Word
+		}
+		if counts[word]++; counts[word] == 1 {
+			order = append(order, word)
+		}
+	}
+	for i, word := range order {
+		order[i] = fmt.Sprintf("%d %s", counts[word], word)
+	}
+	return rows[:mostLanes], count(len(rows)-mostLanes, "more workflow") + ": " + words(order)
+}
+
+// urgency orders lanes, those that want a look first.
+func (r laneRow) urgency() int {
+	switch {
+	case r.Stale:
+		return urgency(toneBad)
+	case r.State == nil:
+		return urgency(toneGood) + 1
+	}
+	return urgency(r.State.Tone)
 }
 
 // lane draws one workflow.

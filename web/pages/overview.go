@@ -17,12 +17,15 @@ type overviewView struct {
 	Failed    []failedRow
 	Running   []runningRow
 	Lanes     []laneRow
+	Rest      string // how the workflows are that are not among the lanes
 	Scale     []laneHour
 	Coming    []comingRow
 	Incidents []openIncident
-	Storage   storageView
-	Workflows int
-	Ran       bool // anything is on record
+	// MoreIncidents is how many are open beside those.
+	MoreIncidents int
+	Storage       storageView
+	Workflows     int
+	Ran           bool // anything is on record
 }
 
 // note is a line about the daemon.
@@ -56,7 +59,8 @@ const (
 	// bad ones are certain to be among them.
 	mostDrawn, mostBad = 250, 100
 	mostComing         = 6
-	mostIncidents      = 20
+	mostUnderWay       = 20 // runs that have not ended
+	mostIncidents      = 6
 )
 
 func (p *Pages) registerOverview() { p.page("GET /{$}", p.overview) }
@@ -73,14 +77,13 @@ func (p *Pages) overview(v *visit) (page, error) {
 	if view.Running, err = v.runningRows(night.running); err != nil {
 		return page{}, err
 	}
-	for _, w := range night.workflows {
-		view.Lanes = append(view.Lanes, night.lane(w))
-	}
+	view.Lanes, view.Rest = night.lanes()
 	view.Scale = scaleOf(v.now, v.zone(""))
 	view.Coming = night.coming()
-	for _, i := range night.incidents {
+	for _, i := range night.incidents[:min(mostIncidents, len(night.incidents))] {
 		view.Incidents = append(view.Incidents, openIncident{ID: i.ID, Title: i.Title, Severity: badgeOf(i.Severity), Opened: i.OpenedAt, Acked: ackedBy(i, v.now)})
 	}
+	view.MoreIncidents = len(night.incidents) - len(view.Incidents)
 	view.Notes = notesOf(night.status)
 	if view.Storage, err = v.storage(night.status); err != nil {
 		return page{}, err
@@ -122,12 +125,12 @@ func (v *visit) lookBack() (night, error) {
 		}
 		n.runs = append(n.runs, bad.Runs...)
 	}
-	open, err := v.api.RunPage(v.ctx, runner.Filter{States: []runner.State{runner.Running, runner.Queued}, Limit: mostIncidents}, true)
+	open, err := v.api.RunPage(v.ctx, runner.Filter{States: []runner.State{runner.Running, runner.Queued}, Limit: mostUnderWay}, true)
 	if err != nil {
 		return n, err
 	}
 	n.running = open.Runs
-	if n.incidents, err = v.api.Incidents(v.ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostIncidents}); err != nil {
+	if n.incidents, err = v.api.Incidents(v.ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostCounted}); err != nil {
 		return n, err
 	}
 	n.status, err = v.api.Status(v.ctx)

@@ -13,8 +13,12 @@ import (
 // would be.
 type emptyView struct{ Title, Text, Command string }
 
-// pagerView leads to the newest rows and to older ones; empty for no such page.
-type pagerView struct{ First, Next string }
+// pagerView leads to the first rows and to those after these; empty for no such
+// page. Rows that are in another order than the newest first are ByName.
+type pagerView struct {
+	First, Next string
+	ByName      bool
+}
 
 // meterView is a share with its text.
 type meterView struct {

@@ -127,6 +127,58 @@ func TestWorkflow(t *testing.T) {
 	says(t, body, "backup, pgbackup", `name="param.days" value="7"`, `<option selected>a</option>`, "retried twice", "paused", "1m20s")
 }
 
+// many is a world of so many workflows, of which the last failed.
+func many(n int) *world {
+	w := emptyWorld()
+	list := []api.Workflow{}
+	for i := range n {
+		f := api.Workflow{Name: fmt.Sprintf("w-%05d", i), Schedule: "every day", Zone: "UTC", Jobs: []string{"a"}}
+		if i > 0 {
+			f.Last = last(record(goodRun, f.Name, runner.Succeeded, time.Hour))
+		}
+		if i == n-1 {
+			f.Last = last(record(failedRun, f.Name, runner.Failed, time.Hour))
+		}
+		list = append(list, f)
+	}
+	w.answers["/workflows"] = api.Workflows{Workflows: list}
+	w.answers["/runs/"+failedRun] = record(failedRun, "w", runner.Failed, time.Hour)
+	return w
+}
+
+// TestWorkflows_Many: pages stay small and useful with more workflows than anybody
+// reads.
+func TestWorkflows_Many(t *testing.T) {
+	t.Parallel()
+	w := many(2000)
+	p := open(t, w, nil)
+	read := func(address string) string {
+		body := ask(t, p, http.MethodGet, address, "").Body.String()
+		checkHTML(t, address, body)
+		if packed := ask(t, p, http.MethodGet, address, "", "Accept-Encoding", "gzip").Body.Len(); packed > mostWeight/2 {
+			t.Errorf("%s weighs %d bytes on the wire", address, packed)
+		}
+		return body
+	}
+	body := read("/")
+	says(t, body, `id="lane-w-01999"`, "And 1984 more workflows: 1983 succeeded and 1 never ran.")
+	saysNot(t, body, `id="lane-w-00000"`)
+	body = read("/workflows")
+	says(t, body, "2000 workflows", `id="workflow-w-00049"`, `href="/workflows?after=w-00049" rel="next">more`)
+	saysNot(t, body, `id="workflow-w-00050"`, "← first")
+	body = read("/workflows?after=w-01979")
+	says(t, body, `id="workflow-w-01999"`, `href="/workflows" rel="first">← first`)
+	saysNot(t, body, `id="workflow-w-01979"`, "more →")
+	says(t, read("/workflows?q=W-0199"), "10 of 2000 workflows", `id="workflow-w-01990"`, `value="W-0199"`)
+	says(t, read("/workflows?q=%3Cb%3E"), "No workflow fits")
+	body = read("/runs?workflow=w-00007")
+	says(t, body, `name="workflow" value="w-00007"`)
+	saysNot(t, body, `<select id="f-workflow"`)
+	few := page(t, many(12), "/workflows")
+	saysNot(t, few, `role="search"`, "more →")
+	saysNot(t, page(t, many(16), "/"), "more workflow")
+}
+
 // TestWorkflow_Often shows that a workflow that is due every minute has a
 // calendar too.
 func TestWorkflow_Often(t *testing.T) {

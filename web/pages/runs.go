@@ -12,8 +12,10 @@ import (
 
 // runsView lists runs.
 type runsView struct {
-	Rows                    []runRow
+	Rows []runRow
+	// Workflows are those to choose from; with too many one writes a name.
 	Workflows               []choice
+	Workflow                string
 	States, Triggers, Since []choice
 	Filtered                bool
 	Pager                   pagerView
@@ -42,8 +44,12 @@ type runRow struct {
 	Slots    int64
 }
 
-// runsPerPage is how many runs a page lists.
-const runsPerPage = 50
+// runsPerPage is how many runs a page lists, mostChoices the most workflows to
+// choose from.
+const (
+	runsPerPage = 50
+	mostChoices = 200
+)
 
 func (p *Pages) registerRuns() {
 	p.page("GET /runs", p.runList)
@@ -118,16 +124,15 @@ func (v *visit) choices(view *runsView) error {
 		return err
 	}
 	chosen := v.query("workflow")
-	view.Workflows = []choice{{Text: "all workflows"}}
-	names := []string{}
-	for _, w := range configured {
-		names = append(names, w.Name)
-	}
-	if chosen != "" && !slices.Contains(names, chosen) { // it is no longer configured
-		names = append(names, chosen)
-	}
-	for _, name := range names {
-		view.Workflows = append(view.Workflows, choice{name, name, name == chosen})
+	view.Workflow = chosen
+	if len(configured) <= mostChoices {
+		view.Workflows = []choice{{Text: "all workflows"}}
+		for _, w := range configured {
+			view.Workflows = append(view.Workflows, choice{Value: w.Name, Text: w.Name})
+		}
+		if !choose(view.Workflows, chosen) { // it is no longer configured
+			view.Workflows = append(view.Workflows, choice{chosen, chosen, true})
+		}
 	}
 	view.States = []choice{{Text: "any state"}, {Value: "failed,lost", Text: "failed or lost"}, {Value: "queued,running", Text: "not ended"}}
 	for _, s := range runner.States() {

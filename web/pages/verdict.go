@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
@@ -20,8 +21,9 @@ type tally struct {
 	// ran is how many workflows had a run in the last day; failed and warned
 	// are among those.
 	ran, failed, warned int
-	// old failed before that and have not run since.
+	// old failed before that and have not run since, oldAge ago at the last.
 	old                                     []string
+	oldAge                                  time.Duration
 	failedNames, staleNames                 []string
 	interrupted, approvals, critical, warns int
 }
@@ -33,7 +35,7 @@ func (n night) tally() tally {
 			t.staleNames = append(t.staleNames, w.Name)
 		}
 		if w.Last != nil {
-			t.add(w.Name, *w.Last, n.now.Sub(w.Last.QueuedAt) <= nightLength)
+			t.add(w.Name, *w.Last, n.now.Sub(w.Last.QueuedAt))
 		}
 	}
 	for _, r := range n.running {
@@ -54,7 +56,8 @@ func (n night) tally() tally {
 }
 
 // add counts the newest run of a workflow.
-func (t *tally) add(name string, last api.Last, recent bool) {
+func (t *tally) add(name string, last api.Last, age time.Duration) {
+	recent := age <= nightLength
 	if recent && last.State.Final() && last.State != runner.Skipped {
 		t.ran++
 	}
@@ -64,7 +67,7 @@ func (t *tally) add(name string, last api.Last, recent bool) {
 	case bad(last.State) && recent:
 		t.failed, t.failedNames = t.failed+1, append(t.failedNames, name)
 	case bad(last.State):
-		t.old = append(t.old, name)
+		t.old, t.oldAge = append(t.old, name), age
 	case last.State == runner.Warned && recent:
 		t.warned++
 	}
@@ -102,7 +105,7 @@ func (t tally) trouble() string {
 	case t.interrupted > 0:
 		return count(t.interrupted, "run") + " stopped halfway, and nobody works on it"
 	case len(t.old) == 1:
-		return t.old[0] + " failed and has not run since"
+		return t.old[0] + " failed " + ago(t.oldAge) + " and has not run since"
 	case len(t.old) > 0:
 		return named(t.old) + " failed and have not run since"
 	case len(t.staleNames) > 0:
@@ -137,7 +140,9 @@ func (n night) sentence(t tally) string {
 	add(len(t.staleNames), "overdue: %s", named(t.staleNames))
 	add(t.interrupted, "%s interrupted", count(t.interrupted, "run"))
 	add(t.approvals, "%s for approval", waiting(t.approvals))
-	if open := len(n.incidents); open > 0 {
+	if open := len(n.incidents); open >= mostCounted {
+		add(open, "at least %d incidents are open", open)
+	} else if open > 0 {
 		add(open, "%s %s open", count(open, "incident"), isAre(open))
 	} else {
 		parts = append(parts, "no incident is open")

@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ func TestOverview_Verdict(t *testing.T) {
 	halfway := flow("daily", record(runningRun, "daily", runner.Running, time.Hour))
 	halfway.Last.Interrupted = true
 	critical := api.Incident{ID: "i", State: runner.IncidentOpen, Severity: "critical", Title: "x", OpenedAt: ago(time.Hour)}
+	flood := slices.Repeat([]api.Incident{critical}, 100)
 	tests := map[string]struct {
 		workflows []api.Workflow
 		incidents []api.Incident
@@ -48,11 +50,12 @@ func TestOverview_Verdict(t *testing.T) {
 			"bad",
 			[]string{"Failed in the last 24 hours: weekly", "of which 1 failed", "upkeep retry " + failedRun, "/do/runs/" + failedRun + "/retry"},
 		},
-		"lost long ago": {[]api.Workflow{flow("weekly", record(failedRun, "weekly", runner.Lost, 50*time.Hour))}, nil, api.Status{}, "bad", []string{"weekly failed and has not run since", "nothing ran"}},
+		"lost long ago": {[]api.Workflow{flow("weekly", record(failedRun, "weekly", runner.Lost, 50*time.Hour))}, nil, api.Status{}, "bad", []string{"weekly failed 2 days ago and has not run since", "nothing ran"}},
 		"warned":        {[]api.Workflow{flow("daily", record(failedRun, "daily", runner.Warned, time.Hour))}, nil, api.Status{}, "warn", []string{"something wants a look", "1 with warnings"}},
 		"overdue":       {[]api.Workflow{stale}, nil, api.Status{}, "bad", []string{"Not succeeded for too long: daily"}},
 		"interrupted":   {[]api.Workflow{halfway}, nil, api.Status{}, "bad", []string{"1 run stopped halfway", "interrupted"}},
 		"incident":      {[]api.Workflow{good}, []api.Incident{critical}, api.Status{}, "bad", []string{"1 critical incident is open", "1 incident is open"}},
+		"flood":         {[]api.Workflow{good}, flood, api.Status{}, "bad", []string{"100 critical incidents are open", "At least 100 incidents are open"}},
 		"degraded":      {[]api.Workflow{good}, nil, api.Status{Config: api.ConfigStatus{State: api.ConfigDegraded, Reason: "line 3"}}, "warn", []string{"something wants a look", "line 3"}},
 		"undelivered":   {[]api.Workflow{good}, nil, api.Status{Outbox: api.OutboxStatus{Dead: 2}}, "warn", []string{"2 messages could not be delivered"}},
 		"draining":      {[]api.Workflow{good}, nil, api.Status{Draining: true}, "warn", []string{"nothing more starts"}},

@@ -3,6 +3,7 @@ package pages
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -11,8 +12,14 @@ import (
 
 // workflowsView lists the workflows.
 type workflowsView struct {
-	Rows  []workflowRow
-	Empty emptyView
+	Rows []workflowRow
+	// All is how many are configured, Fit how many of them have what was searched
+	// for in their name or description.
+	All, Fit int
+	Search   string
+	Many     bool // more than can be seen at a glance
+	Pager    pagerView
+	Empty    emptyView
 }
 
 // workflowRow is one workflow in the list.
@@ -42,6 +49,10 @@ const (
 	listRefresh = 15 * time.Second
 	// stripLength is how many runs a strip shows.
 	stripLength = 30
+	// workflowsPerPage is how many workflows a page lists, manyWorkflows from how
+	// many on one searches.
+	workflowsPerPage = 50
+	manyWorkflows    = 12
 )
 
 func (p *Pages) registerWorkflows() {
@@ -60,8 +71,26 @@ func (p *Pages) workflowList(v *visit) (page, error) {
 	view := workflowsView{Empty: emptyView{
 		Title: "No workflow is configured", Text: "A workflow is a named plan: a schedule and jobs. A starter configuration for this machine is one command away.", Command: "upkeep init",
 	}}
+	view.Pager.ByName = true
+	view.All, view.Search = len(list), v.query("q")
+	view.Many = view.All > manyWorkflows || view.Search != ""
+	list = slices.DeleteFunc(list, func(w api.Workflow) bool {
+		return !strings.Contains(strings.ToLower(w.Name+"\n"+w.Description), strings.ToLower(view.Search))
+	})
+	view.Fit = len(list)
+	if after := v.query("after"); after != "" {
+		at := slices.IndexFunc(list, func(w api.Workflow) bool { return w.Name == after })
+		list, view.Pager.First = list[at+1:], v.with("after", "")
+	}
+	if len(list) > workflowsPerPage {
+		list = list[:workflowsPerPage]
+		view.Pager.Next = v.with("after", list[workflowsPerPage-1].Name)
+	}
 	for _, w := range list {
 		view.Rows = append(view.Rows, rowOf(w, v.now))
+	}
+	if view.Search != "" {
+		view.Empty = emptyView{Title: "No workflow fits", Text: "None has that in its name or description."}
 	}
 	return page{sheet: "workflows", title: "Workflows", nav: "workflows", refresh: listRefresh, data: view}, nil
 }

@@ -53,6 +53,12 @@
     d.open = false;
   });
 
+  // On a narrow window the menu is a line: where one is, is in sight.
+  const showPlace = () => {
+    const here = document.querySelector(".nav [aria-current]"), line = here?.closest("ul");
+    if (line && line.scrollWidth > line.clientWidth) line.scrollLeft = here.offsetLeft - (line.clientWidth - here.offsetWidth) / 2;
+  };
+
   const onClick = (e) => {
     closePops(e.target);
     const copy = e.target.closest?.("button.copy");
@@ -274,6 +280,8 @@
     document.addEventListener("keydown", onKey);
     document.addEventListener("click", onClick);
     document.addEventListener("submit", onSubmit);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawCharts(true));
+    showPlace();
     watchRefreshes();
     furnish();
   });
