@@ -13,10 +13,12 @@ import (
 // something. by names who asks, such as "anna@db-1 (cli)"; it is proven, and
 // goes into the record as it is. Run IDs are whole and exist.
 type Commands interface {
-	// Run records a run and has it delivered; it does not wait for it.
-	// CodeNotFound for an unknown workflow or job, CodeInvalid for impossible
-	// parameters, CodeUnavailable while nothing may start.
-	Run(ctx context.Context, by string, r api.RunRequest) (runner.Submission, error)
+	// Run records a run, or one for each node that is asked for, in the order of
+	// their names, and has them delivered; it does not wait for them.
+	// CodeNotFound for an unknown workflow, job, node or label, CodeInvalid for
+	// impossible parameters, CodeUnavailable while nothing may start, or none of
+	// the nodes is there.
+	Run(ctx context.Context, by string, r api.RunRequest) ([]runner.Submission, error)
 	// Cancel asks for the end of a run and returns its state before. A final
 	// run changes nothing.
 	Cancel(ctx context.Context, by string, id runner.RunID) (runner.State, error)

@@ -56,7 +56,7 @@ func (s *Server) startRun(ctx context.Context, in *startRun) (*startedRun, error
 	}
 	accepted, err := s.once.do(ctx, in.Key, in.Body, func() (api.RunAccepted, error) {
 		submitted, err := s.o.Commands.Run(ctx, by, in.Body)
-		return api.RunAccepted{Run: submitted.Run, Duplicate: submitted.Duplicate}, err
+		return api.NewRunAccepted(submitted), err
 	})
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ const startedID = runner.RunID("019ab000-0000-7000-8000-00000000beef")
 // of the reader.
 type commands struct{ f *fake }
 
-func (c commands) Run(ctx context.Context, by string, r api.RunRequest) (runner.Submission, error) {
+func (c commands) Run(ctx context.Context, by string, r api.RunRequest) ([]runner.Submission, error) {
 	f := c.f
 	if f.hold != nil {
 		f.mu.Lock()
@@ -27,11 +27,11 @@ func (c commands) Run(ctx context.Context, by string, r api.RunRequest) (runner.
 		select {
 		case <-f.hold:
 		case <-ctx.Done():
-			return runner.Submission{}, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 	if err := f.note("run %s %v needs=%v params=%v dry=%v alert=%v trigger=%s by %s", r.Workflow, r.Jobs, r.WithNeeds, r.Params, r.DryRun, r.Alert, r.Trigger, by); err != nil {
-		return runner.Submission{}, err
+		return nil, err
 	}
 	if r.Workflow == "panics" {
 		panic("a fault with hunter2 in it")
@@ -39,7 +39,10 @@ func (c commands) Run(ctx context.Context, by string, r api.RunRequest) (runner.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	id := runner.RunID(fmt.Sprintf("%s%04x", startedID[:32], len(f.calls)))
-	return runner.Submission{Run: id}, nil
+	if r.On == "every" {
+		return []runner.Submission{{Run: id, Host: "db-1"}, {Run: id + "2", Host: "db-2"}}, nil
+	}
+	return []runner.Submission{{Run: id}}, nil
 }
 
 func (c commands) Cancel(_ context.Context, by string, id runner.RunID) (runner.State, error) {

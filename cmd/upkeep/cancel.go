@@ -87,9 +87,9 @@ func (a *app) requestCancel(ctx context.Context, cfg *configs.Config, id runner.
 // endOrphan ends a run whose process died, in this process.
 func (a *app) endOrphan(ctx context.Context, cfg *configs.Config, id runner.RunID) error {
 	fmt.Fprintf(a.std.Err, "note: the process of run %s died; it is ended here\n", id)
-	err := a.execute(ctx, cfg, nil, "upkeep cancel", false, func(ctx context.Context, c commander) (runner.RunID, error) {
+	err := a.execute(ctx, cfg, nil, "upkeep cancel", false, func(ctx context.Context, c commander) ([]runner.Submission, error) {
 		_, err := c.Cancel(ctx, id)
-		return id, err
+		return []runner.Submission{{Run: id}}, err
 	})
 	if ended, ok := errors.AsType[*runEnded](err); ok && ended.run.State == runner.Canceled {
 		return nil

@@ -168,6 +168,8 @@ type plainDisplay struct {
 	board
 
 	w io.Writer
+	// prefix begins each line.
+	prefix string
 }
 
 // Observe writes the event as a line with the time of day.
@@ -176,7 +178,7 @@ func (d *plainDisplay) Observe(_ context.Context, e runner.Event) {
 	defer d.mu.Unlock()
 	d.apply(e)
 	say := func(format string, args ...any) {
-		fmt.Fprintf(d.w, "%s  %s\n", time.Now().Format(time.TimeOnly), oneLine(fmt.Sprintf(format, args...), 0))
+		fmt.Fprintf(d.w, "%s%s  %s\n", d.prefix, time.Now().Format(time.TimeOnly), oneLine(fmt.Sprintf(format, args...), 0))
 	}
 	switch e := e.(type) {
 	case runner.RunStarted:

@@ -19,7 +19,7 @@ import (
 // ledger, over its socket, or this one. The obligations are those of
 // web.Commands, with whoever types as the one who asks.
 type commander interface {
-	Run(ctx context.Context, r api.RunRequest) (runner.Submission, error)
+	Run(ctx context.Context, r api.RunRequest) ([]runner.Submission, error)
 	Cancel(ctx context.Context, id runner.RunID) (runner.State, error)
 	Retry(ctx context.Context, id runner.RunID, from string) error
 	Approve(ctx context.Context, id runner.RunID) error
@@ -72,10 +72,13 @@ func (a *app) nameHolder(ctx context.Context, cfg *configs.Config) string {
 // out.
 type remote struct{ *client.Client }
 
-// Run asks for a run. The state of the answer is empty.
-func (r *remote) Run(ctx context.Context, request api.RunRequest) (runner.Submission, error) {
+// Run asks for a run. The states of the answer are empty.
+func (r *remote) Run(ctx context.Context, request api.RunRequest) ([]runner.Submission, error) {
 	accepted, err := r.Start(ctx, request)
-	return runner.Submission{Run: accepted.Run, Duplicate: accepted.Duplicate}, err
+	if err != nil {
+		return nil, err
+	}
+	return accepted.Submitted(), nil
 }
 
 // Pause asks for a pause.
@@ -171,8 +174,8 @@ type onLedger struct {
 }
 
 // Run is refused: it needs a process that stays.
-func (o onLedger) Run(context.Context, api.RunRequest) (runner.Submission, error) {
-	return runner.Submission{}, errNoService
+func (o onLedger) Run(context.Context, api.RunRequest) ([]runner.Submission, error) {
+	return nil, errNoService
 }
 
 // errNoService says that a command needs a service, and none runs.

@@ -45,8 +45,8 @@ func (a *app) retry(ctx context.Context, text, from string, quiet bool) error {
 	if err != nil {
 		return err
 	}
-	return a.execute(ctx, cfg, c, "upkeep retry "+text, quiet, func(ctx context.Context, c commander) (runner.RunID, error) {
-		return id, c.Retry(ctx, id, from)
+	return a.execute(ctx, cfg, c, "upkeep retry "+text, quiet, func(ctx context.Context, c commander) ([]runner.Submission, error) {
+		return []runner.Submission{{Run: id}}, c.Retry(ctx, id, from)
 	})
 }
 

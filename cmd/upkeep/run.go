@@ -22,6 +22,7 @@ type runFlags struct {
 	alert     bool
 	withNeeds bool
 	apply     string
+	on        string
 	quiet     bool
 }
 
@@ -40,6 +41,10 @@ When a service runs, it executes the run and this command shows it; --detach lea
 it alone and prints the run's ID. A run that somebody watches sends no alerts unless
 --alert asks for them; one that is left alone does.
 
+Where it runs is what runs_on of the workflow says, or --on: NODE, label:LABEL, any,
+every, or every:LABEL. With every, each node that is there and may run it gets a run of
+its own; the command shows all of them and ends as the worst of them does.
+
 Ctrl-C cancels the run in good order: jobs with ` + "`when: always`" + ` still run. A second
 Ctrl-C stops at once; the run can then be continued with ` + "`upkeep retry`" + `.`,
 		Example: "  upkeep run daily\n" +
@@ -47,7 +52,8 @@ Ctrl-C stops at once; the run can then be continued with ` + "`upkeep retry`" + 
 			"  upkeep run daily --dry-run\n" +
 			"  upkeep run daily.prune --apply 20261123T081500Z-0123456789abcdef01234567\n" +
 			"  upkeep run daily --detach\n" +
-			"  upkeep run daily --param tag=before-release",
+			"  upkeep run daily --param tag=before-release\n" +
+			"  upkeep run cleanup --on every:web",
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return a.run(cmd.Context(), given[0], f)
@@ -58,6 +64,7 @@ Ctrl-C stops at once; the run can then be continued with ` + "`upkeep retry`" + 
 	flags.StringArrayVarP(&f.params, "param", "p", nil, "a parameter of the workflow as `NAME=VALUE` (several allowed)")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what each job would change, and change nothing")
 	flags.StringVar(&f.apply, "apply", "", "with WORKFLOW.JOB: carry out exactly the `PLAN` that a dry run showed")
+	flags.StringVar(&f.on, "on", "", "run it on `NODES`: a node's name, label:LABEL, any, every or every:LABEL")
 	flags.BoolVar(&f.withNeeds, "with-needs", false, "with WORKFLOW.JOB: also run the jobs that it needs")
 	flags.BoolVar(&f.detach, "detach", false, "leave the run to the service and print its ID")
 	flags.BoolVar(&f.alert, "alert", false, "tell the channels when it fails, as of a scheduled run")
@@ -69,7 +76,7 @@ Ctrl-C stops at once; the run can then be continued with ` + "`upkeep retry`" + 
 // request turns the command line into what to ask for.
 func (f runFlags) request(target string) (api.RunRequest, error) {
 	name, job, one := strings.Cut(target, ".")
-	r := api.RunRequest{Workflow: name, DryRun: f.dryRun, WithNeeds: f.withNeeds, Alert: f.alert || f.detach, Trigger: runner.ByManual, Params: map[string]string{}}
+	r := api.RunRequest{Workflow: name, On: f.on, DryRun: f.dryRun, WithNeeds: f.withNeeds, Alert: f.alert || f.detach, Trigger: runner.ByManual, Params: map[string]string{}}
 	switch {
 	case one:
 		r.Jobs = []string{job}
@@ -116,9 +123,8 @@ func (a *app) run(ctx context.Context, target string, f runFlags) error {
 	if c == nil {
 		a.tellInterrupted(ctx, cfg, request.Workflow)
 	}
-	return a.execute(ctx, cfg, c, "upkeep run "+target, f.quiet, func(ctx context.Context, c commander) (runner.RunID, error) {
-		submitted, err := c.Run(ctx, request)
-		return submitted.Run, err
+	return a.execute(ctx, cfg, c, "upkeep run "+target, f.quiet, func(ctx context.Context, c commander) ([]runner.Submission, error) {
+		return c.Run(ctx, request)
 	})
 }
 
@@ -131,17 +137,49 @@ func (a *app) detach(ctx context.Context, c *remote, request api.RunRequest) err
 	if err != nil {
 		return err
 	}
-	run, err := c.Client.Run(ctx, string(accepted.Run))
-	switch {
-	case err != nil:
-		return err
-	case run.State == runner.Skipped:
-		return skippedf("", "run %s is skipped (%s): %s", run.ID, run.Reason, run.Message)
-	case a.format != formatTable:
-		return a.list(listing{columns: []string{"run"}, rows: [][]string{{string(run.ID)}}, data: accepted})
+	return a.tellAccepted(ctx, c, accepted)
+}
+
+// tellAccepted says which runs the service has taken; it ends well when it has
+// taken any.
+func (a *app) tellAccepted(ctx context.Context, c *remote, accepted api.RunAccepted) error {
+	l := listing{columns: []string{"run"}, data: accepted}
+	if len(accepted.Runs) > 0 {
+		l.columns = []string{"run", "node"}
 	}
-	fmt.Fprintln(a.std.Out, run.ID)
+	var refused error
+	for _, s := range accepted.Submitted() {
+		run, err := c.Client.Run(ctx, string(s.Run))
+		switch {
+		case err != nil:
+			return err
+		case run.State == runner.Skipped:
+			refused = skippedf("", "run %s%s is skipped (%s): %s", run.ID, on(s.Host), run.Reason, run.Message)
+			if len(accepted.Runs) > 1 {
+				fmt.Fprintln(a.std.Err, refused)
+			}
+			continue
+		}
+		l.rows = append(l.rows, []string{string(run.ID), s.Host}[:len(l.columns)])
+	}
+	switch {
+	case len(l.rows) == 0:
+		return refused
+	case a.format != formatTable:
+		return a.list(l)
+	}
+	for _, row := range l.rows {
+		fmt.Fprintln(a.std.Out, strings.Join(row, "  "))
+	}
 	return nil
+}
+
+// on says on which node something is; empty for none.
+func on(host string) string {
+	if host == "" {
+		return ""
+	}
+	return " on " + host
 }
 
 // tellInterrupted points to a run of the same workflow that a crash cut short:

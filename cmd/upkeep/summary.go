@@ -33,7 +33,7 @@ func (a *app) summarize(w io.Writer, run runner.Run, attempts []runner.Attempt) 
 			fmt.Fprintf(w, "    hint: %s\n", indent(at.Hint, "    "))
 		}
 	}
-	fmt.Fprintf(w, "%s %s %s  run %s\n", stateGlyph(run.State), p.bold(run.Spec.Workflow), stateWords(p, run), run.ID)
+	fmt.Fprintf(w, "%s %s %s  run %s\n", stateGlyph(run.State), p.bold(run.Spec.Workflow)+on(run.Host), stateWords(p, run), run.ID)
 	// The message repeats the worst job, which stands above already.
 	if run.Message != "" && len(latest) == 0 {
 		fmt.Fprintf(w, "  %s\n", oneLine(run.Message, 0))

@@ -93,7 +93,7 @@ func (l *Ledger) record(ctx context.Context, s session, list []submitted, pauses
 func answers(list []submitted) []runner.Submission {
 	answer := make([]runner.Submission, len(list))
 	for i, w := range list {
-		answer[i] = runner.Submission{Run: w.id, Duplicate: w.duplicate, State: w.state, Reason: w.reason, Message: w.message}
+		answer[i] = runner.Submission{Run: w.id, Host: w.request.Host, Duplicate: w.duplicate, State: w.state, Reason: w.reason, Message: w.message}
 	}
 	return answer
 }

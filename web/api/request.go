@@ -15,6 +15,7 @@ type RunRequest struct {
 	DryRun    bool              `json:"dry_run,omitempty" doc:"every effect is a description"`
 	Plan      string            `json:"plan,omitempty" maxLength:"200" pattern:"^[0-9A-Za-z-]*$" doc:"carry out exactly this plan of an earlier dry run; goes with one job"`
 	Alert     bool              `json:"alert,omitempty" doc:"nobody watches: tell the channels of a bad end"`
+	On        string            `json:"on,omitempty" maxLength:"300" doc:"where it runs, when not where the workflow says: NODE, label:LABEL, any, every or every:LABEL; with every, each node that is there gets a run of its own"`
 	Trigger   runner.Trigger    `json:"trigger,omitempty" enum:"manual,api" default:"api" doc:"manual for a person who waits for it"`
 }
 
@@ -22,6 +23,40 @@ type RunRequest struct {
 type RunAccepted struct {
 	Run       runner.RunID `json:"run"`
 	Duplicate bool         `json:"duplicate" doc:"the run was on record already, such as by the same Idempotency-Key"`
+	// Runs is empty when there is one run, which is of no node's own.
+	Runs []HostRun `json:"runs,omitempty" doc:"with a run for each of several nodes: all of them, under one slot; run is the first"`
+}
+
+// HostRun is the run of one node.
+type HostRun struct {
+	Run  runner.RunID `json:"run"`
+	Host string       `json:"host" doc:"the node"`
+}
+
+// NewRunAccepted answers with the runs that were recorded for one request.
+func NewRunAccepted(submitted []runner.Submission) RunAccepted {
+	var v RunAccepted
+	for i, s := range submitted {
+		if i == 0 {
+			v.Run, v.Duplicate = s.Run, s.Duplicate
+		}
+		if s.Host != "" {
+			v.Runs = append(v.Runs, HostRun{Run: s.Run, Host: s.Host})
+		}
+	}
+	return v
+}
+
+// Submitted returns the runs that the answer tells of, at least one.
+func (a RunAccepted) Submitted() []runner.Submission {
+	if len(a.Runs) == 0 {
+		return []runner.Submission{{Run: a.Run, Duplicate: a.Duplicate}}
+	}
+	list := make([]runner.Submission, len(a.Runs))
+	for i, r := range a.Runs {
+		list[i] = runner.Submission{Run: r.Run, Host: r.Host, Duplicate: a.Duplicate}
+	}
+	return list
 }
 
 // CancelAccepted answers a request for the end of a run.

@@ -20,37 +20,53 @@ type commands struct{ e *Engine }
 var _ web.Commands = commands{}
 
 // Run implements web.Commands.
-func (c commands) Run(ctx context.Context, by string, r api.RunRequest) (runner.Submission, error) {
-	request, err := Request(c.e.Config(), by, r, time.Now())
+func (c commands) Run(ctx context.Context, by string, r api.RunRequest) ([]runner.Submission, error) {
+	cfg := c.e.Config()
+	request, err := Request(cfg, by, r, time.Now())
 	if err == nil {
 		err = c.e.refusal()
 	}
 	if err != nil {
-		return runner.Submission{}, err
+		return nil, err
 	}
-	return c.e.submit(ctx, request)
+	w, err := cfg.Workflow(r.Workflow)
+	if err != nil {
+		return nil, noWorkflow(err)
+	}
+	requests, err := c.e.placed(ctx, request, w, r.On)
+	if err != nil {
+		return nil, err
+	}
+	return c.e.submit(ctx, requests...)
 }
 
-// submit records a request and has it delivered.
-func (e *Engine) submit(ctx context.Context, request runner.Request) (runner.Submission, error) {
+// submit records requests and has them delivered.
+func (e *Engine) submit(ctx context.Context, requests ...runner.Request) ([]runner.Submission, error) {
 	leave, err := e.accepted.enter()
 	if err != nil {
-		return runner.Submission{}, err
+		return nil, err
 	}
 	defer leave()
-	if request.Overlap, err = e.overlap(ctx, request); err != nil {
-		return runner.Submission{}, err
+	for i := range requests {
+		if requests[i].Overlap, err = e.overlap(ctx, requests[i]); err != nil {
+			return nil, err
+		}
 	}
-	list, err := e.ledger.Submit(ctx, request)
+	list, err := e.ledger.Submit(ctx, requests...)
 	if err != nil {
-		return runner.Submission{}, err
+		return nil, err
 	}
-	s := list[0]
-	if s.State.Final() {
-		return s, nil
+	var ids []runner.RunID
+	for _, s := range list {
+		if !s.State.Final() {
+			e.accepted.add(s.Run)
+			ids = append(ids, s.Run)
+		}
 	}
-	e.accepted.add(s.Run)
-	return s, e.queue.Deliver(context.WithoutCancel(ctx), s.Run)
+	if len(ids) == 0 {
+		return list, nil
+	}
+	return list, e.queue.Deliver(context.WithoutCancel(ctx), ids...)
 }
 
 // overlap is what a request does about other open runs of its workflow. A
@@ -61,15 +77,16 @@ func (e *Engine) overlap(ctx context.Context, request runner.Request) (runner.Ov
 	if e.o.Pending || request.Overlap == runner.OverlapAllow {
 		return request.Overlap, nil
 	}
-	_, beside, err := e.underWay(ctx, request.Spec.Workflow)
+	_, beside, err := e.underWay(ctx, request.Spec.Workflow, request.Host)
 	if err != nil || beside {
 		return request.Overlap, err
 	}
 	return runner.OverlapAllow, nil
 }
 
-// underWay finds an open run of a workflow that somebody works on or will.
-func (e *Engine) underWay(ctx context.Context, workflow string) (runner.Run, bool, error) {
+// underWay finds an open run of a workflow, or of one node's share in it, that
+// somebody works on or will.
+func (e *Engine) underWay(ctx context.Context, workflow, host string) (runner.Run, bool, error) {
 	open, err := e.ledger.Runs(ctx, runner.Filter{Workflow: workflow, States: []runner.State{runner.Queued, runner.Running}})
 	if err != nil {
 		return runner.Run{}, false, err
@@ -79,6 +96,9 @@ func (e *Engine) underWay(ctx context.Context, workflow string) (runner.Run, boo
 		return runner.Run{}, false, err
 	}
 	for _, run := range open {
+		if run.Host != host {
+			continue
+		}
 		others := slices.ContainsFunc(nodes, func(n ledger.Node) bool {
 			return n.Alive && n.Instance != e.ledger.Instance() && (n.Instance == run.Owner || run.State == runner.Queued)
 		})

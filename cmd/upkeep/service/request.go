@@ -30,6 +30,9 @@ func Request(cfg *configs.Config, by string, r api.RunRequest, now time.Time) (r
 			return request, api.NewProblem(api.CodeNotFound, jobs.HintOf(err), fmt.Sprintf("workflow %s: %v", r.Workflow, err))
 		}
 	}
+	if _, err := destination(workflow, r.On); err != nil {
+		return request, err
+	}
 	request.Jobs = r.Jobs
 	if r.WithNeeds {
 		if len(r.Jobs) == 0 {
@@ -143,7 +146,7 @@ func (e *Engine) reopen(ctx context.Context, by string, run runner.Run, attempts
 	} else if len(again) == 0 && !repeatable(run, attempts) {
 		return skipped("repeat a part of it with --from JOB, or run the workflow anew", "run %s is done: nothing is left to do", run.ID)
 	} else if run.Overlap == runner.OverlapSkip {
-		other, beside, err := e.underWay(ctx, run.Spec.Workflow)
+		other, beside, err := e.underWay(ctx, run.Spec.Workflow, run.Host)
 		switch {
 		case err != nil:
 			return err

@@ -74,7 +74,11 @@ func (r remedies) Start(ctx context.Context, b runbook.Runbook, why string) (run
 		return runner.Submission{}, err
 	}
 	request.Overlap, request.Approval = runner.OverlapSkip, b.Mode == runbook.Approve
-	return r.e.submit(ctx, request)
+	list, err := r.e.submit(ctx, request)
+	if err != nil {
+		return runner.Submission{}, err
+	}
+	return list[0], nil
 }
 
 // Drop implements runbook.Actions.

@@ -151,8 +151,8 @@ type Commander struct {
 	by       string
 }
 
-// Run records a run and has it delivered.
-func (c *Commander) Run(ctx context.Context, r api.RunRequest) (runner.Submission, error) {
+// Run records a run, or one for each of several nodes, and has it delivered.
+func (c *Commander) Run(ctx context.Context, r api.RunRequest) ([]runner.Submission, error) {
 	return c.commands.Run(ctx, c.by, r)
 }
 
