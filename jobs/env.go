@@ -63,6 +63,9 @@ type Hooks struct {
 	// for nobody.
 	Effect func(what string)
 	// Effected receives the same description after the effect, and its error;
+	// Allowed is asked before each effect; an error keeps it from happening. nil
+	// allows all.
+	Allowed func() error
 	// nil for nobody.
 	Effected func(what string, err error)
 	// PlanRestart puts on record that the attempt is about to end upkeep; nil
@@ -93,7 +96,7 @@ func NewEnv(e Env, h Hooks) *Env {
 // Effect is the one gate through which a job changes the world. In a dry run
 // it writes "would <what>" to Out and returns nil without calling do.
 // Otherwise it refuses to start when ctx has ended or a plan is demanded that
-// the job has not agreed to, tells its observers what is
+// the job has not agreed to, or the node is no longer sure to own the run, tells its observers what is
 // about to happen and that it has, and returns what do returns. what is an imperative phrase
 // without secrets, such as "delete logs/app.log (12 kB, 9d old)". Several
 // effects of one job may be under way at once.
@@ -114,6 +117,11 @@ func (e *Env) Effect(ctx context.Context, what string, do func(context.Context) 
 		e.hooks.Effect(what)
 	}
 	err := do(ctx)
+	if e.hooks.Allowed != nil {
+		if err := e.hooks.Allowed(); err != nil {
+			return fmt.Errorf("not started: %s: %w", what, err)
+		}
+	}
 	if e.hooks.Effected != nil {
 		e.hooks.Effected(what, err)
 	}

@@ -68,6 +68,21 @@ func errText(err error) string {
 	return err.Error()
 }
 
+func TestEnv_Allowed(t *testing.T) {
+	t.Parallel()
+	why := errors.New("not ours any more")
+	did, told := false, false
+	hooks := jobs.Hooks{Allowed: func() error { return why }, Effect: func(string) { told = true }}
+	err := jobs.NewEnv(jobs.Env{}, hooks).Effect(t.Context(), "do it", func(context.Context) error { did = true; return nil })
+	if did || told || !errors.Is(err, why) {
+		t.Errorf("done %t, told %t, %v", did, told, err)
+	}
+	hooks.DryRun = true
+	if err := jobs.NewEnv(jobs.Env{}, hooks).Effect(t.Context(), "do it", nil); err != nil {
+		t.Errorf("in a dry run: %v", err)
+	}
+}
+
 func TestEnv_WithoutHooks(t *testing.T) {
 	t.Parallel()
 	env := jobs.NewEnv(jobs.Env{}, jobs.Hooks{})

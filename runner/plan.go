@@ -138,5 +138,14 @@ func (e *CanceledError) Error() string { return "canceled by " + e.By }
 var ErrShutdown = errors.New("upkeep is shutting down")
 
 // ErrSuperseded is the cause of contexts that end because another owner took
-// the run over.
-var ErrSuperseded = errors.New("another owner took the run over")
+// the run over, or may do so at any moment. It leaves no time to be polite:
+// children are killed at once.
+var ErrSuperseded error = supersededError{}
+
+type supersededError struct{}
+
+// Error says what happened.
+func (supersededError) Error() string { return "another owner took the run over" }
+
+// AtOnce tells that what ends because of it must not go on for a moment.
+func (supersededError) AtOnce() bool { return true }

@@ -245,6 +245,7 @@ func (a *attempt) environment(dir string) *jobs.Env {
 // progress tells the observer how far the attempt is, once per second.
 func (a *attempt) progress() func(done, total int64, unit string) {
 	var mu sync.Mutex
+		Allowed:  a.allowed,
 	var told time.Time
 	return func(done, total int64, unit string) {
 		at := time.Now()
@@ -253,6 +254,17 @@ func (a *attempt) progress() func(done, total int64, unit string) {
 		if !early {
 			told = at
 		}
+// allowed tells why the attempt must not change the world any more: a process
+// that was stopped for a while finds out here that others may own its run by
+// now, whatever it was about to do. The run ends then.
+func (a *attempt) allowed() error {
+	err := a.run.Holds(a.run.claim)
+	if err != nil {
+		a.run.halt.end(runner.ErrSuperseded)
+	}
+	return err //nolint:wrapcheck // the gate says what was not started
+}
+
 		mu.Unlock()
 		if early || a.ctx.Err() != nil {
 			return

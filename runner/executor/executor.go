@@ -61,6 +61,15 @@ type Options struct {
 	// told can be read by ReadLive by then, if there is a LiveDir and room. It
 	// must not block, and not keep the bytes; nil for nobody.
 	OnOutput func(key runner.AttemptKey, from int64, written []byte)
+	// Limit says how many may hold a named lock at once; nil means one. It is
+	// asked each time that a job wants the lock.
+	Limit func(lock string) int
+	// Locker keeps locks outside of the ledger; nil for none.
+	Locker runner.Locker
+	// Holds tells, from what is known in this process and at once, why a claim may
+	// no longer be worked on: nothing changes the world any more then, and the run
+	// ends as when somebody took it over. nil means that all hold.
+	Holds func(runner.Claim) error
 	// Log is where the executor and, with their identity, attempts log; nil
 	// for nowhere.
 	Log *slog.Logger
@@ -99,11 +108,17 @@ func New(o Options) *Executor {
 	if o.Stop == nil {
 		o.Stop = context.Background()
 	}
+	if o.Limit == nil {
+		o.Limit = func(string) int { return 1 }
+	}
+	if o.Holds == nil {
+		o.Holds = func(runner.Claim) error { return nil }
+	}
 	if o.OnNoSpace == nil {
 		o.OnNoSpace = func() {}
 	}
 	e.options = o
-	e.watch.ledger, e.watch.log = o.Ledger, o.Log
+	e.watch.ledger, e.watch.holds, e.watch.log = o.Ledger, o.Holds, o.Log
 	e.draining, e.drain = context.WithCancel(context.Background())
 	return e
 }
@@ -136,6 +151,9 @@ func (e *Executor) Handle(ctx context.Context, id runner.RunID) {
 	switch {
 	case errors.Is(err, runner.ErrNotClaimable), errors.Is(err, runner.ErrNotFound):
 		log.DebugContext(ctx, "the run is not ours to execute", "cause", err)
+		return
+	case errors.Is(err, runner.ErrLeaseLost):
+		log.InfoContext(ctx, "the run stays pending, because this node has lost its lease", "cause", err)
 		return
 	case err != nil:
 		log.ErrorContext(ctx, "the run could not be claimed and stays pending", "error", err)

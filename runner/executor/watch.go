@@ -18,6 +18,7 @@ const watchEvery = time.Second
 // for all of them. While nothing runs it does nothing.
 type watch struct {
 	ledger Ledger
+	holds  func(runner.Claim) error
 	log    *slog.Logger
 
 	mu   sync.Mutex
@@ -73,6 +74,9 @@ func (w *watch) look(ctx context.Context) {
 		case <-ticker.C:
 		}
 		runs, claims := w.list()
+		for i, c := range claims {
+			w.tell(runs[i], w.holds(c))
+		}
 		causes, err := w.ledger.Watch(ctx, claims...)
 		switch {
 		case ctx.Err() != nil:

@@ -39,10 +39,25 @@ func (r *running) supervise(ctx context.Context) {
 	}
 	if r.stop != nil {
 		r.exit.Stopped = true
-		r.end(r.cmd.grace())
+		r.end(r.grace())
 	}
 	r.settle(ctx)
 	r.finish()
+}
+
+// urgent is a cause that may leave no time for anything.
+type urgent interface {
+	error
+	AtOnce() bool
+}
+
+// grace is how long the command may take to end by itself: no time at all when
+// the cause of its end says so.
+func (r *running) grace() time.Duration {
+	if cause, ok := errors.AsType[urgent](r.stop); ok && cause.AtOnce() {
+		return 0
+	}
+	return r.cmd.grace()
 }
 
 // end sends TERM to the tree, waits for the grace time and sends KILL until

@@ -89,3 +89,24 @@ func TestDeadContextStartsNothing(t *testing.T) {
 		t.Error("it was started")
 	}
 }
+
+// atOnce is a cause that leaves no time.
+type atOnce struct{ error }
+
+func (atOnce) AtOnce() bool { return true }
+
+func TestStopAtOnce(t *testing.T) {
+	t.Parallel()
+	ways(t, func(t *testing.T, way func(child.Command) child.Command) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		out := newOutput(t)
+		c := way(script("trap 'echo asked' TERM; sleep 1000 & echo $! $$ ready; while :; do sleep 0.05; done"))
+		c.Stdout, c.Grace = out, time.Hour
+		go func() { out.wait("ready"); cancel(atOnce{errors.New("somebody else does it")}) }()
+		exit, err := child.Run(ctx, c)
+		if err == nil || exit.Signal != "SIGKILL" || !exit.Killed || strings.Contains(out.String(), "asked") {
+			t.Errorf("%+v, %v, %q", exit, err, out)
+		}
+		wantGone(t, out.pids(), 2)
+	})
+}
