@@ -234,6 +234,7 @@ func (a *attempt) environment(dir string) *jobs.Env {
 		DryRun:   r.record.DryRun,
 		Plan:     r.record.Params[runner.ParamPlan],
 		Progress: a.progress(),
+		Allowed:  a.allowed,
 		Effect:   func(what string) { a.log.Info("effect", "what", what) },
 		Scrub:    a.redactor.Scrub,
 		Own:      r.Own,
@@ -242,18 +243,6 @@ func (a *attempt) environment(dir string) *jobs.Env {
 	})
 }
 
-// progress tells the observer how far the attempt is, once per second.
-func (a *attempt) progress() func(done, total int64, unit string) {
-	var mu sync.Mutex
-		Allowed:  a.allowed,
-	var told time.Time
-	return func(done, total int64, unit string) {
-		at := time.Now()
-		mu.Lock()
-		early := at.Sub(told) < time.Second
-		if !early {
-			told = at
-		}
 // allowed tells why the attempt must not change the world any more: a process
 // that was stopped for a while finds out here that others may own its run by
 // now, whatever it was about to do. The run ends then.
@@ -265,6 +254,17 @@ func (a *attempt) allowed() error {
 	return err //nolint:wrapcheck // the gate says what was not started
 }
 
+// progress tells the observer how far the attempt is, once per second.
+func (a *attempt) progress() func(done, total int64, unit string) {
+	var mu sync.Mutex
+	var told time.Time
+	return func(done, total int64, unit string) {
+		at := time.Now()
+		mu.Lock()
+		early := at.Sub(told) < time.Second
+		if !early {
+			told = at
+		}
 		mu.Unlock()
 		if early || a.ctx.Err() != nil {
 			return
