@@ -59,13 +59,13 @@ type Hooks struct {
 	Plan string
 	// Progress receives how far the attempt is; nil for nobody.
 	Progress func(done, total int64, unit string)
+	// Allowed is asked before each effect; an error keeps it from happening. nil
+	// allows all.
+	Allowed func() error
 	// Effect receives the description of each effect before it happens; nil
 	// for nobody.
 	Effect func(what string)
 	// Effected receives the same description after the effect, and its error;
-	// Allowed is asked before each effect; an error keeps it from happening. nil
-	// allows all.
-	Allowed func() error
 	// nil for nobody.
 	Effected func(what string, err error)
 	// PlanRestart puts on record that the attempt is about to end upkeep; nil
@@ -113,15 +113,15 @@ func (e *Env) Effect(ctx context.Context, what string, do func(context.Context) 
 		}
 		return nil
 	}
-	if e.hooks.Effect != nil {
-		e.hooks.Effect(what)
-	}
-	err := do(ctx)
 	if e.hooks.Allowed != nil {
 		if err := e.hooks.Allowed(); err != nil {
 			return fmt.Errorf("not started: %s: %w", what, err)
 		}
 	}
+	if e.hooks.Effect != nil {
+		e.hooks.Effect(what)
+	}
+	err := do(ctx)
 	if e.hooks.Effected != nil {
 		e.hooks.Effected(what, err)
 	}
