@@ -57,6 +57,7 @@ need_test() {
 	need npm command -v npm
 	need util-linux command -v setpriv
 	need procps command -v ps
+	need iproute2 command -v ip
 	need dbus-daemon command -v dbus-daemon
 	need apt command -v apt-get
 }

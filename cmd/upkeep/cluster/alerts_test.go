@@ -1,0 +1,53 @@
+package cluster_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// notice is one message that the ledger owes or owed.
+type notice struct{ id, incident, action, state string }
+
+// checkAlerts looks that everybody was told once of each beginning and each end.
+func (c *cluster) checkAlerts(t *testing.T) {
+	t.Helper()
+	told, seen := c.collector.messages()
+	type what struct{ incident, action string }
+	count := map[what]int{}
+	for _, one := range told {
+		count[what{one.incident, one.action}]++
+	}
+	for at, times := range count {
+		if times != 1 && (at.action == "open" || at.action == "resolve") {
+			t.Errorf("the %s of incident %s was told %d times", at.action, at.incident, times)
+		}
+	}
+	states := map[string]int{}
+	until := c.settled.Add(-2 * time.Second).UnixMicro()
+	for _, n := range rowsOf(t, c.database, `SELECT id, COALESCE(incident, ''), action, state FROM upkeep.notices WHERE created_at < $1`,
+		func(r pgx.Rows, n *notice) error { return r.Scan(&n.id, &n.incident, &n.action, &n.state) }, until) {
+		states[n.action+" "+n.state]++
+		if n.state == "dead" {
+			t.Errorf("notice %s was given up", n.id)
+		}
+		if n.state == "sent" && n.incident != "" && count[what{n.incident, n.action}] != 1 {
+			t.Errorf("the %s of incident %s is on record as told, and was told %d times", n.action, n.incident, count[what{n.incident, n.action}])
+		}
+	}
+	repeated := 0
+	for key, at := range seen {
+		for i := 1; i < len(at); i++ {
+			repeated++
+			// Who is gone between the answer and its record is asked to send again.
+			if !c.disturbed(at[i-1].Add(-c.ttl), at[i], func(*fault) bool { return true }) {
+				t.Errorf("message %s was sent again after %s, though nothing was wrong then", key, at[i].Sub(at[i-1]))
+			}
+		}
+	}
+	t.Logf("%d messages about %d changes of incidents; %d were sent once more under their key, because of faults; notices: %v", len(seen), len(count), repeated, states)
+	if count := len(count); count == 0 {
+		t.Error("nobody was told of anything, which proves too little")
+	}
+}
