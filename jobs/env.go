@@ -37,6 +37,10 @@ type Env struct {
 	// KillGrace is the time between asking a child process to end and killing
 	// it.
 	KillGrace time.Duration
+	// Fences are the fencing numbers of the attempt's named locks that are kept
+	// outside of upkeep, by name: each holder of such a lock has a larger number
+	// than those before it, so that what it writes to can refuse a late one.
+	Fences map[string]int64
 	// Log carries the attempt's identity in every record.
 	Log *slog.Logger
 	// Out takes what the job says. It is captured with a bound, scrubbed of

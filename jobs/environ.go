@@ -1,8 +1,11 @@
 package jobs
 
 import (
+	"maps"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,7 +34,9 @@ func (e *Env) Marks() []string {
 }
 
 // Environ is the environment of the attempt's child processes, KEY=VALUE: the
-// harmless part of upkeep's own, and who the attempt is.
+// harmless part of upkeep's own, and who the attempt is. With a named lock that
+// is kept outside of upkeep it holds the fencing number, UPKEEP_FENCE_NAME, with
+// the name in capitals and _ for all but letters and digits.
 func (e *Env) Environ() []string {
 	out := []string{"SHELL=/bin/sh"}
 	if os.Getenv("PATH") == "" {
@@ -43,9 +48,22 @@ func (e *Env) Environ() []string {
 		}
 	}
 	out = append(out, e.Marks()...)
+	for _, lock := range slices.Sorted(maps.Keys(e.Fences)) {
+		out = append(out, fenceVariable(lock)+"="+strconv.FormatInt(e.Fences[lock], 10))
+	}
 	return append(out,
 		"UPKEEP_WORKFLOW="+e.Workflow,
 		"UPKEEP_TRIGGER="+e.Trigger,
 		"UPKEEP_SLOT="+e.Slot.UTC().Format(time.RFC3339),
 	)
+}
+
+// fenceVariable names the variable with the fencing number of a lock.
+func fenceVariable(lock string) string {
+	return "UPKEEP_FENCE_" + strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(lock))
 }

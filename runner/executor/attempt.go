@@ -30,6 +30,10 @@ type attempt struct {
 	do  func(ctx context.Context, env *jobs.Env) (jobs.Result, error)
 	out *out
 	log *slog.Logger
+	// locks are its named locks; fences the numbers of those that are kept
+	// outside of the ledger.
+	locks  []string
+	fences map[string]int64
 	// redactor knows the secrets that the attempt was given.
 	redactor *secret.Redactor
 
@@ -99,6 +103,13 @@ func (a *attempt) halt(level urgency, cause error) {
 func (a *attempt) execute() {
 	ctx := a.ctx
 	defer a.cancel(nil)
+	release, err := a.hold(ctx)
+	if err != nil {
+		a.record.FinishedAt = now()
+		a.conclude(outcome{err: err}, context.Cause(ctx))
+		return
+	}
+	defer release()
 	if a.place.Timeout > 0 {
 		var end context.CancelFunc
 		ctx, end = context.WithTimeoutCause(ctx, a.place.Timeout,
@@ -228,7 +239,7 @@ func (a *attempt) environment(dir string) *jobs.Env {
 	return jobs.NewEnv(jobs.Env{
 		RunID: string(a.record.Run), Workflow: r.record.Spec.Workflow, Job: a.record.Job, Attempt: a.record.Number,
 		Trigger: string(r.record.Trigger), Slot: r.record.Slot, Node: r.Node, Version: r.Version,
-		Zone: r.plan.Zone, Root: r.plan.Root,
+		Zone: r.plan.Zone, Root: r.plan.Root, Fences: a.fences,
 		WorkDir: dir, KillGrace: r.plan.KillGrace, Log: a.log, Out: a.out,
 	}, jobs.Hooks{
 		DryRun:   r.record.DryRun,

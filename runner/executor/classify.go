@@ -108,6 +108,8 @@ func stopped(cause error, more string) judgement {
 		j.reason = runner.ReasonWindow
 	} else if errors.Is(cause, runner.ErrTimeout) {
 		j.state, j.reason, j.retryable = runner.Failed, runner.ReasonTimeout, true
+	} else if errors.Is(cause, runner.ErrLockLost) {
+		j.state, j.reason, j.retryable = runner.Failed, runner.ReasonLockLost, true
 	}
 	if more != "" {
 		j.text += ": " + more

@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/executor"
 )
 
 func TestHandle_Locks(t *testing.T) {
@@ -56,6 +58,42 @@ func TestHandle_Locks(t *testing.T) {
 			b.handle(t.Context())
 			if took := time.Since(start); took != 30*time.Second {
 				t.Errorf("took %s, want 30s: a lock is handed over at once", took)
+			}
+		})
+	})
+	t.Run("Woken", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, locked("a", fine, []string{"l"}))
+			b.options.Limit = func(lock string) int { return len(lock) + 1 }
+			b.ledger.hold("l", runner.LockHolder{Lock: "l"})
+			e := executor.New(b.options)
+			time.AfterFunc(1234*time.Millisecond, func() {
+				b.ledger.free("l")
+				e.Wake()
+			})
+			start := time.Now()
+			e.Handle(t.Context(), runID)
+			if took := time.Since(start); took != 1234*time.Millisecond {
+				t.Errorf("took %s, want the lock to be taken when it is free", took)
+			}
+			if diff := cmp.Diff(map[string]int{"l": 2}, b.ledger.steps[0].Begun[0].Limits); diff != "" {
+				t.Errorf("limits (-want +got):\n%s", diff)
+			}
+		})
+	})
+	t.Run("KeepsItsPlace", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, locked("a", fine, []string{"l"}), job("b", takes(time.Second)), job("c", fine, needs("b")))
+			b.ledger.hold("l", runner.LockHolder{Lock: "l"})
+			time.AfterFunc(10*time.Second, func() { b.ledger.free("l") })
+			b.handle(t.Context())
+			for i, step := range b.ledger.steps {
+				asks := slices.ContainsFunc(step.Begun, func(s runner.Start) bool { return s.Attempt.Job == "a" })
+				if len(step.Begun) > 0 && !asks {
+					t.Errorf("step %d begins something and does not ask again for the lock: %+v", i, step)
+				}
 			}
 		})
 	})

@@ -31,6 +31,9 @@ func (m *move) empty() bool {
 // skipped because of it, what begins, and whether that was all.
 func (r *run) nextMove(level urgency, cause error) *move {
 	m := &move{}
+	if r.freed.Swap(false) {
+		r.unblock()
+	}
 	m.step.Ended, r.relics = r.relics, nil
 	for _, a := range r.done {
 		r.settle(m, a, level, cause)
@@ -60,11 +63,7 @@ func (r *run) settle(m *move, a *attempt, level urgency, cause error) {
 	}
 	r.conclude(m, p, a.record, a.output, a.err, a.judgement.retryable && level != ending)
 	m.ended = append(m.ended, a)
-	for _, other := range r.graph.places {
-		if other.blocked != nil {
-			other.notBefore = time.Time{}
-		}
-	}
+	r.unblock()
 }
 
 // conclude puts the end of an attempt into the move and decides what becomes
@@ -206,32 +205,49 @@ func (r *run) newRecord(p *place) runner.Attempt {
 }
 
 // beginAll begins the jobs that are due, in the order of the file, as long as
-// there are free slots. It tells whether a job could not even be built, because
-// that is the end of an attempt.
+// there are free slots, and with them asks again for the locks that others wait
+// for: who does not ask gives up its place in line. It tells whether a job could
+// not even be built, because that is the end of an attempt.
 func (r *run) beginAll(m *move) (changed bool) {
 	free := r.plan.Parallel - r.graph.count(running)
 	for _, p := range r.graph.places {
-		if free <= 0 {
-			break
-		}
-		if !p.due(time.Now()) {
-			continue
-		}
-		if p.next == nil {
-			work, err := r.build(p)
-			if err != nil {
-				r.unbuilt(m, p, work, err)
-				changed = true
-				continue
+		if free > 0 && p.due(time.Now()) {
+			begun := r.beginOne(m, p)
+			changed = changed || !begun
+			if begun {
+				free--
 			}
-			p.next = work
 		}
-		p.phase = running
-		free--
-		m.begun = append(m.begun, p)
-		m.step.Begun = append(m.step.Begun, runner.Start{Attempt: r.newRecord(p), Locks: p.next.locks})
+	}
+	for _, p := range r.graph.places {
+		if free > 0 && len(m.begun) > 0 && p.phase == waiting && p.blocked != nil {
+			r.beginOne(m, p) // it was built before
+			free--
+		}
 	}
 	return changed
+}
+
+// beginOne puts the beginning of a job into the move; false when the job could
+// not be built.
+func (r *run) beginOne(m *move, p *place) bool {
+	if p.next == nil {
+		work, err := r.build(p)
+		if err != nil {
+			r.unbuilt(m, p, work, err)
+			return false
+		}
+		p.next = work
+	}
+	if len(p.next.locks) > 0 {
+		// Before the locks are asked for, so that no release is missed.
+		r.locking = true
+		r.stands.Store(true)
+	}
+	p.phase = running
+	m.begun = append(m.begun, p)
+	m.step.Begun = append(m.step.Begun, runner.Start{Attempt: r.newRecord(p), Locks: p.next.locks, Limits: r.limits(p.next.locks)})
+	return true
 }
 
 // build makes the job for the next attempt of p. It returns the secrets also
@@ -294,8 +310,13 @@ func (r *run) moved(m *move, blocked []runner.Blocked) {
 			continue
 		}
 		a := r.newAttempt(p, start.Attempt, p.next)
+		a.locks = start.Locks
 		p.number, p.last, p.next, p.blocked = start.Attempt.Number, start.Attempt, nil, nil
 		r.start(a)
+	}
+	r.stand()
+	if r.locking && (len(m.step.Ended) > 0 || m.step.Finish != nil) {
+		r.watch.wake(r)
 	}
 }
 
@@ -309,29 +330,6 @@ func (r *run) start(a *attempt) {
 		r.halt.remove(a)
 		r.completions <- a
 	}()
-}
-
-// Waits between two tries to take a lock.
-const (
-	firstLockWait = 500 * time.Millisecond
-	lastLockWait  = 2 * time.Second
-)
-
-// blockedBy lets a job wait for a lock. It tells of each holder once.
-func (r *run) blockedBy(p *place, key runner.AttemptKey, b runner.Blocked) {
-	p.phase = waiting
-	held := blockage{lock: b.Lock, owner: b.Holder.Owner, run: b.Holder.Run, job: b.Holder.Job}
-	if p.blocked == nil {
-		p.blocked = &blockage{}
-	}
-	asked := p.blocked.asked
-	p.blocked.asked = 0
-	if b.Lock != "" && *p.blocked != held {
-		r.tell(runner.AttemptWaiting{Key: key, Holder: &b.Holder})
-	}
-	held.asked = asked + 1
-	p.blocked = &held
-	p.notBefore = time.Now().Add(min(firstLockWait<<min(asked, 8), lastLockWait))
 }
 
 // discardLive removes the attempt's live output.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -46,6 +47,10 @@ type run struct {
 	// shortened tells that a cancel or the run's timeout kept a job from
 	// starting or cut one short: without that they came too late to matter.
 	shortened bool
+	// locking tells that a job of the run asked for named locks; stands that one
+	// waits for some, and freed that they may be free.
+	locking       bool
+	stands, freed atomic.Bool
 	// stuck names a job that ignored a shutdown.
 	stuck string
 }
@@ -273,6 +278,7 @@ func (r *run) giveBack() {
 	if err != nil {
 		r.leave(err)
 	}
+	r.watch.wake(r)
 }
 
 // leave ends the work on a run that can no longer be written: because somebody

@@ -94,7 +94,7 @@ func (e endedAttempt) record(ctx context.Context, s session, f fencedRun) error 
 	// The locks of an earlier claim's attempt went with its owner; what the job
 	// holds now belongs to a later attempt.
 	if late := e.a.Epoch != 0 && e.a.Epoch < f.claim.Epoch; !late {
-		if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ? AND job = ?", f.claim.Run, e.a.Job); err != nil {
+		if err := dropLocks(ctx, s, "run = ? AND job = ?", f.claim.Run, e.a.Job); err != nil {
 			return err
 		}
 		if f.waits {

@@ -26,6 +26,8 @@ const (
 	BellNodes BellKind = "nodes"
 	// BellChanged: what people look at changed; Topics says what.
 	BellChanged BellKind = "changed"
+	// BellFreed: named locks are free for those who wait for them.
+	BellFreed BellKind = "freed"
 	// BellMissed: bells may have rung that nobody heard, because the connection
 	// was away. It is rung by the listener itself.
 	BellMissed BellKind = "missed"

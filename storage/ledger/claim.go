@@ -108,7 +108,7 @@ func abandon(ctx context.Context, s session, id runner.RunID, reason runner.Reas
 		runner.Lost, reason, text, micros(now), id, runner.Running); err != nil {
 		return err
 	}
-	if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ?", id); err != nil {
+	if err := dropLocks(ctx, s, "run = ?", id); err != nil {
 		return err
 	}
 	return stopWaiting(ctx, s, id)
@@ -125,7 +125,8 @@ func abandonUnplanned(ctx context.Context, s session, id runner.RunID, reason ru
 		runner.Lost, reason, text, micros(now), id, runner.Running); err != nil {
 		return err
 	}
-	if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ? AND job NOT IN (SELECT a.job FROM attempts a WHERE a.run = locks.run AND "+stillPlanned+")", id); err != nil {
+	const unplanned = "run = ? AND job NOT IN (SELECT a.job FROM attempts a WHERE a.run = locks.run AND " + stillPlanned + ")"
+	if err := dropLocks(ctx, s, unplanned, id); err != nil {
 		return err
 	}
 	return stopWaiting(ctx, s, id)

@@ -153,21 +153,40 @@ func leaveLine(ctx context.Context, s session, f fencedRun, blocked []runner.Blo
 	if !f.waits {
 		return nil
 	}
-	query, args := "DELETE FROM lock_waits WHERE run = ?", []any{f.claim.Run}
+	where, args := "run = ?", []any{f.claim.Run}
 	if len(blocked) > 0 {
-		query += " AND job NOT IN (" + marks(len(blocked)) + ")"
+		where += " AND job NOT IN (" + marks(len(blocked)) + ")"
 	}
 	for _, b := range blocked {
 		args = append(args, b.Job)
 	}
-	_, err := s.exec(ctx, query, args...)
-	return err
+	return s.leave(ctx, "lock_waits", where, args...)
 }
 
 // stopWaiting takes all jobs of a run out of the lines.
 func stopWaiting(ctx context.Context, s session, id runner.RunID) error {
-	_, err := s.exec(ctx, "DELETE FROM lock_waits WHERE run = ?", id)
-	return err
+	return s.leave(ctx, "lock_waits", "run = ?", id)
+}
+
+// dropLocks frees the places of locks that the condition where selects.
+func dropLocks(ctx context.Context, s session, where string, args ...any) error {
+	return s.leave(ctx, "locks", where, args...)
+}
+
+// leave deletes rows of locks or lock_waits, and tells those who wait.
+func (s session) leave(ctx context.Context, table, where string, args ...any) error {
+	changed, err := s.exec(ctx, "DELETE FROM "+table+" WHERE "+where, args...)
+	if err != nil || changed == 0 || s.bells == nil {
+		return err
+	}
+	var waiters bool
+	if err := s.row(ctx, "SELECT CASE WHEN EXISTS (SELECT 1 FROM lock_waits w) THEN 1 ELSE 0 END").Scan(&waiters); err != nil {
+		return err
+	}
+	if waiters {
+		s.ring(Bell{Kind: BellFreed})
+	}
+	return nil
 }
 
 // Waits returns who waits for which named lock, by lock and in the order in
