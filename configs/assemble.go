@@ -20,6 +20,7 @@ func (l *loader) world() {
 		item := &l.w.databases[i]
 		l.config.Databases = append(l.config.Databases, Database{Name: item.Name, Kind: item.Value.Kind})
 	}
+	l.resources()
 	l.checks()
 }
 

@@ -61,6 +61,8 @@ type Config struct {
 	Stores    []Store
 	Databases []Database
 	Checks    []Check
+	// Resources are in the order of the file.
+	Resources []Resource
 	// Connectivity says how to find out whether this machine's own network is
 	// up; without addresses nobody asks.
 	Connectivity Connectivity

@@ -54,7 +54,7 @@ func (c *Config) Changes(old *Config) []string {
 // named tells whether a key at the top is a map of names, to which several
 // files may contribute.
 func named(key string) bool {
-	return slices.Contains([]string{"stores", "databases", "checks", "channels", "scrape", "workflows"}, key)
+	return slices.Contains([]string{"stores", "databases", "checks", "channels", "scrape", "resources", "workflows"}, key)
 }
 
 // changesOfFamily compares two maps of names.

@@ -65,6 +65,7 @@ type frame struct {
 	History      historyFile                 `yaml:"history" doc:"How much of the past of each workflow stays on record. The limits hold together: what exceeds any of them goes."`
 	Stores       decode.Named[storeField]    `yaml:"stores" doc:"Where artifacts are kept, by name."`
 	Databases    decode.Named[databaseField] `yaml:"databases" doc:"The database servers that jobs work on, by name."`
+	Resources    resourcesField              `yaml:"resources" doc:"Named locks that more than one job may hold, or that other tools take part in: how many at once on all nodes together, or limit and in. A lock that is not named here is for one job at a time." example:"{db-heavy: 2}"`
 	Checks       decode.Named[checkField]    `yaml:"checks" doc:"Probes of the system's health, by name. Without any there is one called system, which measures this machine and alerts nobody."`
 	Connectivity *connectivityFile           `yaml:"connectivity" doc:"How to find out whether the network of this machine is up, so that its own fault is not taken for one of everything else. It is asked only when a check reaches nothing."`
 	Workflows    decode.Named[workflowField] `yaml:"workflows" doc:"The plans of maintenance, by name."`

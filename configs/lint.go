@@ -83,6 +83,9 @@ func (l *loader) lintUnused() {
 		_, _, _ = l.w.probe(&decode.Decoder{Resolver: l.w.resolver()}, &l.w.checks[i], s)
 		stores, databases = append(stores, s.stores...), append(databases, s.databases...)
 	}
+	for _, r := range l.config.Resources {
+		databases = append(databases, r.In)
+	}
 	for _, item := range l.w.stores {
 		if !slices.Contains(stores, item.Name) {
 			l.warn(item.At, "unused", "stores."+item.Name, fmt.Sprintf("no job uses the store %s", item.Name), "")
