@@ -45,8 +45,11 @@ func newCollector(t *testing.T, n *network) *collector {
 	listener := n.listen(t)
 	c := &collector{url: fmt.Sprintf("http://%s/", listener.Addr()), seen: map[string][]time.Time{}}
 	server := &http.Server{Handler: c, ReadHeaderTimeout: time.Minute}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	ended := make(chan struct{})
+	go func() {
+		_ = server.Serve(listener) // until it is closed
+		close(ended)
+	}()
 	t.Cleanup(func() {
 		_ = server.Close()
 		<-ended

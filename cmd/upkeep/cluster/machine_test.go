@@ -29,6 +29,7 @@ const ownEverything = unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS 
 // links: nothing has a name that could be left behind.
 type machine struct {
 	name string
+	own  uintptr // the namespaces that it has for itself
 	init *exec.Cmd
 	hold io.Closer
 }
@@ -40,7 +41,7 @@ func newMachine(t *testing.T, name string, namespaces uintptr) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{name: name, init: exec.Command(self)}
+	m := &machine{name: name, own: namespaces, init: exec.Command(self)}
 	m.init.Env = []string{machineVariable + "=" + name, "GOMAXPROCS=1"}
 	m.init.Stderr = os.Stderr
 	m.init.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
@@ -126,9 +127,15 @@ func (m *machine) enter() error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("leave the shared folder: %w", err)
 	}
-	for _, kind := range []string{"net", "uts", "pid", "mnt"} {
-		if err := m.enterOne(kind); err != nil {
-			return fmt.Errorf("enter the %s namespace of %s: %w", kind, m.name, err)
+	for _, kind := range []struct {
+		name string
+		flag uintptr
+	}{{"net", unix.CLONE_NEWNET}, {"uts", unix.CLONE_NEWUTS}, {"pid", unix.CLONE_NEWPID}, {"mnt", unix.CLONE_NEWNS}} {
+		if m.own&kind.flag == 0 {
+			continue
+		}
+		if err := m.enterOne(kind.name); err != nil {
+			return fmt.Errorf("enter the %s namespace of %s: %w", kind.name, m.name, err)
 		}
 	}
 	return nil

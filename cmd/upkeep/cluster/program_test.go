@@ -46,7 +46,7 @@ func buildPrograms(t *testing.T, skewable bool) programs {
 		t.Fatal("the program does not hold the name of its version")
 	}
 	text = bytes.ReplaceAll(text, []byte(oldVersion), []byte(newVersion))
-	if err := os.WriteFile(made[newVersion], text, 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(made[newVersion], text, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for version, path := range made {

@@ -1,13 +1,13 @@
 // Command bench measures what upkeep costs on this machine, against plain
 // tools in the same run: start-up, a recorded run of /bin/true, memory, the
-// service, backups of PostgreSQL, the pages. All contestants of a round take turns, so that
+// service, backups of PostgreSQL, the pages, several nodes. All contestants of a round take turns, so that
 // other work on the machine hits them alike. It prints Markdown.
 //
-//	go run ./scripts/dev/bench [-upkeep bin/upkeep] [-rounds 40] [-only processes|service|archive|backup|prune|web]
+//	go run ./scripts/dev/bench [-upkeep bin/upkeep] [-rounds 40] [-only processes|service|archive|backup|prune|web|cluster]
 //
-// The parts archive, backup, prune and web are measured only when they are asked
-// for: they take minutes. The part backup starts the servers of the tests unless
-// they run already.
+// The parts archive, backup, prune, web and cluster are measured only when they
+// are asked for: they take minutes. The parts backup and cluster start the
+// servers of the tests unless they run already.
 package main
 
 import (
@@ -38,7 +38,7 @@ workflows:
 func main() {
 	upkeep := flag.String("upkeep", "bin/upkeep", "the binary to measure")
 	rounds := flag.Int("rounds", 40, "how often each contestant runs")
-	only := flag.String("only", "", "only this part: processes, service, archive, backup, prune or web")
+	only := flag.String("only", "", "only this part: processes, service, archive, backup, prune, web or cluster")
 	b := backups{}
 	flag.IntVar(&b.rounds, "backup-rounds", 3, "how often each way of a backup runs")
 	flag.IntVar(&b.megabytes, "database-mb", 1600, "size of the database that is saved")
@@ -52,13 +52,15 @@ func main() {
 	p.register()
 	w := pages{}
 	w.register()
+	c := clusters{}
+	c.register()
 	flag.Parse()
-	a.binary, b.binary, p.binary, w.binary = *upkeep, *upkeep, *upkeep, *upkeep
+	a.binary, b.binary, p.binary, w.binary, c.binary = *upkeep, *upkeep, *upkeep, *upkeep, *upkeep
 	var err error
 	switch {
 	case *key != "":
 		err = upload(os.Stdin, *key)
-	case *only == "backup" && os.Getenv("UPKEEP_TEST_POSTGRES_URL") == "":
+	case (*only == "backup" || *only == "cluster") && os.Getenv("UPKEEP_TEST_POSTGRES_URL") == "":
 		err = withServers()
 	case *only == "backup":
 		err = benchBackup(b)
@@ -66,6 +68,8 @@ func main() {
 		err = benchArchive(a)
 	case *only == "prune":
 		err = benchPrune(p)
+	case *only == "cluster":
+		err = benchCluster(c)
 	case *only == "web":
 		err = benchPages(w)
 	default:

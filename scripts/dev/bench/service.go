@@ -96,8 +96,11 @@ func (d *daemon) end() error {
 }
 
 // cpu is the time that the service and its ended children have used.
-func (d *daemon) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+func (d *daemon) cpu() (time.Duration, error) { return cpuOf(d.cmd.Process.Pid) }
+
+// cpuOf is the time that a process and its ended children have used.
+func cpuOf(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -107,7 +110,7 @@ func (d *daemon) cpu() (time.Duration, error) {
 	for _, at := range []int{14, 15, 16, 17} { // utime stime cutime cstime
 		ticks, err := strconv.ParseInt(fields[at-3], 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("read the times of the service: %w", err)
+			return 0, fmt.Errorf("read the times of process %d: %w", pid, err)
 		}
 		total += ticks
 	}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// clusters measures services that share a ledger on PostgreSQL.
+type clusters struct {
+	binary string
+	nodes  []int
+	idle   time.Duration
+	light  time.Duration
+}
+
+func (c *clusters) register() {
+	flag.DurationVar(&c.idle, "cluster-idle", 15*time.Second, "how long idle nodes are watched")
+	flag.DurationVar(&c.light, "cluster-light", 10*time.Second, "how long nodes with little to do are watched")
+	c.nodes = []int{1, 2, 4, 8}
+}
+
+// fleet is a number of services with a database of their own.
+type fleet struct {
+	dir      string
+	url      string
+	daemons  []*daemon
+	admin    *pgx.Conn
+	database string
+}
+
+// newFleet makes the database, and starts the services one after the other.
+func newFleet(ctx context.Context, binary string, nodes int, workflows string) (f *fleet, err error) {
+	f = &fleet{database: fmt.Sprintf("upkeep_bench_%d", time.Now().UnixNano())}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.end(ctx))
+		}
+	}()
+	if f.dir, err = os.MkdirTemp("", "upkeep-bench-"); err != nil {
+		return f, err
+	}
+	server := os.Getenv("UPKEEP_TEST_POSTGRES_URL")
+	if f.admin, err = pgx.Connect(ctx, server); err != nil {
+		return f, fmt.Errorf("connect to the server of the benchmark: %w", err)
+	}
+	if _, err := f.admin.Exec(ctx, "CREATE DATABASE "+f.database); err != nil {
+		return f, fmt.Errorf("make the database of the benchmark: %w", err)
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		return f, fmt.Errorf("read the address of the server: %w", err)
+	}
+	u.Path = "/" + f.database
+	f.url = u.String()
+	for i := range nodes {
+		dir := filepath.Join(f.dir, fmt.Sprintf("n%02d", i))
+		if err := os.MkdirAll(filepath.Join(dir, "var"), 0o700); err != nil {
+			return f, err
+		}
+		text := fmt.Sprintf("project: bench\nnode: n%02d\ntimezone: UTC\nledger: %q\nmax_running: 16\nballast: off\nweb: off\nworkflows:\n%s", i, f.url, workflows)
+		if err := os.WriteFile(filepath.Join(dir, "upkeep.yaml"), []byte(text), 0o600); err != nil {
+			return f, err
+		}
+		d, err := startDaemon(binary, dir) //nolint:contextcheck // it lives until end
+		if err != nil {
+			return f, err
+		}
+		f.daemons = append(f.daemons, d)
+	}
+	return f, nil
+}
+
+// end drains the services and drops the database.
+func (f *fleet) end(ctx context.Context) error {
+	var all error
+	for _, d := range f.daemons {
+		all = errors.Join(all, d.end())
+	}
+	if f.admin != nil {
+		_, err := f.admin.Exec(ctx, "DROP DATABASE IF EXISTS "+f.database+" WITH (FORCE)")
+		all = errors.Join(all, err, f.admin.Close(ctx))
+	}
+	return errors.Join(all, os.RemoveAll(f.dir))
+}
+
+// load is what a fleet has cost so far.
+type load struct {
+	at           time.Time
+	transactions int64
+	nodes        time.Duration // CPU of the services and their jobs
+	backends     time.Duration // CPU of their sessions on the server
+	connections  int
+}
+
+func (f *fleet) load(ctx context.Context) (l load, err error) {
+	l.at = time.Now()
+	const transactions = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1"
+	if err := f.admin.QueryRow(ctx, transactions, f.database).Scan(&l.transactions); err != nil {
+		return l, fmt.Errorf("read what the database counts: %w", err)
+	}
+	rows, err := f.admin.Query(ctx, "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'", f.database)
+	if err != nil {
+		return l, fmt.Errorf("read the sessions of the database: %w", err)
+	}
+	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	if err != nil {
+		return l, fmt.Errorf("read the sessions of the database: %w", err)
+	}
+	l.connections = len(pids)
+	for _, pid := range pids {
+		used, err := cpuOf(pid)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // it has just ended
+			return l, err
+		}
+		l.backends += used
+	}
+	for _, d := range f.daemons {
+		used, err := d.cpu()
+		if err != nil {
+			return l, err
+		}
+		l.nodes += used
+	}
+	return l, nil
+}
+
+// connect opens a session for questions about runs.
+func (f *fleet) connect(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, f.url) }
+
+// manyWorkflows writes n workflows of one job.
+func manyWorkflows(n int, schedule string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "  w%05d: {schedule: {%s}, alert: {off: true}, jobs: {nothing: {kind: script, with: {run: [/bin/true]}}}}\n", i, schedule)
+	}
+	return b.String()
+}
+
+// benchCluster measures nodes that share a ledger.
+func benchCluster(c clusters) error {
+	ctx := context.Background()
+	binary, err := filepath.Abs(c.binary)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	fmt.Printf("\n## nodes with 20 workflows every second, watched for %s\n\n", c.light)
+	fmt.Println("| nodes | runs a second | from queued to running ms, p50 | p99 | max | from the slot to the job's start ms, p50 | p99 | transactions a run |")
+	fmt.Println("|---|---|---|---|---|---|---|---|")
+	for _, n := range c.nodes {
+		if err := lightLoad(ctx, binary, n, c.light); err != nil {
+			return err
+		}
+	}
+	fmt.Print("\n## workflows of one /bin/true job due in the same second, max_running 16 on each node\n\n")
+	fmt.Println("| nodes | workflows | start lag ms, p50 | p99 | max | last one ended after ms | runs a second | CPU ms a run, node and job | of the database's sessions | transactions a run | share of the busiest node |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
+	for _, at := range [][2]int{{1, 100}, {2, 100}, {4, 100}, {8, 100}, {1, 1000}, {2, 1000}, {4, 1000}, {8, 1000}, {1, 10_000}, {4, 10_000}} {
+		if err := clusterBurst(ctx, binary, at[0], at[1]); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("\n## idle nodes, watched for %s\n\n", c.idle)
+	fmt.Println("| nodes | workflows | connections a node | transactions a second a node | CPU of the database's sessions a node | CPU of a node |")
+	fmt.Println("|---|---|---|---|---|---|")
+	for _, at := range [][2]int{{1, 100}, {2, 100}, {4, 100}, {8, 100}, {2, 1000}, {2, 10_000}} {
+		if err := idleCluster(ctx, binary, at[0], at[1], c.idle); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("\nmeasured in %s\n", time.Since(began).Round(time.Second))
+	return nil
+}
