@@ -127,6 +127,8 @@ func TestConform(t *testing.T) {
 		{"get", "/api/v1/kpis", "/api/v1/kpis?window=7d&rows=true&name=uptime,mttr", ""},
 		{"get", "/api/v1/kpis", "/api/v1/kpis?window=1m", ""},
 		{"get", "/api/v1/nodes", "/api/v1/nodes", ""},
+		{"delete", "/api/v1/nodes/{name}", "/api/v1/nodes/db-9", ""},
+		{"delete", "/api/v1/nodes/{name}", "/api/v1/nodes/alive", ""},
 		{"get", "/api/v1/status", "/api/v1/status", ""},
 		{"get", "/api/v1/health", "/api/v1/health", ""},
 		{"get", "/api/v1/checks", "/api/v1/checks?fresh=true", ""},

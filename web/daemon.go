@@ -27,7 +27,7 @@ const (
 func (s *Server) registerService() {
 	const tag = "daemon"
 	add(s, operation{id: "get-status", method: http.MethodGet, path: "/status", tag: tag, summary: "Tell how the daemon is"}, s.getStatus)
-	add(s, operation{id: "list-nodes", method: http.MethodGet, path: "/nodes", tag: tag, summary: "List the nodes on record"}, s.listNodes)
+	s.registerMembers()
 	add(s, operation{
 		id: "get-health", method: http.MethodGet, path: "/health", tag: tag,
 		summary: "Tell the daemon's health in short",
@@ -46,18 +46,6 @@ func (s *Server) registerService() {
 
 func (s *Server) getStatus(ctx context.Context, _ *struct{}) (*reply[api.Status], error) {
 	return ok(s.o.Service.Status(ctx).Filled())
-}
-
-func (s *Server) listNodes(ctx context.Context, _ *struct{}) (*reply[api.Nodes], error) {
-	nodes, err := s.o.Catalog.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := api.Nodes{Nodes: make([]api.Node, len(nodes))}
-	for i, n := range nodes {
-		out.Nodes[i] = n.Filled()
-	}
-	return ok(out)
 }
 
 func (s *Server) getHealth(ctx context.Context, _ *struct{}) (*reply[api.Health], error) {

@@ -184,5 +184,22 @@ func (c catalog) Nodes(context.Context) ([]api.Node, error) {
 	return slices.Clone(c.f.nodes), c.f.fail
 }
 
+func (c catalog) Members(context.Context) ([]api.Member, error) {
+	c.f.mu.Lock()
+	defer c.f.mu.Unlock()
+	var list []api.Member
+	for _, n := range c.f.nodes {
+		list = append(list, api.Member{Name: n.Name, State: api.MemberAlive, Host: n.Host, PID: n.PID, FirstSeen: day(1), LastSeen: day(2), Running: 1, Config: "abc"})
+	}
+	return list, c.f.fail
+}
+
+func (c catalog) Forget(_ context.Context, name string) error {
+	if name == "alive" {
+		return api.NewProblem(api.CodeSkipped, "stop upkeep there first", "the node alive is alive: process 7 on db-1")
+	}
+	return c.f.note("forget %s", name)
+}
+
 // day is the n-th day of a month, at noon.
 func day(n int) time.Time { return time.Date(2026, time.November, n, 12, 0, 0, 123456000, time.UTC) }

@@ -43,6 +43,8 @@ type Options struct {
 	// Catalog is the configuration in force, Definitions what it says in full.
 	Catalog     Catalog
 	Definitions Definitions
+	// Cluster knows the nodes that belong to the system.
+	Cluster Cluster
 	// Strips reads the newest runs of many workflows.
 	Strips Strips
 	// Artifacts knows what the stores hold; nil for a process that reads none.

@@ -19,6 +19,7 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/object"
+	"github.com/ghosteam/upkeep/web/api"
 	"github.com/ghosteam/upkeep/web/client"
 )
 
@@ -39,6 +40,9 @@ func (p *patient) examination(context.Context) doctor.Examination {
 	e.Node, e.Project = p.cfg.Node, p.cfg.Project
 	now := time.Now
 	e.Steps = append(e.Steps, doctor.Service(p.lookAtDaemon), doctor.LedgerState(p.lookAtLedger))
+	if p.cfg.Ledger.Dialect == "postgres" {
+		e.Steps = append(e.Steps, doctor.Members(p.lookAtMembers, now))
+	}
 	if p.whole {
 		checks, databases, servers := p.checks(), p.databases(), p.servers()
 		e.Steps = append(e.Steps,
@@ -115,6 +119,23 @@ func (p *patient) lookAtLedger(ctx context.Context) (doctor.Ledger, error) {
 	}
 	l.Bytes, l.Damage, l.Checked = found.Bytes, found.Damage, true
 	return l, nil
+}
+
+// lookAtMembers looks at the nodes that share the ledger.
+func (p *patient) lookAtMembers(ctx context.Context) ([]doctor.Member, error) {
+	reader, err := p.reader()
+	if errors.Is(err, ledger.ErrMissing) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	members, err := service.MembersOf(ctx, reader)
+	list := make([]doctor.Member, len(members))
+	for i, m := range members {
+		list[i] = doctor.Member{Name: m.Name, Host: m.Host, Version: m.Version, Alive: m.State != api.MemberAbsent, LastSeen: m.LastSeen, Drift: m.Drift}
+	}
+	return list, err
 }
 
 // explained is an error with its hint.

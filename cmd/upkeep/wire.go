@@ -18,6 +18,7 @@ import (
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/object"
 	objectall "github.com/ghosteam/upkeep/storage/object/all"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // catalog is everything that a configuration may name.
@@ -80,6 +81,7 @@ type history struct {
 	// runbooks reads what runbooks did.
 	runbooks runbookReader
 	nodes    func(ctx context.Context) ([]ledger.Node, error)
+	members  func(ctx context.Context) ([]api.Member, error)
 	close    func() error
 	log      *slog.Logger
 }
@@ -152,13 +154,16 @@ func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, er
 	if errors.Is(err, ledger.ErrMissing) {
 		return history{
 			Reader: emptyLedger{}, config: cfg, slots: emptyLedger{}, alerts: emptyLedger{}, desk: emptyLedger{}, facts: emptyLedger{}, runbooks: emptyLedger{}, close: func() error { return nil }, log: a.log(),
-			nodes: func(context.Context) ([]ledger.Node, error) { return nil, nil },
+			nodes:   func(context.Context) ([]ledger.Node, error) { return nil, nil },
+			members: func(context.Context) ([]api.Member, error) { return nil, nil },
 		}, nil
 	}
 	if err != nil {
 		return history{}, err
 	}
-	return history{Reader: reader, config: cfg, slots: reader, alerts: reader, desk: reader, facts: reader, runbooks: reader, nodes: reader.Nodes, close: reader.Close, log: a.log()}, nil
+	return history{Reader: reader, config: cfg, slots: reader, alerts: reader, desk: reader, facts: reader, runbooks: reader, nodes: reader.Nodes, close: reader.Close, log: a.log(),
+		members: func(ctx context.Context) ([]api.Member, error) { return service.MembersOf(ctx, reader) },
+	}, nil
 }
 
 // whoAmI names the person at the keyboard for the record.

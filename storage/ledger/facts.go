@@ -65,9 +65,10 @@ func (l *Ledger) announced(facts NodeFacts, seen bool) {
 	}
 }
 
-// mayBeForgotten tells whether it is time to note that the member is there.
+// mayBeForgotten tells whether it is time to note that the member is
+// there. Where nobody else can be, its coming and going is enough.
 func (l *Ledger) mayBeForgotten() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.o.Member && time.Since(l.seen) >= seenEvery
+	return l.o.Member && l.o.LeaseTTL > 0 && time.Since(l.seen) >= seenEvery
 }

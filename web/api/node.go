@@ -17,7 +17,9 @@ type Node struct {
 	Alive        bool       `json:"alive" doc:"whether runs that it owns are being worked on"`
 }
 
-// Nodes are the instances on record, ordered by name and registration.
+// Nodes are the instances on record, ordered by name and registration, and the
+// nodes that belong to the system, ordered by name.
 type Nodes struct {
-	Nodes []Node `json:"nodes" nullable:"false"`
+	Nodes   []Node   `json:"nodes" nullable:"false"`
+	Members []Member `json:"members" nullable:"false"`
 }

@@ -116,6 +116,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 			{Name: "memory", Every: time.Hour, First: settleFor, Do: giveBack},
 			{Name: "metrics", Every: measureEvery, Do: (&measuring{d: d, filled: map[string]bool{}}).look},
 			{Name: "status", Every: statusEvery, First: statusFirst, Do: d.tellStatus},
+			{Name: "announce", Every: announceEvery, Do: d.announce},
 		},
 	})
 	if err != nil {
@@ -181,6 +182,7 @@ func (d *Daemon) run(ctx context.Context) error {
 
 	err = d.obey(ctx, failed)
 	d.gate.shut(holdEnd)
+	d.announceNow(context.WithoutCancel(ctx))
 	stopClock(runner.ErrShutdown)
 	err = errors.Join(err, clocks.wait())
 	d.exec.Drain()

@@ -75,7 +75,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), refusal: func() error { return nil }, owed: make(chan struct{}, 1), unsettled: make(chan struct{}, 1), full: make(chan struct{}, 1)}
 	e.config.Store(o.Config)
 	lo := LedgerOptions(o.Config, o.Version, named(o.Log, "ledger"))
-	lo.Exclusive, lo.Command = true, o.Command
+	lo.Exclusive, lo.Command, lo.Member = true, o.Command, o.Pending
 	lo.Alarm, lo.Owed = o.Config.Alarm(), func() {
 		ring(e.owed)
 		ring(e.unsettled)

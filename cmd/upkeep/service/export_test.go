@@ -42,6 +42,11 @@ func NewFront(log *slog.Logger, handler http.Handler) Front {
 	return Front{f}
 }
 
+// Outside is the address of the pages for others.
+func Outside(node string, names []string, address string) string {
+	return outside(node, names, address)
+}
+
 // Configure takes over a configuration.
 func (f Front) Configure(ctx context.Context, w configs.Web) { f.f.configure(ctx, w) }
 

@@ -104,6 +104,7 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 	}
 	d.monitor.Replace(ctx, watched(cfg), d.connectivity(cfg))
 	d.server.front.configure(ctx, cfg.Web)
+	d.announceNow(ctx)
 	d.dispatcher.Wake()
 	changes := cfg.Changes(old)
 	d.o.Log.InfoContext(ctx, "the configuration is reloaded", "by", by, "changes", strings.Join(changes, "; "))

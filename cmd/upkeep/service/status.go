@@ -137,6 +137,9 @@ func (f facts) Checks(ctx context.Context) []api.StatusCheck {
 	if _, front, wanted := d.server.front.status(); wanted {
 		list = append(list, front)
 	}
+	if cluster, others := f.clusterCheck(ctx); others {
+		list = append(list, cluster)
+	}
 	return list
 }
 
@@ -161,6 +164,7 @@ func (f facts) Drain(ctx context.Context, by string) error {
 	if f.d.gate.shut(holdDrain) {
 		f.d.o.Log.InfoContext(ctx, "upkeep is drained: nothing new starts", "by", by, "running", f.e.queue.Running())
 		f.d.happened(ctx, "drain", "upkeep", "drained by "+by)
+		f.d.announceNow(ctx)
 	}
 	return nil
 }
@@ -175,6 +179,7 @@ func (f facts) Undrain(ctx context.Context, by string) (bool, error) {
 	}
 	f.d.o.Log.InfoContext(ctx, "the drain is over: runs start again", "by", by)
 	f.d.happened(ctx, "drain", "upkeep", "the drain was ended by "+by)
+	f.d.announceNow(ctx)
 	return true, nil
 }
 

@@ -1,0 +1,227 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
+	"github.com/ghosteam/upkeep/web"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// announceEvery is how often a service looks whether what it says of itself is
+// on record.
+const announceEvery = 10 * time.Second
+
+// absentFor is how long a node may be away before that is a problem: a restart
+// is none.
+const absentFor = 2 * time.Minute
+
+// memberReader is what the ledger knows about nodes.
+type memberReader interface {
+	Members(ctx context.Context) ([]ledger.Member, error)
+	Nodes(ctx context.Context) ([]ledger.Node, error)
+	Working(ctx context.Context) (map[string]int, error)
+}
+
+// cluster is the nodes as the API shows them.
+type cluster struct{ e *Engine }
+
+var _ web.Cluster = cluster{}
+
+// Members implements web.Cluster.
+func (c cluster) Members(ctx context.Context) ([]api.Member, error) {
+	return MembersOf(ctx, c.e.ledger)
+}
+
+// Forget implements web.Cluster.
+func (c cluster) Forget(ctx context.Context, name string) error {
+	return ForgetProblem(name, c.e.ledger.Forget(ctx, name))
+}
+
+// ForgetProblem is why a node was not forgotten, as the API answers it.
+func ForgetProblem(name string, err error) error {
+	if alive, is := errors.AsType[*ledger.MemberAliveError](err); is {
+		return api.NewProblem(api.CodeSkipped, "stop upkeep there first; a node that comes back belongs to the system again", alive.Error())
+	}
+	if errors.Is(err, runner.ErrNotFound) {
+		return api.NewProblem(api.CodeNotFound, "`upkeep nodes` lists the nodes", "there is no node "+name)
+	}
+	return err
+}
+
+// MembersOf lists the nodes that belong to the system, ordered by name.
+func MembersOf(ctx context.Context, l memberReader) ([]api.Member, error) {
+	members, err := l.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := l.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	working, err := l.Working(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]api.Member, len(members))
+	for i, m := range members {
+		list[i] = memberOf(m, nodes, working)
+	}
+	markDrift(list)
+	return list, nil
+}
+
+// memberOf is a member with what its instances say.
+func memberOf(m ledger.Member, nodes []ledger.Node, working map[string]int) api.Member {
+	v := api.Member{
+		Name: m.Name, State: api.MemberAbsent, Host: m.Host, Version: m.Version, Labels: append([]string{}, m.Labels...),
+		FirstSeen: m.FirstSeen.UTC(), LastSeen: m.LastSeen.UTC(),
+	}
+	for _, n := range nodes {
+		if n.Name != m.Name {
+			continue
+		}
+		v.Running += working[n.Instance]
+		if !n.Member || !n.Alive {
+			continue
+		}
+		// Of several services of one name the last one is shown.
+		v.State, v.Host, v.PID, v.Version, v.Labels = api.MemberAlive, n.Host, n.PID, n.Version, append([]string{}, n.Labels...)
+		if n.Facts.Draining {
+			v.State = api.MemberDraining
+		}
+		v.StartedAt, v.LeaseUntil = api.Instant(n.RegisteredAt), api.Instant(n.LeaseUntil)
+		v.Config, v.ConfigPath, v.Web = n.Facts.Config, n.Facts.Path, n.Facts.Web
+	}
+	return v
+}
+
+// markDrift marks the nodes whose configuration is not that of most. When as
+// many have one as another, that of the first by name counts.
+func markDrift(list []api.Member) {
+	usual := usualConfig(list)
+	for i := range list {
+		list[i].Drift = list[i].Config != "" && list[i].Config != usual
+	}
+}
+
+func usualConfig(list []api.Member) string {
+	count := map[string]int{}
+	for _, m := range list {
+		if m.Config != "" {
+			count[m.Config]++
+		}
+	}
+	usual := ""
+	for _, m := range list {
+		if m.Config != "" && (usual == "" || count[m.Config] > count[usual]) {
+			usual = m.Config
+		}
+	}
+	return usual
+}
+
+// ClusterCheck says what is wrong with the nodes that share a ledger: nodes
+// that go by another configuration, and such as have been away for long.
+func ClusterCheck(list []api.Member, now time.Time) api.StatusCheck {
+	c := api.StatusCheck{Name: "cluster", OK: true}
+	var drift, usual, away []string
+	there := 0
+	for _, m := range list {
+		switch {
+		case m.State == api.MemberAbsent && now.Sub(m.LastSeen) > absentFor:
+			away = append(away, m.Name)
+		case m.State == api.MemberAbsent:
+		case m.Drift:
+			there, drift = there+1, append(drift, m.Name)
+		default:
+			there, usual = there+1, append(usual, m.Name)
+		}
+	}
+	var wrong []string
+	if len(drift) > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s: another configuration than %s", namesOf("node", drift), strings.Join(usual, ", ")))
+	}
+	if len(away) > 0 {
+		wrong = append(wrong, fmt.Sprintf("%s: away for more than %s; `upkeep nodes forget` if for good", namesOf("node", away), absentFor))
+	}
+	if c.OK = len(wrong) == 0; !c.OK {
+		c.Text = strings.Join(wrong, "; ")
+		return c
+	}
+	c.Text = fmt.Sprintf("%d of %d nodes are there, with one configuration", there, len(list))
+	return c
+}
+
+// namesOf is "node a" or "nodes a, b".
+func namesOf(what string, names []string) string {
+	if len(names) > 1 {
+		what += "s"
+	}
+	return what + " " + strings.Join(names, ", ")
+}
+
+// clusterCheck looks at the other nodes; false when there cannot be any.
+func (f facts) clusterCheck(ctx context.Context) (api.StatusCheck, bool) {
+	if f.e.Config().Ledger.Dialect != "postgres" {
+		return api.StatusCheck{}, false
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Second, fmt.Errorf("no answer within %s", time.Second))
+	defer cancel()
+	list, err := MembersOf(ctx, f.e.ledger)
+	if err != nil {
+		return api.StatusCheck{Name: "cluster", Text: "the nodes are not known: " + firstLine(err)}, true
+	}
+	return ClusterCheck(list, time.Now()), true
+}
+
+// announce puts on record what the others are to know of this node.
+func (d *Daemon) announce(ctx context.Context) error {
+	cfg := d.Config()
+	return d.ledger.Announce(ctx, ledger.NodeFacts{
+		Config: cfg.SharedDigest(), Path: cfg.Path, Draining: d.gate.has(holdDrain) || d.gate.has(holdEnd), Web: outside(cfg.Node, cfg.Web.Hosts, d.web()),
+	})
+}
+
+// announceNow is announce when something changed; the chore repeats it if it
+// fails.
+func (d *Daemon) announceNow(ctx context.Context) {
+	if err := d.announce(ctx); err != nil {
+		d.o.Log.WarnContext(ctx, "tell the other nodes about this one", "error", err)
+	}
+}
+
+// outside is the address of the pages for others; empty when they are for this
+// machine alone. names are those that requests may be for.
+func outside(node string, names []string, address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	ip := net.ParseIP(u.Hostname())
+	switch {
+	case u.Hostname() == "localhost", ip != nil && ip.IsLoopback():
+		return ""
+	case ip == nil || !ip.IsUnspecified():
+		return address
+	}
+	// It listens everywhere: the name under which people know it.
+	host, err := os.Hostname()
+	if err != nil {
+		host = node
+	}
+	if at := slices.IndexFunc(names, func(name string) bool { return name != "" && !strings.HasPrefix(name, "*") }); at >= 0 {
+		host = names[at]
+	}
+	u.Host = net.JoinHostPort(host, u.Port())
+	return u.String()
+}

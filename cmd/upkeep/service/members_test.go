@@ -1,0 +1,102 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ghosteam/upkeep/cmd/upkeep/service"
+	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
+	"github.com/ghosteam/upkeep/web/api"
+)
+
+// roll is a list of nodes.
+type roll struct {
+	members []ledger.Member
+	nodes   []ledger.Node
+	working map[string]int
+	fail    error
+}
+
+func (r roll) Members(context.Context) ([]ledger.Member, error) { return r.members, nil }
+func (r roll) Nodes(context.Context) ([]ledger.Node, error)     { return r.nodes, nil }
+func (r roll) Working(context.Context) (map[string]int, error)  { return r.working, r.fail }
+func serving(name, instance, config string) ledger.Node {
+	return ledger.Node{Name: name, Instance: instance, Host: name, PID: 7, Version: "2", Alive: true, Member: true, Facts: ledger.NodeFacts{Config: config}}
+}
+
+func TestMembersOf(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
+	draining := serving("c", "c2", "two")
+	draining.Facts.Draining, draining.LeaseUntil = true, now.Add(9*time.Second)
+	dead := serving("c", "c1", "old")
+	dead.Alive = false
+	r := roll{
+		members: []ledger.Member{
+			{Name: "a", Version: "1"}, {Name: "b", Version: "1"}, {Name: "c", Version: "1", Labels: []string{"x"}},
+			{Name: "d", Version: "1", Host: "dhost", LastSeen: now.Add(-time.Hour)}, {Name: "e", Version: "1", LastSeen: now.Add(-time.Second)},
+		},
+		nodes: []ledger.Node{
+			serving("a", "a1", "one"), serving("b", "b1", "one"), dead, draining,
+			{Name: "d", Instance: "cmd", Host: "elsewhere", Alive: true, Facts: ledger.NodeFacts{Config: "cmd"}},
+		},
+		working: map[string]int{"a1": 2, "c1": 1, "c2": 3, "cmd": 1},
+	}
+	list, err := service.MembersOf(t.Context(), r)
+	if err != nil || len(list) != 5 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if m := list[0]; m.State != api.MemberAlive || m.Running != 2 || m.Drift || m.Version != "2" || m.LeaseUntil != nil {
+		t.Errorf("a: %+v", m)
+	}
+	if m := list[2]; m.State != api.MemberDraining || m.Running != 4 || !m.Drift || m.Config != "two" || m.LeaseUntil == nil {
+		t.Errorf("c: %+v", m)
+	}
+	if m := list[3]; m.State != api.MemberAbsent || m.Host != "dhost" || m.Running != 1 || m.Config != "" || m.Drift || m.PID != 0 {
+		t.Errorf("d, where only a command runs: %+v", m)
+	}
+	c := service.ClusterCheck(list, now)
+	for _, want := range []string{"node c: another configuration than a, b", "node d: away for more than 2m0s"} {
+		if !strings.Contains(c.Text, want) || c.OK || c.Fatal {
+			t.Errorf("check: %+v, want %q", c, want)
+		}
+	}
+	if c := service.ClusterCheck(append(list[:2:2], list[4]), now); !c.OK || c.Text != "2 of 3 nodes are there, with one configuration" {
+		t.Errorf("check: %+v", c)
+	}
+	r.fail = errors.New("away")
+	if _, err := service.MembersOf(t.Context(), r); !errors.Is(err, r.fail) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestForgetProblem(t *testing.T) {
+	t.Parallel()
+	for code, err := range map[api.Code]error{
+		api.CodeSkipped: &ledger.MemberAliveError{Name: "a", Host: "h", PID: 7}, api.CodeNotFound: runner.ErrNotFound,
+	} {
+		if p, ok := errors.AsType[*api.Problem](service.ForgetProblem("a", err)); !ok || p.Code != code {
+			t.Errorf("%v: got %+v, want %s", err, p, code)
+		}
+	}
+	if err := service.ForgetProblem("a", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOutside(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"": "", "http://127.0.0.1:8620": "", "http://[::1]:8620": "", "http://localhost:8620": "",
+		"https://db-1.example:8620": "https://db-1.example:8620", "http://10.0.0.7:80": "http://10.0.0.7:80",
+		"https://[::]:8620": "https://upkeep.example.com:8620", "https://0.0.0.0:8620": "https://upkeep.example.com:8620",
+	} {
+		if got := service.Outside("node", []string{"*.example.com", "upkeep.example.com"}, address); got != want {
+			t.Errorf("%q: got %q, want %q", address, got, want)
+		}
+	}
+}
