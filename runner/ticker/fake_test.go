@@ -184,6 +184,14 @@ func (l *fakeLedger) cursor(workflow string) runner.Cursor {
 	return l.cursors[runner.CalendarKey{Workflow: workflow}]
 }
 
+// cursorOf returns the cursor of a node's share in a workflow.
+func (l *fakeLedger) cursorOf(workflow, host string) (runner.Cursor, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, known := l.cursors[runner.CalendarKey{Workflow: workflow, Host: host}]
+	return c, known
+}
+
 // set changes the ledger under its lock.
 func (l *fakeLedger) set(change func()) {
 	l.mu.Lock()

@@ -16,6 +16,9 @@ const (
 	// spoiled is how many calendars of one round may each be refused by the
 	// ledger before it is held to be the ledger's fault.
 	spoiled = 8
+	// oversleep is how late a start may be looked at by what is known of the
+	// cursors.
+	oversleep = 10 * time.Second
 )
 
 // look decides and delivers what is due. What could not be recorded stays due.
@@ -34,6 +37,10 @@ func (t *Ticker) look(ctx context.Context) error {
 }
 
 func (t *Ticker) tick(ctx context.Context) error {
+	if t.known && t.overslept() {
+		// While this process was stopped others may have decided its slots.
+		t.known = false
+	}
 	if !t.known {
 		if err := t.learn(ctx); err != nil {
 			return err
@@ -60,6 +67,15 @@ func (t *Ticker) tick(ctx context.Context) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// overslept tells that a start has passed for so long that others may hold this
+// node to be dead.
+func (t *Ticker) overslept() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := t.agenda.next()
+	return !next.IsZero() && t.now().Sub(next) > oversleep
 }
 
 // record writes settled calendars in one transaction. When the ledger refuses

@@ -58,8 +58,13 @@ func (l *Ledger) Expire(ctx context.Context) ([]runner.RunID, error) {
 		target  runner.Target
 		startBy int64
 	}
+	var some int
+	err := l.reading().row(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM runs WHERE state = 'queued' AND start_by IS NOT NULL AND start_by < "+l.d.now+" LIMIT 1) AS late").Scan(&some)
+	if err != nil || some == 0 {
+		return nil, l.explain(ctx, "look for runs that did not begin in time", err)
+	}
 	var expired []runner.RunID
-	err := l.transact(ctx, "expire runs that did not begin in time", func(ctx context.Context, s session) error {
+	err = l.transact(ctx, "expire runs that did not begin in time", func(ctx context.Context, s session) error {
 		expired = nil
 		var list []late
 		query := `SELECT id, epoch, ` + targetOfRun + `, start_by FROM runs WHERE state = 'queued' AND start_by IS NOT NULL AND start_by < ` + s.d.now + `

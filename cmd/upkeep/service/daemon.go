@@ -109,6 +109,8 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		Chores: []ticker.Chore{
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
+			{Name: "late starts", Every: expireEvery, First: expireEvery, Do: d.expire},
+			{Name: "absent nodes", Every: absentEvery, First: absentEvery, Do: d.standIn},
 			{Name: "drain", Every: time.Minute, Do: d.watchDrain},
 			{Name: "socket", Every: socketEvery, First: socketEvery, Do: func(ctx context.Context) error { return d.server.restore(ctx) }},
 			{Name: "web", Every: frontEvery, First: frontEvery, Do: func(ctx context.Context) error { return d.server.front.look(ctx) }},

@@ -47,18 +47,23 @@ func calendars(cfg *configs.Config) []ticker.Workflow {
 				continue
 			}
 		}
-		params, err := w.Arguments(nil)
-		if err != nil {
-			// The loader sees to it that a workflow with a schedule has a default
-			// for every parameter; one without needs none here.
-			params = nil
-		}
-		list = append(list, ticker.Workflow{
-			Name: w.Name, Host: host, Target: w.Target(), StartWithin: w.StartWithin(), Schedule: w.Schedule, Policy: w.Policy, Jitter: w.Jitter, Overlap: w.Overlap,
-			Window: w.Window, Spec: w.Spec, Params: params, Approval: w.Approval, FreshWithin: w.FreshWithin,
-		})
+		list = append(list, ticking(w, host))
 	}
 	return list
+}
+
+// ticking is a workflow, or a node's share in it, as the clock takes it.
+func ticking(w *configs.Workflow, host string) ticker.Workflow {
+	params, err := w.Arguments(nil)
+	if err != nil {
+		// The loader sees to it that a workflow with a schedule has a default
+		// for every parameter; one without needs none here.
+		params = nil
+	}
+	return ticker.Workflow{
+		Name: w.Name, Host: host, Target: w.Target(), StartWithin: w.StartWithin(), Schedule: w.Schedule, Policy: w.Policy, Jitter: w.Jitter, Overlap: w.Overlap,
+		Window: w.Window, Spec: w.Spec, Params: params, Approval: w.Approval, FreshWithin: w.FreshWithin,
+	}
 }
 
 // remind tells those who are told of upkeep's own faults that a workflow has
@@ -132,7 +137,7 @@ func (d *Daemon) watchDrain(ctx context.Context) error {
 	if !drained || time.Since(since) < forgottenAfter || d.drainTold.Equal(since) {
 		return nil
 	}
-	if _, err := d.ledger.Raise(ctx, d.Config().Alarm().Drained(since, time.Now().UTC())); err != nil {
+	if _, err := d.raiseOwn(ctx, d.Config().Alarm().Drained(since, time.Now().UTC())); err != nil {
 		return err
 	}
 	d.drainTold = since
