@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"time"
 
@@ -27,11 +28,15 @@ func (p *Pages) startRun(v *visit) (outcome, error) {
 	if job := v.PostForm.Get("job"); job != "" {
 		request.Jobs, request.WithNeeds = []string{job}, v.PostForm.Get("with_needs") != ""
 	}
+	request.On = v.field("on")
 	accepted, err := v.api.StartOnce(v.ctx, formKey(v), request)
 	if err != nil {
 		return outcome{}, err
 	}
 	text := "The run is on its way."
+	if n := len(accepted.Runs); n > 1 {
+		text = fmt.Sprintf("%d runs are on their way, one for each node.", n)
+	}
 	switch {
 	case accepted.Duplicate:
 		text = "This form was sent before, and started this run. Load its page anew to start another."

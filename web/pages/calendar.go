@@ -60,7 +60,7 @@ func (v *visit) calendar(workflow string, zone *time.Location) (calendarView, er
 		}
 	}
 	byDay := map[string][]api.CalendarSlot{}
-	for _, s := range list.Slots {
+	for _, s := range foldSlots(list.Slots) {
 		day := s.Slot.In(zone).Format(time.DateOnly)
 		byDay[day] = append(byDay[day], s)
 	}

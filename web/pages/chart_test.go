@@ -119,7 +119,7 @@ func TestChart_Span(t *testing.T) {
 	detail := w.answers["/workflows/daily"].(api.WorkflowDetail)
 	detail.Recent = nil
 	for i, state := range []runner.State{runner.Succeeded, runner.Failed, runner.Succeeded} {
-		detail.Recent = append(detail.Recent, api.RecentRun{ID: goodRun, State: state, StartedAt: new(ago(time.Duration(i+1) * time.Hour)), DurationSeconds: 90})
+		detail.Recent = append(detail.Recent, api.RecentRun{ID: goodRun, State: state, Slot: ago(time.Duration(i+1) * time.Hour), StartedAt: new(ago(time.Duration(i+1) * time.Hour)), DurationSeconds: 90})
 	}
 	w.answers["/workflows/daily"] = detail
 	c := chartOn(t, page(t, w, "/workflows/daily"), "durations")

@@ -84,7 +84,7 @@ func (p *Pages) overview(v *visit) (page, error) {
 		view.Incidents = append(view.Incidents, openIncident{ID: i.ID, Title: i.Title, Severity: badgeOf(i.Severity), Opened: i.OpenedAt, Acked: ackedBy(i, v.now)})
 	}
 	view.MoreIncidents = len(night.incidents) - len(view.Incidents)
-	view.Notes = notesOf(night.status)
+	view.Notes = night.notes()
 	if view.Storage, err = v.storage(night.status); err != nil {
 		return page{}, err
 	}
@@ -102,6 +102,7 @@ type night struct {
 	running   []api.RunRecord
 	incidents []runner.Incident
 	status    api.Status
+	members   []api.Member
 }
 
 func (v *visit) lookBack() (night, error) {
@@ -125,12 +126,16 @@ func (v *visit) lookBack() (night, error) {
 		}
 		n.runs = append(n.runs, bad.Runs...)
 	}
+	n.workflows = withHosts(n.workflows, n.runs)
 	open, err := v.api.RunPage(v.ctx, runner.Filter{States: []runner.State{runner.Running, runner.Queued}, Limit: mostUnderWay}, true)
 	if err != nil {
 		return n, err
 	}
 	n.running = open.Runs
 	if n.incidents, err = v.api.Incidents(v.ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostCounted}); err != nil {
+		return n, err
+	}
+	if n.members, err = v.api.Members(v.ctx); err != nil {
 		return n, err
 	}
 	n.status, err = v.api.Status(v.ctx)
@@ -176,6 +181,9 @@ func ackedBy(i runner.Incident, now time.Time) string {
 	}
 	return i.AckedBy
 }
+
+// notes say what is odd about the daemon and the other nodes.
+func (n night) notes() []note { return append(notesOf(n.status), memberNotes(n.members)...) }
 
 // notesOf says what is odd about the daemon.
 func notesOf(s api.Status) []note {

@@ -25,6 +25,8 @@ type runView struct {
 	Troubles   []jobTrouble
 	Left       string
 	Gantt      ganttView
+	Host       string
+	Hosts      *hostsView // the same slot on all nodes, nil without others
 	Log        *logView
 	Values     []valueRow
 	Good       *lastRun
@@ -97,6 +99,10 @@ func (p *Pages) run(v *visit) (page, error) {
 		}
 	}
 	if view.Log, err = v.log(d); err != nil {
+		return page{}, err
+	}
+	view.Host = r.Host
+	if view.Hosts, err = v.hosts(r); err != nil {
 		return page{}, err
 	}
 	shown := page{sheet: "run", title: r.Workflow + " " + string(view.State.Word), nav: "runs", zone: zone, data: view}

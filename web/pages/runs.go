@@ -42,6 +42,10 @@ type runRow struct {
 	By       string
 	DryRun   bool
 	Slots    int64
+	// Host is the node whose own run it is; Hosts are all of the slot when the row
+	// stands for them.
+	Host  string
+	Hosts *hostsView
 }
 
 // runsPerPage is how many runs a page lists, mostChoices the most workflows to
@@ -163,7 +167,7 @@ func choose(list []choice, value string) bool {
 func (v *visit) runRow(r api.RunRecord) runRow {
 	row := runRow{
 		ID: r.ID, Workflow: r.Workflow, State: runBadge(r.State, r.Interrupted, needsApproval(r.Run)), At: r.QueuedAt, Zone: v.zone(r.Workflow), Why: because(r.Reason),
-		Message: cut(safe(r.Message), longestMessage), Trigger: triggered(r.Trigger), By: r.By, DryRun: r.DryRun, Slots: r.Slots,
+		Message: cut(safe(r.Message), longestMessage), Trigger: triggered(r.Trigger), By: r.By, DryRun: r.DryRun, Slots: r.Slots, Host: r.Host,
 	}
 	if r.Interrupted {
 		row.Why = "nobody works on it"

@@ -29,13 +29,16 @@ type systemView struct {
 	Needs              []needRow
 	Disk               *meterView
 	DiskText           string
-	Nodes              []instanceRow
-	Gone               int // nodes that are no more and not shown
-	Outbox             noticeTable
-	OutboxText         string
-	Silences           silenceTable
-	Levels             []levelRow
-	Words              []string
+	Members            membersView
+	// Processes are those on record that execute runs, when there are others than
+	// the daemon itself; Gone are those that are no more and not shown.
+	Processes  []instanceRow
+	Gone       int
+	Outbox     noticeTable
+	OutboxText string
+	Silences   silenceTable
+	Levels     []levelRow
+	Words      []string
 }
 
 // needRow is one thing that the daemon needs.
@@ -71,6 +74,7 @@ func (p *Pages) registerSystem() {
 		return outcome{text: "runs start again"}, err
 	})
 	p.action("POST /do/system/reload", reloadConfig)
+	p.action("POST /do/nodes/{name}/forget", forgetNode)
 	p.action("POST /do/system/level", func(v *visit) (outcome, error) {
 		lasts := time.Duration(0)
 		if text := v.field("for"); text != "" {
@@ -128,7 +132,13 @@ func (p *Pages) system(v *visit) (page, error) {
 	who, zone := p.o.Who(v.ctx), v.zone("")
 	view := newSystemView(status, health, v.now)
 	view.Admin, view.MayAct, view.About.Zone = who.Admin, who.Operator, zone
-	view.Nodes, view.Gone = newInstanceRows(nodes, status.PID)
+	if view.Members, err = p.members(v, status.Node); err != nil {
+		return page{}, err
+	}
+	view.attend()
+	if rows, gone := newInstanceRows(nodes, status.PID); len(rows) > 1 {
+		view.Processes, view.Gone = rows, gone
+	}
 	view.Outbox = noticeTable{Label: "The outbox", Zone: zone, May: who.Operator, Back: "/system#outbox"}
 	for _, n := range owed {
 		view.Outbox.Rows = append(view.Outbox.Rows, newNoticeRow(api.NewNotice(n), true))
@@ -144,6 +154,34 @@ func (p *Pages) system(v *visit) (page, error) {
 		}
 	}
 	return page{sheet: "system", title: "System", nav: "system", refresh: systemEvery, data: view}, nil
+}
+
+// members are the nodes, with what they run.
+func (p *Pages) members(v *visit, here string) (membersView, error) {
+	list, err := v.api.Members(v.ctx)
+	if err != nil || len(list) < 2 {
+		return membersView{}, err
+	}
+	running, err := v.api.RunPage(v.ctx, runner.Filter{States: []runner.State{runner.Running}, Limit: mostRunning}, false)
+	if err != nil {
+		return membersView{}, err
+	}
+	return membersOf(list, running.Runs, here, p.o.Who(v.ctx).Admin, v.now), nil
+}
+
+// attend makes what is wrong with nodes part of the first line, when nothing
+// graver is.
+func (view *systemView) attend() {
+	if view.Tone != toneGood || len(view.Members.Rows) == 0 {
+		return
+	}
+	view.Sentence += " " + view.Members.Sentence + "."
+	for _, m := range view.Members.Rows {
+		if m.State.Tone == toneBad || m.Drift {
+			view.Tone, view.Glyph, view.Headline = toneWarn, "!", "This node has all it needs; the nodes want a look"
+			return
+		}
+	}
 }
 
 func newSystemView(s api.Status, h api.Health, now time.Time) systemView {

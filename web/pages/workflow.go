@@ -26,6 +26,8 @@ type workflowView struct {
 	Definition string
 	Digest     string
 	Stale      bool
+	// Places are where a run may be asked for; none with one node.
+	Places []choice
 }
 
 // nodeRow is a job of the graph as a row.
@@ -41,6 +43,9 @@ const (
 	charted = 100
 	// listedRuns is how many runs the page of a workflow lists.
 	listedRuns = 12
+	// hostsPerSlot is how many nodes a slot is expected to have when it has a run
+	// on every node: with more, fewer slots are listed.
+	hostsPerSlot = 20
 )
 
 func (p *Pages) workflow(v *visit) (page, error) {
@@ -49,11 +54,12 @@ func (p *Pages) workflow(v *visit) (page, error) {
 		return page{}, err
 	}
 	zone := location(d.Zone)
+	d.Workflow = withSlot(d.Workflow)
 	view := workflowView{
 		workflowRow: rowOf(d.Workflow, v.now), Zone: zone, ZoneName: d.Zone, Facts: factsOf(d), Params: d.Params, Jobs: d.Jobs,
 		Definition: safe(d.Definition), Digest: d.Digest, Stale: d.Fresh != nil && !*d.Fresh,
 	}
-	view.Strip = stripOf(d.Name, d.Recent[:min(stripLength, len(d.Recent))], zone)
+	view.Strip = stripOf(d.Name, d.Recent, zone)
 	states, err := v.newestStates(d)
 	if err != nil {
 		return page{}, err
@@ -71,12 +77,17 @@ func (p *Pages) workflow(v *visit) (page, error) {
 	if view.Calendar, err = v.calendar(d.Name, zone); err != nil {
 		return page{}, err
 	}
-	list, err := v.api.RunPage(v.ctx, runner.Filter{Workflow: d.Name, Limit: listedRuns}, false)
+	read := listedRuns
+	if strings.HasPrefix(d.RunsOn, onEvery) {
+		read = listedRuns * hostsPerSlot
+	}
+	list, err := v.api.RunPage(v.ctx, runner.Filter{Workflow: d.Name, Limit: read}, false)
 	if err != nil {
 		return page{}, err
 	}
-	for _, r := range list.Runs {
-		view.Runs = append(view.Runs, v.runRow(r))
+	view.Runs = v.slotRows(list.Runs, listedRuns)
+	if p.o.Who(v.ctx).Operator {
+		view.Places = v.places(d.RunsOn)
 	}
 	return page{sheet: "workflow", title: d.Name, nav: "workflows", refresh: listRefresh, zone: zone, data: view}, nil
 }
@@ -119,8 +130,8 @@ func factsOf(d api.WorkflowDetail) [][2]string {
 	add("If the last still runs", overlapText(d.Overlap))
 	add("Missed slots", d.CatchUp)
 	add("Window", d.Window)
-	if d.RunsOn != "any" {
-		add("Runs on", d.RunsOn)
+	if d.RunsOn != onAny {
+		add("Runs on", placeWords(d.RunsOn))
 	}
 	if d.Jitter > 0 {
 		add("Delayed by up to", tookSeconds(d.Jitter))
@@ -187,6 +198,7 @@ func times(n int) string {
 
 // durationsOf charts how long runs took, which come newest first.
 func durationsOf(list []api.RecentRun, zone *time.Location) chartView {
+	list = foldRecent(list)
 	chart := chartView{
 		ID: "durations", Title: "How long the newest runs took; a click opens the run", XName: "started", Series: []string{"state", "took"},
 		Plot: plot{Unit: "seconds", Zone: zone.String(), Height: 190},

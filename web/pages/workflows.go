@@ -87,7 +87,7 @@ func (p *Pages) workflowList(v *visit) (page, error) {
 		view.Pager.Next = v.with("after", list[workflowsPerPage-1].Name)
 	}
 	for _, w := range list {
-		view.Rows = append(view.Rows, rowOf(w, v.now))
+		view.Rows = append(view.Rows, rowOf(withSlot(w), v.now))
 	}
 	if view.Search != "" {
 		view.Empty = emptyView{Title: "No workflow fits", Text: "None has that in its name or description."}
@@ -128,6 +128,8 @@ func lastOf(l *api.Last) *lastRun {
 
 // stripOf draws the newest runs of a workflow, which come newest first.
 func stripOf(workflow string, list []api.RecentRun, zone *time.Location) stripView {
+	list = foldRecent(list)
+	list = list[:min(stripLength, len(list))]
 	strip := stripView{Label: fmt.Sprintf("The last %s of %s, the oldest first", count(len(list), "run"), workflow)}
 	for _, r := range slices.Backward(list) {
 		at := r.Slot
