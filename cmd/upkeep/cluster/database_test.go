@@ -85,13 +85,14 @@ func postgresFolder(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if here, err := exec.LookPath("initdb"); err == nil {
-		found = append(found, here)
+	if len(found) > 0 {
+		return filepath.Dir(slices.Max(found))
 	}
-	if len(found) == 0 {
+	here, err := exec.LookPath("initdb")
+	if err != nil {
 		t.Fatal("no PostgreSQL server is installed: scripts/dev/deps.sh test")
 	}
-	return filepath.Dir(slices.Max(found))
+	return filepath.Dir(here)
 }
 
 // serverAccount is whose processes the server's are; nil in a user namespace,
@@ -127,15 +128,15 @@ func (d *database) url() string {
 // command is one of the server's programs.
 func (d *database) command(t *testing.T, program string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(d.bin, program), args...)
+	line := append([]string{filepath.Join(d.bin, program)}, args...)
+	who := serverAccount(t)
+	if who == nil {
+		line = append([]string{"unshare", "--user", "--map-user=1000", "--map-group=1000", "--"}, line...)
+	}
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Dir = d.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "TZ=UTC"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: serverAccount(t)}
-	if cmd.SysProcAttr.Credential == nil {
-		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 1000, HostID: 0, Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 1000, HostID: 0, Size: 1}}
-	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
 	return cmd
 }
 
