@@ -54,8 +54,9 @@ func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]
 // Abandoned returns runs whose owners died, oldest first, as far as this
 // instance may take them over. It is meant to be asked after each heartbeat:
 // what it reads grows with the number of nodes, and with that of runs only after
-// a death. Runs whose owner left the list of nodes are found by Pending.
-func (l *Ledger) Abandoned(ctx context.Context) ([]runner.RunID, error) {
+// a death. With left it also returns, at the price of a look at all runs under
+// way, those whose owner is no longer on the list of nodes.
+func (l *Ledger) Abandoned(ctx context.Context, left bool) ([]runner.RunID, error) {
 	var dead []Node
 	err := l.reading().each(ctx, "SELECT "+nodeColumns(l.d)+" FROM nodes n WHERE n.lease_until <= "+l.d.now, nil, func(rows *sql.Rows) error {
 		n, err := scanNode(rows)
@@ -84,8 +85,20 @@ func (l *Ledger) Abandoned(ctx context.Context) ([]runner.RunID, error) {
 			l.bury(n)
 		}
 	}
+	if left {
+		const query = "SELECT r.id FROM runs r WHERE r.state = 'running' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.instance = r.owner) ORDER BY r.id"
+		err := l.reading().each(ctx, query, nil, func(rows *sql.Rows) error {
+			var id runner.RunID
+			err := rows.Scan(&id)
+			found = append(found, id)
+			return err
+		})
+		if err != nil {
+			return nil, l.explain(ctx, "look for runs of nodes that left", err)
+		}
+	}
 	slices.Sort(found)
-	return found, nil
+	return slices.Compact(found), nil
 }
 
 // isBuried tells whether nothing was left of a dead node at an earlier look, and

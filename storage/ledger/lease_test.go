@@ -148,7 +148,7 @@ func TestLease_TakeOverAfter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		abandoned, err := l.Abandoned(t.Context())
+		abandoned, err := l.Abandoned(t.Context(), false)
 		if err != nil || len(abandoned) > len(all) {
 			t.Fatalf("abandoned: %v, %v; pending %v", abandoned, err, all)
 		}
@@ -161,7 +161,7 @@ func TestLease_TakeOverAfter(t *testing.T) {
 	for pending(first) == 0 { // until its owner has been dead for long
 		time.Sleep(brief / 10)
 	}
-	if abandoned, err := first.Abandoned(t.Context()); err != nil || len(abandoned) != 1 || abandoned[0] != c.Run {
+	if abandoned, err := first.Abandoned(t.Context(), false); err != nil || len(abandoned) != 1 || abandoned[0] != c.Run {
 		t.Errorf("abandoned: %v, %v", abandoned, err)
 	}
 	if n := pending(patient); n != 0 {
@@ -170,7 +170,7 @@ func TestLease_TakeOverAfter(t *testing.T) {
 	if _, _, err := first.Claim(t.Context(), c.Run); err != nil {
 		t.Fatal(err)
 	}
-	if abandoned, err := first.Abandoned(t.Context()); err != nil || len(abandoned) != 0 {
+	if abandoned, err := first.Abandoned(t.Context(), false); err != nil || len(abandoned) != 0 {
 		t.Errorf("abandoned after the claim: %v, %v", abandoned, err)
 	}
 }

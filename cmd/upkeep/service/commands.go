@@ -117,9 +117,7 @@ func (c commands) Cancel(ctx context.Context, by string, id runner.RunID) (runne
 	}
 	switch {
 	case before == runner.Running && !c.e.queue.Interrupt(id, &runner.CanceledError{By: by}):
-		// Nobody works on it: it is taken up, so that it ends in good order.
-		c.e.accepted.add(id)
-		err = c.e.queue.Deliver(context.WithoutCancel(ctx), id)
+		err = c.e.takeUp(ctx, id)
 	case before == runner.Queued:
 		c.e.accepted.remove(id)
 		c.e.passOn(context.WithoutCancel(ctx), id)

@@ -128,6 +128,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		hold:   func(why hold) { d.queue.Hold(); d.ticker.Hold(string(why)) },
 		resume: func() { d.queue.Resume(); d.ticker.Resume() },
 	}
+	d.Engine.gate.Store(d.gate)
 	d.refusal = d.gate.refusal
 	d.settle(ctx)
 	return nil
@@ -139,7 +140,7 @@ func (d *Daemon) settle(ctx context.Context) {
 	d.space.owed = d.space.clear
 	err := d.space.look(ctx, false)
 	for _, over := range []string{alerts.FingerprintReload, alerts.FingerprintDrain} {
-		_, unsettled := d.ledger.Clear(ctx, over, time.Now().UTC())
+		_, unsettled := d.ledger.Clear(ctx, d.ownFault(over), time.Now().UTC())
 		err = errors.Join(err, unsettled)
 	}
 	if err != nil {
@@ -172,6 +173,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	clocks.run(func() error { return d.runbooks.Run(clock) })
 	mails.run(func() error { d.dispatcher.Run(mail); return nil })
 	mails.run(func() error { return d.listenToBells(mail) })
+	mails.run(func() error { d.chime(mail); return nil })
 	mails.run(func() error { d.settleIncidents(mail); return nil })
 	mails.run(func() error { return d.server.serve(mail) })
 	mails.run(func() error { d.writeTextfile(mail); return nil })
@@ -261,7 +263,7 @@ func (p *parts) wait() error {
 
 // drain waits for what runs, at most as long as configured; a second signal
 // ends the waiting. What has not ended then is given back to the ledger and
-// goes on at the next start.
+// goes on at the next start, or at once on another node.
 func (d *Daemon) drain(ctx context.Context, works *parts) error {
 	timeout := d.Config().DrainTimeout
 	telling, told := context.WithCancel(context.WithoutCancel(ctx))
@@ -280,9 +282,9 @@ func (d *Daemon) drain(ctx context.Context, works *parts) error {
 			if s == syscall.SIGHUP {
 				continue
 			}
-			d.o.Log.WarnContext(ctx, "second signal: what still runs is stopped and goes on at the next start", "running", d.queue.Running())
+			d.o.Log.WarnContext(ctx, "second signal: what still runs is stopped and goes on "+d.whereItGoesOn(), "running", d.queue.Running())
 		case <-deadline.C:
-			d.o.Log.WarnContext(ctx, "the drain took too long: what still runs is stopped and goes on at the next start", "after", timeout, "running", d.queue.Running())
+			d.o.Log.WarnContext(ctx, "the drain took too long: what still runs is stopped and goes on "+d.whereItGoesOn(), "after", timeout, "running", d.queue.Running())
 		case <-ctx.Done():
 		}
 		d.Stop()

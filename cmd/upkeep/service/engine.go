@@ -15,10 +15,8 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/executor"
 	"github.com/ghosteam/upkeep/runner/metrics"
-	"github.com/ghosteam/upkeep/runner/queue/local"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web"
-	"github.com/ghosteam/upkeep/web/api"
 )
 
 // Options configure an Engine. Config is required.
@@ -46,7 +44,7 @@ type Engine struct {
 	o        Options
 	config   atomic.Pointer[configs.Config]
 	ledger   *ledger.Ledger
-	queue    *local.Queue
+	queue    delivery
 	exec     *executor.Executor
 	hub      *web.Hub
 	began    time.Time
@@ -59,10 +57,19 @@ type Engine struct {
 	unsettled chan struct{}
 	// full rings when a write found no space.
 	full chan struct{}
+	// nodes rings when nodes came or left.
+	nodes chan struct{}
+	// echo tells the other nodes what changed here; hands are the runs under way.
+	echo  *echo
+	hands *hands
+	// gate is that of a service, once it has one.
+	gate atomic.Pointer[gate]
 	// hard is the parent of everything that runs; stop ends it.
 	hard    context.Context
 	stop    context.CancelCauseFunc
 	beating sync.WaitGroup
+	// lie ends the proving that this process is alive.
+	lie context.CancelFunc
 }
 
 // Open takes the ledger for this process alone and makes an engine. The error
@@ -72,15 +79,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), refusal: func() error { return nil }, owed: make(chan struct{}, 1), unsettled: make(chan struct{}, 1), full: make(chan struct{}, 1)}
-	e.config.Store(o.Config)
+	e := newEngine(o)
 	lo := LedgerOptions(o.Config, o.Version, named(o.Log, "ledger"))
 	lo.Exclusive, lo.Command, lo.Member = true, o.Command, o.Pending
-	lo.Alarm, lo.Owed = o.Config.Alarm(), func() {
-		ring(e.owed)
-		ring(e.unsettled)
-		e.hub.Changed(api.TopicIncidents, api.TopicNotices)
-	}
+	lo.Alarm, lo.Owed = o.Config.Alarm(), e.told
+	e.leased(&lo)
 	var err error
 	if e.ledger, err = ledger.Open(ctx, lo); err != nil {
 		return nil, err
@@ -91,20 +94,31 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	// Runs outlive the context of whoever asks for them: only stop ends them.
 	e.hard, e.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	e.exec = executor.New(executor.Options{
-		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, failures{e}, o.Observer}, Node: o.Config.Node, Version: o.Version,
+		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, e.echo, failures{e}, o.Observer}, Node: o.Config.Node, Version: o.Version,
 		LiveDir: e.ledger.LiveDir(), WorkDir: filepath.Join(StateDir(o.Config), "work"), Own: ownFiles(o.Config),
-		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, OnNoSpace: func() { ring(e.full) }, OnOutput: e.hub.Wrote,
+		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, Holds: e.ledger.Holds, OnNoSpace: func() { ring(e.full) }, OnOutput: e.hub.Wrote,
 	})
-	backlog := runner.Backlog(onlyWhatIsAsked{})
-	if o.Pending {
-		backlog = e.ledger
+	proving, lie := context.WithCancel(context.WithoutCancel(ctx))
+	e.lie = lie
+	if e.queue, err = e.deliverer(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
-	e.queue = local.New(local.Options{Backlog: backlog, Slots: o.Config.MaxRunning, Base: e.hard, Log: named(o.Log, "queue")})
-	e.beating.Go(func() { e.beat(e.hard) })
+	e.beating.Go(func() { e.beat(proving) })
 	if err := e.endLeftovers(ctx); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// newEngine returns an engine without its parts.
+func newEngine(o Options) *Engine {
+	e := &Engine{
+		o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), echo: newEcho(), hands: newHands(),
+		refusal: func() error { return nil },
+		owed:    make(chan struct{}, 1), unsettled: make(chan struct{}, 1), full: make(chan struct{}, 1), nodes: make(chan struct{}, 1),
+	}
+	e.config.Store(o.Config)
+	return e
 }
 
 // ring makes a bell ring that rings already at most once more.
@@ -124,7 +138,7 @@ func (e *Engine) Ledger() *ledger.Ledger { return e.ledger }
 // Work executes runs until ctx ends; it then takes nothing new and returns
 // when what is under way has ended. It is called once.
 func (e *Engine) Work(ctx context.Context) error {
-	return e.queue.Work(ctx, e.exec.Handle)
+	return e.queue.Work(ctx, e.handle)
 }
 
 // passOn delivers the run that waited for the end of this one.
@@ -158,30 +172,9 @@ func (e *Engine) Stop() { e.stop(runner.ErrShutdown) }
 // Close gives the ledger back.
 func (e *Engine) Close() error {
 	e.stop(runner.ErrShutdown)
+	e.lie()
 	e.beating.Wait()
 	return e.ledger.Close()
-}
-
-// beat proves to the other nodes that this one is alive, until the engine
-// stops. When it cannot, others may take over what runs here, so everything
-// here ends.
-func (e *Engine) beat(ctx context.Context) {
-	tick := time.NewTicker(ledger.HeartbeatEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		switch err := e.ledger.Heartbeat(ctx); {
-		case errors.Is(err, runner.ErrLeaseLost):
-			e.o.Log.ErrorContext(ctx, "this process lost the ledger and gives up its runs", "error", err)
-			e.stop(runner.ErrSuperseded)
-		case err != nil && ctx.Err() == nil:
-			e.o.Log.WarnContext(ctx, "the lease could not be renewed yet", "error", err)
-		}
-	}
 }
 
 // compiler compiles by the configuration in force.

@@ -15,6 +15,7 @@ const (
 	holdDrain hold = "drain" // somebody wants to restart or upgrade upkeep
 	holdSpace hold = "space" // the disk is full
 	holdEnd   hold = "end"   // this process ends
+	holdLease hold = "lease" // other nodes may take this one for dead
 )
 
 // refusal is what somebody hears who asks for a run meanwhile.
@@ -24,6 +25,8 @@ func (h hold) refusal() error {
 		return api.NewProblem(api.CodeUnavailable, "end the drain with `upkeep drain --end`", "upkeep is drained: nothing new starts")
 	case holdSpace:
 		return api.NewProblem(api.CodeNoSpace, "make room, such as with `upkeep prune-history`; it goes on by itself", "the disk of the ledger is full: nothing new starts")
+	case holdLease:
+		return api.NewProblem(api.CodeUnavailable, "it goes on by itself when the database answers; or ask another node", "this node has lost its lease: nothing new starts")
 	default:
 		return api.NewProblem(api.CodeUnavailable, "try again when it is back", "upkeep is about to end: nothing new starts")
 	}

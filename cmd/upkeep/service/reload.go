@@ -75,7 +75,7 @@ func (d *Daemon) Reload(ctx context.Context, by string) error {
 	d.o.Metrics.Loaded(time.Now(), false)
 	err = errors.Join(err, d.tellStatus(ctx))
 	d.o.Log.ErrorContext(ctx, "the configuration could not be reloaded; the old one stays in force", "by", by, "error", strings.Join(problemLines(err), "; "))
-	_, unrecorded := d.ledger.Raise(ctx, d.Config().Alarm().ReloadFailed(firstLine(err), time.Now().UTC()))
+	_, unrecorded := d.raiseOwn(ctx, d.Config().Alarm().ReloadFailed(firstLine(err), time.Now().UTC()))
 	return errors.Join(err, unrecorded)
 }
 
@@ -111,7 +111,7 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 	if err := d.recorded().Record(ctx, runner.Happening{Kind: "reload", Subject: cfg.Path, Text: strings.Join(changes, "; "), By: by, At: time.Now().UTC()}); err != nil {
 		d.o.Log.WarnContext(ctx, "record the reload", "error", err)
 	}
-	if _, err := d.ledger.Clear(ctx, alerts.FingerprintReload, time.Now().UTC()); err != nil {
+	if _, err := d.ledger.Clear(ctx, d.ownFault(alerts.FingerprintReload), time.Now().UTC()); err != nil {
 		d.o.Log.WarnContext(ctx, "resolve the incident of an earlier reload", "error", err)
 	}
 	d.forgetRemoved(ctx)
@@ -169,6 +169,7 @@ func fixedChanges(old, cfg *configs.Config) []string {
 		"timezone":    old.Timezone.String() != cfg.Timezone.String(),
 		"max_running": old.MaxRunning != cfg.MaxRunning,
 		"ballast":     old.Ballast != cfg.Ballast,
+		"lease":       old.Lease != cfg.Lease,
 		"log.format":  old.Log.Format != cfg.Log.Format,
 		"log.keys":    old.Log.Keys != cfg.Log.Keys,
 		"log.file":    old.Log.File != cfg.Log.File,

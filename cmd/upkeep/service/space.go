@@ -84,13 +84,13 @@ func (s *space) recover(ctx context.Context, free int64) {
 
 // raise tells that the disk is full.
 func (s *space) raise(ctx context.Context) error {
-	_, err := s.d.ledger.Raise(ctx, s.d.Config().Alarm().DiskFull(StateDir(s.d.Config()), time.Now().UTC()))
+	_, err := s.d.raiseOwn(ctx, s.d.Config().Alarm().DiskFull(StateDir(s.d.Config()), time.Now().UTC()))
 	return err
 }
 
 // clear tells that there is room again.
 func (s *space) clear(ctx context.Context) error {
-	_, err := s.d.ledger.Clear(ctx, alerts.FingerprintDisk, time.Now().UTC())
+	_, err := s.d.ledger.Clear(ctx, s.d.ownFault(alerts.FingerprintDisk), time.Now().UTC())
 	return err
 }
 

@@ -174,7 +174,7 @@ func (f facts) Undrain(ctx context.Context, by string) (bool, error) {
 	if f.d == nil || !f.d.gate.open(holdDrain) {
 		return false, nil
 	}
-	if _, err := f.d.ledger.Clear(ctx, alerts.FingerprintDrain, time.Now().UTC()); err != nil {
+	if _, err := f.d.ledger.Clear(ctx, f.d.ownFault(alerts.FingerprintDrain), time.Now().UTC()); err != nil {
 		f.d.o.Log.WarnContext(ctx, "resolve the incident of the drain", "error", err)
 	}
 	f.d.o.Log.InfoContext(ctx, "the drain is over: runs start again", "by", by)

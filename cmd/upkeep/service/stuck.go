@@ -52,6 +52,8 @@ func (s *stuck) look(ctx context.Context) error {
 		switch {
 		case s.told[run.ID]:
 			told[run.ID] = true
+		case s.d.shared() && run.Owner != s.d.ledger.Instance():
+			// Each node looks after what it executes.
 		case run.DryRun || !unattended(run) || now.Sub(run.StartedAt) < patienceWith(u):
 		default:
 			_, raised := s.d.ledger.Raise(ctx, s.d.Config().Alarm().Stuck(run, u.Median, now))

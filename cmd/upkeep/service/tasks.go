@@ -88,7 +88,9 @@ func (d *Daemon) remind(ctx context.Context, pauses []runner.Pause) error {
 			p.By, p.Since.Format("2006-01-02 15:04 UTC"), p.Why, until, p.Workflow)
 		var notices []runner.Notice
 		for _, channel := range d.Config().Alarm().Channels(jobs.Warning, p.Workflow, "paused") {
-			notices = append(notices, runner.Notice{Channel: channel, Action: runner.NoticeRemind, Subject: subject, Text: text})
+			// Every node reminds; the ID lets one of them do it.
+			id := runner.DerivedID(last.Add(remindEvery), "paused", p.Workflow, channel)
+			notices = append(notices, runner.Notice{ID: id, Channel: channel, Action: runner.NoticeRemind, Subject: subject, Text: text})
 		}
 		d.o.Log.WarnContext(ctx, "a workflow is still paused", "workflow", p.Workflow, "by", p.By, "since", p.Since, "why", p.Why)
 		if err := d.ledger.Owe(ctx, notices...); err != nil {
