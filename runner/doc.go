@@ -59,7 +59,8 @@
 //	                    allows, unless the reason is permanent, refused,
 //	                    findings or condition
 //	canceled/user       ended; canceled/window too
-//	canceled/shutdown   begun again by the next claim
+//	canceled/shutdown   begun again by the next claim; with on_crash never
+//	                    such an attempt is lost/shutdown instead, and ended
 //	lost                begun again, at most three times, unless on_crash is
 //	                    never
 //

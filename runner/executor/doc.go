@@ -57,7 +57,7 @@
 // what runs, except for `when: always`
 // jobs, and skip what has not begun. A shutdown ends all attempts as canceled
 // with reason shutdown and releases the run; the next claim begins these jobs
-// again. A job that ignores its context is waited for as long as its children
+// again. A job that must not be repeated is lost then, as after a crash. A job that ignores its context is waited for as long as its children
 // may take to die (kill_grace) and 10 seconds more. Then it is given up: its
 // goroutine cannot be ended, so the attempt fails and says that its code may
 // still be running, its output is cut off, its locks are freed and the run

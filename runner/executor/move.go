@@ -71,6 +71,9 @@ func (r *run) settle(m *move, a *attempt, level urgency, cause error) {
 func (r *run) conclude(m *move, p *place, record runner.Attempt, output runner.Output, err error, retryable bool) {
 	p.phase, p.number, p.next, p.blocked = ended, record.Number, nil, nil
 	switch {
+	case record.State == runner.Canceled && record.Reason == runner.ReasonShutdown && p.OnCrash == runner.Never:
+		// Whoever went on with it would repeat what it may have done.
+		record.State = runner.Lost
 	case record.State == runner.Canceled && record.Reason == runner.ReasonShutdown:
 		p.phase = interrupted
 	case record.State == runner.Failed:

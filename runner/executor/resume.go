@@ -82,7 +82,7 @@ func (p *place) resume() {
 	case runner.Lost:
 		goesOn = p.OnCrash != runner.Never && p.crashes <= crashRestarts
 	case runner.Canceled:
-		goesOn = p.last.Reason == runner.ReasonShutdown
+		goesOn = p.last.Reason == runner.ReasonShutdown && p.OnCrash != runner.Never
 	default:
 	}
 	// Its conditions let the job start then; they are not asked again.

@@ -74,6 +74,25 @@ func TestHandle_CancelAfterShutdown(t *testing.T) {
 	})
 }
 
+// TestHandle_ShutdownNever: what must not be repeated is lost with the process
+// that is told to end, and not left to the next one.
+func TestHandle_ShutdownNever(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stop, force := context.WithCancel(t.Context())
+		b := newBench(t, job("a", func(ctx context.Context, _ *jobs.Env) (jobs.Result, error) {
+			<-ctx.Done()
+			return jobs.Result{}, context.Cause(ctx)
+		}, func(p *runner.PlannedJob) { p.OnCrash = runner.Never }))
+		b.options.Stop = stop
+		time.AfterFunc(time.Second, force)
+		b.handle(t.Context())
+		if diff := cmp.Diff(map[string]string{"a": "lost/shutdown"}, b.ledger.states()); diff != "" || b.ledger.releases != 0 || b.ledger.verdict() != "failed/crash" {
+			t.Errorf("%d releases, run %s, jobs (-want +got):\n%s", b.ledger.releases, b.ledger.verdict(), diff)
+		}
+	})
+}
+
 // TestHandle_CleanupWaits: what cleans up does not begin while the canceled job
 // still stops, also when only a skipped job stands between them.
 func TestHandle_CleanupWaits(t *testing.T) {
