@@ -37,9 +37,11 @@ const (
 	// the states are counted.
 	mostHosts    = 60
 	mostHostRuns = 1000
-	// hostsWithin is how far apart the runs of one slot are recorded at the most.
-	hostsWithin = time.Hour
 )
+
+// hostsWithin are how far apart the runs of one slot are looked for: as a rule
+// they are recorded together, and where runs are many there is no looking far.
+func hostsWithin() []time.Duration { return []time.Duration{time.Hour, time.Minute, 2 * time.Second} }
 
 // hosts is the slot of a run on all nodes, nil for a run of no node's own, or
 // of one that is alone.
@@ -47,10 +49,16 @@ func (v *visit) hosts(r api.RunRecord) (*hostsView, error) {
 	if r.Host == "" {
 		return nil, nil
 	}
-	f := runner.Filter{Workflow: r.Workflow, Since: r.QueuedAt.Add(-hostsWithin), Until: r.QueuedAt.Add(hostsWithin), Limit: mostHostRuns}
-	list, err := v.api.RunPage(v.ctx, f, false)
-	if err != nil {
-		return nil, err
+	var list api.Runs
+	for _, far := range hostsWithin() {
+		var err error
+		f := runner.Filter{Workflow: r.Workflow, Since: r.QueuedAt.Add(-far), Until: r.QueuedAt.Add(far), Limit: mostHostRuns}
+		if list, err = v.api.RunPage(v.ctx, f, false); err != nil {
+			return nil, err
+		}
+		if len(list.Runs) < mostHostRuns {
+			break
+		}
 	}
 	runs := slices.DeleteFunc(list.Runs, func(other api.RunRecord) bool { return other.Host == "" || !other.Slot.Equal(r.Slot) })
 	if len(runs) < 2 {

@@ -139,6 +139,7 @@ func TestOverview_Hosts(t *testing.T) {
 		says  string
 	}{
 		"one failed":     {[][]api.RunRecord{hostRuns(3, runner.Failed, runner.Succeeded)}, "bad", "Failed in the last 24 hours: daily"},
+		"which":          {[][]api.RunRecord{hostRuns(3, runner.Succeeded, runner.Failed, runner.Succeeded)}, "bad", "</a> on db-2 <"},
 		"warned":         {[][]api.RunRecord{hostRuns(3, runner.Warned, runner.Succeeded)}, "warn", "something wants a look"},
 		"well by now":    {[][]api.RunRecord{hostRuns(2, runner.Succeeded, runner.Succeeded), hostRuns(3, runner.Failed, runner.Succeeded)}, "good", "All is well"},
 		"not since":      {[][]api.RunRecord{hostRuns(2, runner.Skipped, runner.Succeeded), hostRuns(3, runner.Failed, runner.Succeeded)}, "bad", "Failed in the last 24 hours: daily"},
@@ -151,7 +152,7 @@ func TestOverview_Hosts(t *testing.T) {
 			w.answers["/runs?state=running"] = api.Runs{Runs: []api.RunRecord{}}
 			body := ask(t, open(t, w, nil), http.MethodGet, "/", "").Body.String()
 			if !strings.Contains(body, `class="verdict" data-tone="`+test.tone+`"`) || !strings.Contains(body, test.says) {
-				t.Errorf("it says %s", between(body, `<section class="verdict"`, "</section>"))
+				t.Errorf("it says %s, not %q", between(body, `<section class="verdict"`, "</section>"), test.says)
 			}
 		})
 	}

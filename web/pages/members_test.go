@@ -49,13 +49,14 @@ func TestSystem_Nodes(t *testing.T) {
 	checkHTML(t, "nodes", body)
 	table := between(body, `<h2 id="nodes">`, "</section>")
 	says(t, table, "4 nodes: 1 absent, 1 draining and 2 alive; 2 versions of upkeep at work; 1 configuration unlike that of the others", "answers here", "db, gpu", "lease ends in 12 s",
-		"its lease ended 1 h ago", "seen ", "≠", `<b class="toned" data-tone="warn">1.3.0</b>`, `href="https://db-2.example:8620"`, `action="/do/nodes/db-4/forget"`, `<a href="/runs/`+runningRun+`">hourly</a>`)
+		"its lease ended 1 h ago", "seen <time", ">1 h ago</time>", ">today 03:00</time>", "≠", `<b class="toned" data-tone="warn">1.3.0</b>`, `href="https://db-2.example:8620"`, `action="/do/nodes/db-4/forget"`, `<a href="/runs/`+runningRun+`">hourly</a>`)
 	saysNot(t, table, `action="/do/nodes/db-1/forget"`, `<b class="toned" data-tone="warn">1.2.3</b>`)
 	if strings.Index(table, "node-db-4") > strings.Index(table, "node-db-1") {
 		t.Error("who is absent does not stand first")
 	}
 	says(t, between(body, `<section class="verdict"`, "</section>"), `data-tone="warn"`, "the nodes want a look")
 	overview := page(t, withMembers(several()...), "/")
+	says(t, overview, "</time> on db-1")
 	says(t, overview, "Of 4 nodes db-4 is absent.", "The configuration of db-3 differs from that of most nodes.", "/system#nodes")
 
 	well := page(t, withMembers(member("db-1"), member("db-2")), "/system")

@@ -74,7 +74,7 @@ func (p *Pages) overview(v *visit) (page, error) {
 	if view.Failed, err = v.failedRows(night); err != nil {
 		return page{}, err
 	}
-	if view.Running, err = v.runningRows(night.running); err != nil {
+	if view.Running, err = v.runningRows(night.running, len(night.members) > 1); err != nil {
 		return page{}, err
 	}
 	view.Lanes, view.Rest = night.lanes()

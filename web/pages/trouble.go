@@ -14,6 +14,7 @@ import (
 // person can do about it.
 type failedRow struct {
 	Workflow  string
+	Host      string // the node whose own run it is
 	ID        runner.RunID
 	State     badge
 	At        *time.Time
@@ -59,7 +60,7 @@ func urgency(t tone) int {
 
 func failedOf(w api.Workflow, r api.RunRecord) failedRow {
 	row := failedRow{
-		Workflow: w.Name, ID: r.ID, State: runBadge(r.State, r.Interrupted, false), At: r.FinishedAt, Zone: location(w.Zone),
+		Workflow: w.Name, Host: r.Host, ID: r.ID, State: runBadge(r.State, r.Interrupted, false), At: r.FinishedAt, Zone: location(w.Zone),
 		Why: because(r.Reason), Error: cut(safe(r.Message), longestError), CanRetry: bad(r.State) || r.Interrupted, Succeeded: w.LastSuccess,
 	}
 	if r.Interrupted {
@@ -95,6 +96,7 @@ func sortedJobs(jobs map[string]api.Job) []string {
 // runningRow is a run under way, or one that waits.
 type runningRow struct {
 	Workflow string
+	Node     string // which works on it, where there are several
 	ID       runner.RunID
 	State    badge
 	Since    time.Time
@@ -108,7 +110,7 @@ type runningRow struct {
 }
 
 // runningRows are the runs that have not ended.
-func (v *visit) runningRows(list []api.RunRecord) ([]runningRow, error) {
+func (v *visit) runningRows(list []api.RunRecord, severalNodes bool) ([]runningRow, error) {
 	known, err := v.workflows()
 	if err != nil {
 		return nil, err
@@ -118,6 +120,9 @@ func (v *visit) runningRows(list []api.RunRecord) ([]runningRow, error) {
 		row := runningRow{Workflow: r.Workflow, ID: r.ID, State: runBadge(r.State, r.Interrupted, needsApproval(r.Run)), Since: r.QueuedAt, Zone: v.zone(r.Workflow), Approval: needsApproval(r.Run), Queued: r.State == runner.Queued}
 		if r.StartedAt != nil {
 			row.Since = *r.StartedAt
+		}
+		if row.Node = r.Host; row.Node == "" && severalNodes {
+			row.Node = r.Node
 		}
 		for _, w := range known {
 			if w.Name == r.Workflow {
