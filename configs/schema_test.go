@@ -100,6 +100,8 @@ func TestSchema_AgreesWithTheLoader(t *testing.T) {
 		{frame(`"web": {"users": {"a": {"password_hash": "x"}}}`), false},
 		{frame(`"web": {"tls": {"cert": "a", "key": "b", "client_ca": "c", "clients": {"x y": "viewer"}}}`), true},
 		{frame(`"web": {"tls": {"cert": "a", "key": "b", "client_ca": "c", "clients": {"x": "boss"}}}`), false},
+		{frame(`"web": {"tls": {"cert": "a", "key": "b", "hsts": "180d"}}`), true},
+		{frame(`"web": {"tls": {"cert": "a", "key": "b", "hsts": "forever"}}`), false},
 		{frame(`"web": {"tls": {"cert": "a"}}`), false},
 		{frame(`"web": {"port": 80}`), false},
 		{frame(`"drain_timeout": "0s"`), true},

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -69,6 +70,9 @@ type WebTLS struct {
 	// names by Clients; empty for none.
 	ClientCA string
 	Clients  map[string]runner.Role
+	// HSTS is for how long browsers that were here come back by TLS alone; 0
+	// leaves that out.
+	HSTS time.Duration
 }
 
 type webFile struct {
@@ -92,6 +96,7 @@ type webTLSFile struct {
 	Key      unit.Path             `yaml:"key" required:"true" doc:"The file of its private key in PEM." example:"/etc/upkeep/tls.key"`
 	ClientCA unit.Path             `yaml:"client_ca" doc:"The file of the authorities that sign client certificates, in PEM." example:"/etc/upkeep/clients.pem"`
 	Clients  map[string]clientRole `yaml:"clients" doc:"What those may do who have a client certificate, by its common name." example:"{prometheus: viewer}"`
+	HSTS     unit.Duration         `yaml:"hsts" doc:"For how long browsers that were here come back by TLS alone (Strict-Transport-Security). They apply that to all ports of the name, so it is off unless it is said." example:"180d"`
 }
 
 // clientRole is what those may do who have a client certificate.
@@ -274,7 +279,7 @@ func (l *loader) webTLS(w *Web) {
 	if f == nil {
 		return
 	}
-	w.TLS = &WebTLS{Cert: l.absolute(f.Cert), Key: l.absolute(f.Key), ClientCA: l.absolute(f.ClientCA), Clients: map[string]runner.Role{}}
+	w.TLS = &WebTLS{Cert: l.absolute(f.Cert), Key: l.absolute(f.Key), ClientCA: l.absolute(f.ClientCA), Clients: map[string]runner.Role{}, HSTS: f.HSTS.Std()}
 	for name, role := range f.Clients {
 		w.TLS.Clients[name] = runner.Role(role)
 	}

@@ -126,6 +126,14 @@ func TestConform(t *testing.T) {
 		{"get", "/api/v1/events", "/api/v1/events?kind=deploy", ""},
 		{"get", "/api/v1/kpis", "/api/v1/kpis?window=7d&rows=true&name=uptime,mttr", ""},
 		{"get", "/api/v1/kpis", "/api/v1/kpis?window=1m", ""},
+		{"get", "/api/v1/runbooks", "/api/v1/runbooks", ""},
+		{"get", "/api/v1/runbooks/{workflow}", "/api/v1/runbooks/mend", ""},
+		{"get", "/api/v1/runbooks/{workflow}", "/api/v1/runbooks/nothing", ""},
+		{"get", "/api/v1/runbooks/{workflow}/plan", "/api/v1/runbooks/mend/plan", ""},
+		{"post", "/api/v1/databases/{name}/explain", "/api/v1/databases/main/explain", `{"sql":"SELECT 1","analyze":true}`},
+		{"post", "/api/v1/databases/{name}/explain", "/api/v1/databases/main/explain", `{"sql":"SELECT 1","diff":"before"}`},
+		{"post", "/api/v1/databases/{name}/explain", "/api/v1/databases/nothing/explain", `{"sql":"SELECT 1"}`},
+		{"post", "/api/v1/databases/{name}/explain", "/api/v1/databases/main/explain", `{"sql":""}`},
 		{"get", "/api/v1/nodes", "/api/v1/nodes", ""},
 		{"delete", "/api/v1/nodes/{name}", "/api/v1/nodes/db-9", ""},
 		{"delete", "/api/v1/nodes/{name}", "/api/v1/nodes/alive", ""},
@@ -144,6 +152,7 @@ func TestConform(t *testing.T) {
 	}
 	asked := map[string]bool{
 		// These do not answer JSON; tests of their own ask them.
+		"post /api/v1/artifacts/verify": true, "post /api/v1/artifacts/drill": true, "post /api/v1/artifacts/restore": true, "post /api/v1/artifacts/prune": true, "get /api/v1/report": true,
 		"get /api/v1/incidents/{id}/report": true, "get /api/v1/changes": true, "get /api/v1/runs/{id}/attempts/{job}/{number}/output/events": true, "get /api/v1/runs/{id}/events": true, "get /api/v1/runs/{id}/attempts/{job}/{number}/output": true,
 	}
 	for _, c := range calls {

@@ -62,7 +62,7 @@ func newFake() *fake {
 
 func (f *fake) options() web.Options {
 	return web.Options{
-		Runs: f, Slots: f, Alerts: f, Facts: f, KPIs: kpis{f}, Commands: commands{f}, Desk: desk{f}, Timelines: desk{f}, Notices: notices{f}, Raiser: raiser{}, Service: f, Catalog: catalog{f}, Definitions: definitions{f}, Cluster: catalog{f}, Strips: f, Artifacts: shelf{f}, Hub: web.NewHub(), Monitor: f.monitor,
+		Runs: f, Slots: f, Alerts: f, Facts: f, KPIs: kpis{f}, Commands: commands{f}, Desk: desk{f}, Timelines: desk{f}, Notices: notices{f}, Raiser: raiser{}, Custody: &custody{work: idle}, Reports: reporter{}, Runbooks: runbooks{}, Databases: databases{}, Service: f, Catalog: catalog{f}, Definitions: definitions{f}, Cluster: catalog{f}, Strips: f, Artifacts: shelf{f}, Hub: web.NewHub(), Monitor: f.monitor,
 		Logs: &levels{list: []api.LogLevel{{Level: "info", Configured: "info"}, {Logger: "http", Level: "debug", Changed: true, Until: new(time.Now())}}},
 		Poll: 10 * time.Millisecond, Heartbeat: 20 * time.Millisecond,
 	}

@@ -138,13 +138,16 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
-func open(t *testing.T, terms access.Terms) *site {
+func open(t *testing.T, terms access.Terms, change ...func(*web.Options)) *site {
 	t.Helper()
 	s := &site{tokens: &tokens{by: map[runner.TokenDigest]runner.Token{}}, log: new(syncBuffer), fake: stocked()}
 	close(s.fake.idle)
 	o := s.fake.options()
 	o.Tokens, o.Audit, o.Log = s.tokens, s.tokens, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.Door = access.New(access.Options{Terms: func() *access.Terms { return &terms }, Tokens: s.tokens, Log: o.Log})
+	for _, c := range change {
+		c(&o)
+	}
 	s.server = web.New(o)
 	var config net.ListenConfig
 	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -158,7 +158,7 @@ that were given up. A service sends them.`,
 				return err
 			}
 			return a.changeNotices(cmd.Context(), ids, noticeChange{
-				command: "upkeep alert outbox retry", done: "is due now",
+				command: "upkeep alert outbox retry", what: "retry-notice", done: "is due now",
 				asked:  func(ctx context.Context, c *remote, id string) error { return c.RetryNotice(ctx, id) },
 				itself: func(ctx context.Context, o runner.Outbox, id string) error { return o.Revive(ctx, id) },
 			})
@@ -181,7 +181,7 @@ func newOutboxDrop(a *app) *cobra.Command {
 				return err
 			}
 			return a.changeNotices(cmd.Context(), ids, noticeChange{
-				command: "upkeep alert outbox drop", done: "is given up",
+				command: "upkeep alert outbox drop", what: "drop-notice", done: "is given up",
 				asked: func(ctx context.Context, c *remote, id string) error { return c.DropNotice(ctx, id, reason) },
 				itself: func(ctx context.Context, o runner.Outbox, id string) error {
 					why := "dropped by " + whoAmI()
@@ -228,6 +228,8 @@ func (a *app) noticesOf(ctx context.Context, given []string, dead bool) ([]strin
 // the ledger itself.
 type noticeChange struct {
 	command, done string
+	// what is the operation of the API that does the same.
+	what string
 	asked         func(ctx context.Context, c *remote, id string) error
 	itself        func(ctx context.Context, o runner.Outbox, id string) error
 }
@@ -256,6 +258,6 @@ func (a *app) changeNotices(ctx context.Context, ids []string, change noticeChan
 		return each(func(id string) error { return change.asked(ctx, c, id) })
 	}
 	return a.onLedgerOf(ctx, cfg, change.command, func(ctx context.Context, l *ledger.Ledger) error {
-		return each(func(id string) error { return change.itself(ctx, l, id) })
+		return each(func(id string) error { return acted(ctx, l, change.what, id, change.itself(ctx, l, id)) })
 	})
 }

@@ -67,7 +67,7 @@ func (a *app) sendAlert(ctx context.Context, r api.AlertRequest) error {
 		err = a.onLedgerOf(ctx, cfg, "upkeep alert send", func(ctx context.Context, l *ledger.Ledger) error {
 			var err error
 			done, err = service.RaiseAlert(ctx, cfg, l, r)
-			return err
+			return acted(ctx, l, "send-alert", r.Type, err)
 		})
 	}
 	if err != nil {

@@ -49,22 +49,22 @@ type deskOnLedger struct{ ledger *ledger.Ledger }
 
 // AckIncident says that who types works on an incident.
 func (d deskOnLedger) AckIncident(ctx context.Context, id, note string, until time.Time) error {
-	return d.ledger.Ack(ctx, id, whoAmI(), note, until)
+	return acted(ctx, d.ledger, "ack-incident", id, d.ledger.Ack(ctx, id, whoAmI(), note, until))
 }
 
 // NoteIncident adds a line to a timeline.
 func (d deskOnLedger) NoteIncident(ctx context.Context, id, text string) error {
-	return d.ledger.Note(ctx, id, whoAmI(), text)
+	return acted(ctx, d.ledger, "note-incident", id, d.ledger.Note(ctx, id, whoAmI(), text))
 }
 
 // BeganIncident says when a fault began.
 func (d deskOnLedger) BeganIncident(ctx context.Context, id string, at time.Time) error {
-	return d.ledger.Began(ctx, id, whoAmI(), at)
+	return acted(ctx, d.ledger, "began-incident", id, d.ledger.Began(ctx, id, whoAmI(), at))
 }
 
 // ResolveIncident ends an incident.
 func (d deskOnLedger) ResolveIncident(ctx context.Context, id, note string) error {
-	return d.ledger.Resolve(ctx, id, whoAmI(), note)
+	return acted(ctx, d.ledger, "resolve-incident", id, d.ledger.Resolve(ctx, id, whoAmI(), note))
 }
 
 // Silence keeps incidents from being told.
@@ -73,7 +73,8 @@ func (d deskOnLedger) Silence(ctx context.Context, r api.SilenceRequest) (runner
 	if err != nil {
 		return s, err
 	}
-	if s.ID, err = d.ledger.Silence(ctx, s); err != nil {
+	s.ID, err = d.ledger.Silence(ctx, s)
+	if err = acted(ctx, d.ledger, "add-silence", strings.Join([]string{s.Workflow, s.Check, s.ID}, " "), err); err != nil {
 		return s, err
 	}
 	_, err = d.ledger.Settle(ctx, time.Now())
@@ -82,7 +83,7 @@ func (d deskOnLedger) Silence(ctx context.Context, r api.SilenceRequest) (runner
 
 // EndSilence ends a silence.
 func (d deskOnLedger) EndSilence(ctx context.Context, id string) error {
-	if err := d.ledger.EndSilence(ctx, id, whoAmI()); err != nil {
+	if err := acted(ctx, d.ledger, "end-silence", id, d.ledger.EndSilence(ctx, id, whoAmI())); err != nil {
 		return err
 	}
 	_, err := d.ledger.Settle(ctx, time.Now())

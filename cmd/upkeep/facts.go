@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -64,10 +65,18 @@ func (l factsOnLedger) AddSamples(ctx context.Context, samples ...runner.Sample)
 
 // AddEvents records events.
 func (l factsOnLedger) AddEvents(ctx context.Context, happenings ...runner.Happening) error {
+	var subjects []string
 	for i := range happenings {
 		happenings[i].By = whoAmI()
+		subjects = append(subjects, happenings[i].Kind+" "+happenings[i].Subject)
 	}
-	return l.Record(ctx, happenings...)
+	return acted(ctx, l, "add-event", strings.Join(subjects, ", "), l.Record(ctx, happenings...))
+}
+
+// acted records in the audit what whoever types did on the ledger itself, and
+// returns err: through a service it is recorded there.
+func acted(ctx context.Context, l runner.Auditor, what, subject string, err error) error {
+	return service.Acted(ctx, l, whoAmI(), what, subject, err)
 }
 
 // onLedgerOf does something on the ledger of a configuration.

@@ -183,7 +183,8 @@ var errNoService = jobs.WithHint(fmt.Errorf("%w: no service runs here", runner.E
 
 // Cancel leaves the request in the ledger.
 func (o onLedger) Cancel(ctx context.Context, id runner.RunID) (runner.State, error) {
-	return o.ledger.Cancel(ctx, id, whoAmI())
+	state, err := o.ledger.Cancel(ctx, id, whoAmI())
+	return state, acted(ctx, o.ledger, "cancel-run", string(id), err)
 }
 
 // Retry is refused: it needs a process that stays.
@@ -191,15 +192,16 @@ func (o onLedger) Retry(context.Context, runner.RunID, string) error { return er
 
 // Approve records the approval; the run begins with the next service.
 func (o onLedger) Approve(ctx context.Context, id runner.RunID) error {
-	return o.ledger.Approve(ctx, id, whoAmI())
+	return acted(ctx, o.ledger, "approve-run", string(id), o.ledger.Approve(ctx, id, whoAmI()))
 }
 
 // Pause records the pause.
 func (o onLedger) Pause(ctx context.Context, workflow string, r api.PauseRequest) error {
-	return service.Pause(ctx, o.cfg, o.ledger, service.PauseOf(workflow, whoAmI(), r))
+	return acted(ctx, o.ledger, "pause-workflow", workflow, service.Pause(ctx, o.cfg, o.ledger, service.PauseOf(workflow, whoAmI(), r)))
 }
 
 // Unpause ends the pause.
 func (o onLedger) Unpause(ctx context.Context, workflow string) (bool, error) {
-	return o.ledger.Unpause(ctx, workflow, whoAmI())
+	was, err := o.ledger.Unpause(ctx, workflow, whoAmI())
+	return was, acted(ctx, o.ledger, "unpause-workflow", workflow, err)
 }

@@ -60,6 +60,9 @@ func (a *app) pruneHistory(ctx context.Context, dryRun bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	pruned, err := service.PruneHistory(ctx, cfg, l, time.Now(), dryRun)
+	if !dryRun {
+		err = acted(ctx, l, "prune-history", "", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,31 +63,21 @@ func (a *app) onAccess(ctx context.Context, command string, do func(context.Cont
 // accessOnLedger works on the ledger itself, and records that in the audit.
 type accessOnLedger struct{ *ledger.Ledger }
 
-// audit records what somebody did here, as the API would.
+// audit records what whoever types did here.
 func (l accessOnLedger) audit(ctx context.Context, what, subject string) error {
-	name, host, _ := strings.Cut(whoAmI(), "@")
-	host, _, _ = strings.Cut(host, " ")
-	return l.Audit(ctx, runner.Action{
-		Who: name, Role: runner.RoleAdmin, Means: "shell", From: host, Via: "cli", What: what, Subject: subject, End: runner.ActionDone,
-	})
+	return acted(ctx, l, what, subject, nil)
 }
 
 // CreateToken makes a token.
 func (l accessOnLedger) CreateToken(ctx context.Context, r api.TokenRequest) (api.TokenMade, error) {
 	made, err := web.MakeToken(ctx, l.Ledger, r, whoAmI())
-	if err != nil {
-		return made, err
-	}
-	return made, l.audit(ctx, "create-token", r.Name)
+	return made, acted(ctx, l, "create-token", r.Name, err)
 }
 
 // RevokeToken takes a token back.
 func (l accessOnLedger) RevokeToken(ctx context.Context, nameOrID string) (runner.Token, error) {
 	t, err := l.Ledger.RevokeToken(ctx, nameOrID, whoAmI())
-	if err != nil {
-		return t, err
-	}
-	return t, l.audit(ctx, "revoke-token", t.Name)
+	return t, acted(ctx, l, "revoke-token", cmp.Or(t.Name, nameOrID), err)
 }
 
 // grantable are the roles that somebody can be given.

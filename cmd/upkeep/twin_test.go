@@ -21,25 +21,23 @@ func twins() map[string]struct {
 		operations string
 		why        string
 	}
-	const (
-		local = "it is about this machine, its files or this program"
-		store = "it reads or writes stores with the rights, the programs and the scratch places of this machine; over the API the jobs do that in runs, and list-artifacts and get-artifact tell how it stands"
-	)
+	const local = "it is about this machine, its files or this program"
 	return map[string]twin{
 		"serve": {why: local}, "run": {operations: "start-run follow-run get-run list-attempts get-output cancel-run"}, "retry": {operations: "retry-run follow-run get-run list-latest"},
 		"cancel": {operations: "cancel-run"}, "approve": {operations: "approve-run"},
 		"list": {operations: "list-workflows get-status"}, "history": {operations: "list-runs list-attempts"}, "show": {operations: "get-run list-run-attempts get-output list-past"},
 		"logs": {operations: "get-output follow-output list-attempts"}, "why": {operations: "get-why list-slots"}, "doctor": {why: local}, "health": {operations: "list-checks"},
 		"kpi": {operations: "list-kpis"}, "kpi explain": {operations: "list-kpis"},
-		"report": {why: "it reads most of the ledger; what it says of its figures is list-kpis, and of incidents get-incident"},
+		"report": {operations: "get-report"},
 		"plan":   {operations: "get-plan"}, "pause": {operations: "pause-workflow"}, "unpause": {operations: "unpause-workflow"},
-		"runbook list": {why: "it sets the configuration beside the ledger; the workflows of runbooks and their runs are list-workflows and list-runs"}, "runbook show": {why: "it sets the configuration beside the ledger; its runs are list-runs with the trigger check"}, "runbook plan": {why: "it judges by the configuration of this machine"},
-		"backup list": {operations: "list-artifacts get-artifact"}, "backup verify": {why: store}, "backup drill": {why: store}, "backup restore": {why: store}, "backup prune": {why: store},
-		"db explain": {why: "it asks a database with the rights of who types"},
+		"runbook list": {operations: "list-runbooks"}, "runbook show": {operations: "get-runbook"}, "runbook plan": {operations: "plan-runbook"},
+		"backup list": {operations: "list-artifacts get-artifact"}, "backup verify": {operations: "verify-artifacts"}, "backup drill": {operations: "drill-artifacts"},
+		"backup restore": {operations: "restore-artifact"}, "backup prune": {operations: "prune-artifacts"},
+		"db explain": {operations: "explain-statement"},
 		"alert send": {operations: "send-alert"}, "alert test": {operations: "test-channel"}, "alert preview": {why: "it writes messages by the configuration of this machine"},
 		"alert outbox": {operations: "list-notices"}, "alert outbox list": {operations: "list-notices"}, "alert outbox retry": {operations: "retry-notice"}, "alert outbox drop": {operations: "drop-notice"},
 		"incident list": {operations: "list-incidents"}, "incident show": {operations: "get-incident"}, "incident ack": {operations: "ack-incident"}, "incident note": {operations: "note-incident began-incident"},
-		"incident resolve": {operations: "resolve-incident"}, "incident report": {operations: "get-incident"},
+		"incident resolve": {operations: "resolve-incident"}, "incident report": {operations: "get-post-mortem"},
 		"silence add": {operations: "add-silence"}, "silence list": {operations: "list-silences"}, "silence end": {operations: "end-silence"},
 		"metric add": {operations: "add-samples"}, "metric list": {operations: "list-series"}, "metric show": {operations: "list-samples"},
 		"metrics": {operations: "/metrics"}, "log level": {operations: "list-log-levels set-log-level reset-log-level"},
@@ -81,7 +79,7 @@ func TestTwins(t *testing.T) {
 		}
 	}
 	// These are for programs and pages; no person types them.
-	pages := []string{"list-nodes", "get-post-mortem", "get-caller", "get-config", "follow-changes", "get-health", "get-run-detail", "get-workflow", "list-pauses", "reload"}
+	pages := []string{"list-nodes", "get-caller", "get-config", "follow-changes", "get-health", "get-run-detail", "get-workflow", "list-pauses", "reload"}
 	for _, operation := range slices.Sorted(maps.Keys(known)) {
 		if !used[operation] && !slices.Contains(pages, operation) {
 			t.Errorf("no command uses the operation %s", operation)

@@ -185,8 +185,12 @@ func TestCertificate_Renewed(t *testing.T) {
 	t.Parallel()
 	s := newSecure(t, nil, nil)
 	answer, name, header := s.get(t, &tls.Config{MinVersion: tls.VersionTLS12})
-	if answer != "anonymous none anonymous HTTP/2.0" || name != "first" || header.Get("Strict-Transport-Security") == "" {
+	if answer != "anonymous none anonymous HTTP/2.0" || name != "first" || header.Get("Strict-Transport-Security") != "" {
 		t.Fatalf("%q by %s, HSTS %q", answer, name, header.Get("Strict-Transport-Security"))
+	}
+	s.terms = &access.Terms{Anonymous: runner.RoleNone, Strict: 48 * time.Hour}
+	if _, _, header = s.get(t, &tls.Config{MinVersion: tls.VersionTLS12}); header.Get("Strict-Transport-Security") != "max-age=172800" {
+		t.Errorf("HSTS %q where two days are wanted", header.Get("Strict-Transport-Security"))
 	}
 	if problem := s.cert.Problem(time.Now()); problem != "" {
 		t.Errorf("problem %q", problem)

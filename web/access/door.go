@@ -37,6 +37,9 @@ type Terms struct {
 	Hosts []string
 	// Proxies are the addresses that are believed about whom they forward.
 	Proxies []netip.Prefix
+	// Strict is for how long browsers that were here over TLS come back by TLS
+	// alone; 0 says nothing about it. They take it for all ports of the name.
+	Strict time.Duration
 }
 
 // User has a password.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ghosteam/upkeep/web/api"
@@ -161,10 +162,6 @@ func quoted(text string) string {
 // our own files, no inline scripts or styles, no frames.
 const policy = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; object-src 'none'"
 
-// strictFor is for how long a browser that was here over TLS comes back by
-// TLS alone. Browsers take that for all ports of the name.
-const strictFor = "max-age=15552000"
-
 // Harden sets the headers that keep browsers from letting others use the
 // answer.
 func (d *Door) Harden(header http.Header, r *http.Request) {
@@ -175,7 +172,7 @@ func (d *Door) Harden(header http.Header, r *http.Request) {
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Frame-Options", "DENY")
-	if d.Secure(r) {
-		header.Set("Strict-Transport-Security", strictFor)
+	if strict := d.o.Terms().Strict; strict > 0 && d.Secure(r) {
+		header.Set("Strict-Transport-Security", "max-age="+strconv.FormatInt(int64(strict.Seconds()), 10))
 	}
 }

@@ -44,7 +44,7 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	}
 	var monitor web.Monitor
 	if d != nil {
-		monitor = checks{d.monitor, d.Config}
+		monitor = checks{d.monitor, d.Config, &glanced{}}
 	}
 	var artifacts web.Artifacts
 	var custody web.Custody
@@ -151,32 +151,40 @@ type Commander struct {
 	by       string
 }
 
+// acted records in the audit what the person did.
+func (c *Commander) acted(ctx context.Context, what, subject string, err error) error {
+	return Acted(ctx, c.commands.e.ledger, c.by, what, subject, err)
+}
+
 // Run records a run, or one for each of several nodes, and has it delivered.
 func (c *Commander) Run(ctx context.Context, r api.RunRequest) ([]runner.Submission, error) {
-	return c.commands.Run(ctx, c.by, r)
+	done, err := c.commands.Run(ctx, c.by, r)
+	return done, c.acted(ctx, "start-run", r.Workflow, err)
 }
 
 // Cancel asks for the end of a run and returns its state before.
 func (c *Commander) Cancel(ctx context.Context, id runner.RunID) (runner.State, error) {
-	return c.commands.Cancel(ctx, c.by, id)
+	state, err := c.commands.Cancel(ctx, c.by, id)
+	return state, c.acted(ctx, "cancel-run", string(id), err)
 }
 
 // Retry continues a run, with the job from and what needs it anew.
 func (c *Commander) Retry(ctx context.Context, id runner.RunID, from string) error {
-	return c.commands.Retry(ctx, c.by, id, from)
+	return c.acted(ctx, "retry-run", string(id), c.commands.Retry(ctx, c.by, id, from))
 }
 
 // Approve lets a run go that waits for approval.
 func (c *Commander) Approve(ctx context.Context, id runner.RunID) error {
-	return c.commands.Approve(ctx, c.by, id)
+	return c.acted(ctx, "approve-run", string(id), c.commands.Approve(ctx, c.by, id))
 }
 
 // Pause pauses a workflow.
 func (c *Commander) Pause(ctx context.Context, workflow string, r api.PauseRequest) error {
-	return c.commands.Pause(ctx, PauseOf(workflow, c.by, r))
+	return c.acted(ctx, "pause-workflow", workflow, c.commands.Pause(ctx, PauseOf(workflow, c.by, r)))
 }
 
 // Unpause ends a pause and tells whether there was one.
 func (c *Commander) Unpause(ctx context.Context, workflow string) (bool, error) {
-	return c.commands.Unpause(ctx, c.by, workflow)
+	was, err := c.commands.Unpause(ctx, c.by, workflow)
+	return was, c.acted(ctx, "unpause-workflow", workflow, err)
 }

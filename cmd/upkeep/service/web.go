@@ -72,7 +72,7 @@ func termsOf(w configs.Web) *access.Terms {
 		t.Hosts = append([]string{strings.TrimSuffix(host, ".")}, t.Hosts...)
 	}
 	if w.TLS != nil {
-		t.Clients = w.TLS.Clients
+		t.Clients, t.Strict = w.TLS.Clients, w.TLS.HSTS
 		if len(w.Hosts) == 0 {
 			t.Hosts = nil // the certificate says whose name it is
 		}
