@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	riverqueue "github.com/riverqueue/river"
@@ -54,11 +55,33 @@ func (q *Queue) Deliver(ctx context.Context, ids ...runner.RunID) error {
 		if err != nil {
 			return err
 		}
-		if err := q.insert(ctx, list); err != nil {
+		if err := q.insertSurely(ctx, list); err != nil {
 			return fmt.Errorf("deliver %d runs: %w", len(list), errors.Join(err, runner.ErrUnavailable))
 		}
 	}
 	return nil
+}
+
+const (
+	// insertTries is how often an insert is tried, and insertAgain the time
+	// between: the connections may have died with the server's last restart.
+	insertTries = 3
+	insertAgain = 50 * time.Millisecond
+)
+
+// insertSurely is insert, made again where that can help.
+func (q *Queue) insertSurely(ctx context.Context, list []runner.Delivery) error {
+	for try := 1; ; try++ {
+		err := q.insert(ctx, list)
+		if err == nil || try == insertTries || ctx.Err() != nil {
+			return err
+		}
+		q.refresh(err)
+		select {
+		case <-time.After(insertAgain):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // insert adds pointers in one statement, and rings for their queues in the same
@@ -68,6 +91,7 @@ func (q *Queue) insert(ctx context.Context, list []runner.Delivery) error {
 	if len(list) == 0 {
 		return nil
 	}
+	list = once(list)
 	return pgx.BeginFunc(ctx, q.options.Pool, func(tx pgx.Tx) error {
 		missing, err := missingOf(ctx, tx, list)
 		if err != nil {
@@ -90,6 +114,17 @@ func (q *Queue) insert(ctx context.Context, list []runner.Delivery) error {
 		return q.driver.UnwrapExecutor(tx).NotifyMany(ctx, &riverdriver.NotifyManyParams{
 			Topic: insertTopic, Payload: slices.Compact(rings), Schema: q.client.Schema(),
 		})
+	})
+}
+
+// once leaves out what list has said before: one statement must not insert a
+// pointer twice.
+func once(list []runner.Delivery) []runner.Delivery {
+	seen := make(map[runner.Delivery]bool, len(list))
+	return slices.DeleteFunc(slices.Clone(list), func(d runner.Delivery) bool {
+		again := seen[d]
+		seen[d] = true
+		return again
 	})
 }
 

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
@@ -32,7 +33,7 @@ func (d *driver) GetExecutor() riverdriver.Executor {
 
 // GetListener implements riverdriver.Driver.
 func (d *driver) GetListener(params *riverdriver.GetListenenerParams) riverdriver.Listener {
-	return &listener{Listener: d.Driver.GetListener(params), bell: d.bell}
+	return &listener{inner: d.Driver.GetListener(params), queue: d.queue, bell: d.bell}
 }
 
 // executor are the statements of River's producers.
@@ -50,8 +51,24 @@ func (e *executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobG
 	}
 	jobs, err := e.queue.take(ctx, params.Queue, free)
 	e.queue.settle(params.Queue, free, len(jobs))
+	if err != nil {
+		e.queue.refresh(err)
+		// River would not look again before its next regular look.
+		time.AfterFunc(againAfter, func() { e.queue.driver.bell.ring(params.Queue) })
+	}
 	return &riverdriver.JobGetAvailableResult{Jobs: jobs}, err
 }
+
+// refresh closes the idle connections after an error that did not come from the
+// server: when one is dead, others will be, and each would cost another try.
+func (q *Queue) refresh(err error) {
+	if _, said := errors.AsType[*pgconn.PgError](err); !said {
+		q.options.Pool.Reset()
+	}
+}
+
+// againAfter is after how long a fetch that failed is made again.
+const againAfter = 250 * time.Millisecond
 
 // JobSetStateIfRunningMany has nothing to write: the job is no longer in the
 // table.
@@ -92,94 +109,4 @@ func (q *Queue) take(ctx context.Context, name string, most int) ([]*rivertype.J
 		}
 		return broken
 	}), err
-}
-
-// bell tells River's producers of this process to look into their queues,
-// without a message through the database.
-type bell struct {
-	all []string
-	// rung has a value when names has some.
-	rung chan struct{}
-
-	mu    sync.Mutex
-	names []string
-}
-
-func newBell(all []string) *bell { return &bell{all: all, rung: make(chan struct{}, 1)} }
-
-func (b *bell) ring(names ...string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, name := range names {
-		if !slices.Contains(b.names, name) {
-			b.names = append(b.names, name)
-		}
-	}
-	b.signal()
-}
-
-// signal is called with mu held.
-func (b *bell) signal() {
-	if len(b.names) == 0 {
-		return
-	}
-	select {
-	case b.rung <- struct{}{}:
-	default:
-	}
-}
-
-// next returns a queue that was rung for; ok is false when there is none.
-func (b *bell) next() (name string, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.names) == 0 {
-		return "", false
-	}
-	name, b.names = b.names[0], b.names[1:]
-	b.signal()
-	return name, true
-}
-
-// listener hears the database's notifications and the bell.
-type listener struct {
-	riverdriver.Listener
-
-	bell *bell
-}
-
-// Connect connects to the database. What was said while nobody listened is
-// made up for by a look into every queue.
-func (l *listener) Connect(ctx context.Context) error {
-	err := l.Listener.Connect(ctx)
-	if err == nil {
-		l.bell.ring(l.bell.all...)
-	}
-	return err
-}
-
-// WaitForNotification returns the next notification or ring.
-func (l *listener) WaitForNotification(ctx context.Context) (*riverdriver.Notification, error) {
-	for {
-		if name, ok := l.bell.next(); ok {
-			return &riverdriver.Notification{Topic: insertTopic, Payload: insertNotification(name)}, nil
-		}
-		waiting, stop := context.WithCancel(ctx)
-		watched := make(chan struct{})
-		go func() {
-			defer close(watched)
-			select {
-			case <-l.bell.rung:
-				stop()
-			case <-waiting.Done():
-			}
-		}()
-		notification, err := l.Listener.WaitForNotification(waiting)
-		rung := waiting.Err() != nil && ctx.Err() == nil
-		stop()
-		<-watched
-		if err == nil || !rung {
-			return notification, err
-		}
-	}
 }

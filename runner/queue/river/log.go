@@ -8,13 +8,16 @@ import (
 	"time"
 )
 
-// sayEvery is how often one message about trouble is said: River repeats its
-// errors with every try while the database is away.
+// sayEvery is how often trouble is said: River repeats its errors with every
+// try while the database is away.
 const sayEvery = time.Minute
 
+// trouble is what River's errors and warnings mean to us: the ledger is the
+// truth, and a delivery that failed is made again.
+const trouble = "the delivery of runs has trouble and goes on by itself"
+
 // quiet is a slog.Handler that passes on little of what River logs: no news,
-// what is an error to River as a warning, because it goes on by itself, each
-// message at most once a minute, and nothing once the work ends.
+// trouble as a warning, at most once a minute, and nothing once the work ends.
 type quiet struct {
 	slog.Handler
 
@@ -25,19 +28,21 @@ type quietState struct {
 	hushed atomic.Bool
 
 	mu   sync.Mutex
-	said map[string]time.Time
+	said time.Time
+	// kept counts what was not said since.
+	kept int
 }
 
 func newQuiet(to slog.Handler) *quiet {
-	return &quiet{Handler: to, shared: &quietState{said: map[string]time.Time{}}}
+	return &quiet{Handler: to, shared: &quietState{}}
 }
 
 // hush makes it say nothing any more.
 func (h *quiet) hush() { h.shared.hushed.Store(true) }
 
-// problem says what went wrong, as seldom as what River says.
-func (h *quiet) problem(ctx context.Context, message string, err error) {
-	slog.New(h).WarnContext(ctx, message, "error", err)
+// problem says what we could not do, as seldom as River's troubles.
+func (h *quiet) problem(ctx context.Context, what string, err error) {
+	slog.New(h).WarnContext(ctx, what, "err", err)
 }
 
 // Enabled implements slog.Handler.
@@ -48,17 +53,24 @@ func (h *quiet) Enabled(ctx context.Context, level slog.Level) bool {
 // Handle implements slog.Handler.
 func (h *quiet) Handle(ctx context.Context, r slog.Record) error {
 	h.shared.mu.Lock()
-	last, again := h.shared.said[r.Message]
-	due := !again || r.Time.Sub(last) >= sayEvery
+	due := h.shared.said.IsZero() || r.Time.Sub(h.shared.said) >= sayEvery
+	kept := h.shared.kept
 	if due {
-		h.shared.said[r.Message] = r.Time
+		h.shared.said, h.shared.kept = r.Time, 0
+	} else {
+		h.shared.kept++
 	}
 	h.shared.mu.Unlock()
 	if !due {
 		return nil
 	}
-	r.Level = slog.LevelWarn
-	return h.Handler.Handle(ctx, r)
+	said := slog.NewRecord(r.Time, slog.LevelWarn, trouble, r.PC)
+	said.AddAttrs(slog.String("what", r.Message), slog.Int("more_before", kept))
+	r.Attrs(func(a slog.Attr) bool {
+		said.AddAttrs(a)
+		return true
+	})
+	return h.Handler.Handle(ctx, said)
 }
 
 // WithAttrs implements slog.Handler.

@@ -21,7 +21,7 @@ func (q *Queue) tidy(ctx context.Context) {
 			"DELETE FROM river_queue WHERE updated_at < now() - interval '7 days'",
 		} {
 			if _, err := q.options.Pool.Exec(ctx, statement); err != nil && ctx.Err() == nil {
-				q.quiet.problem(ctx, "what is left over in the queue could not be removed", err)
+				q.quiet.problem(ctx, "remove what leads nowhere", err)
 			}
 		}
 		select {

@@ -89,7 +89,7 @@ func (q *Queue) patiently(ctx context.Context, what string, try func(context.Con
 		case ctx.Err() != nil || !worth(err):
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		q.quiet.problem(ctx, "the database is not available to the queue", err)
+		q.quiet.problem(ctx, what, err)
 		select {
 		case <-time.After(retryEvery):
 		case <-ctx.Done():
