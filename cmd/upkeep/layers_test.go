@@ -29,12 +29,13 @@ type layer struct {
 
 // leaves may be imported by every package outside themselves.
 var leaves = []string{
-	"configs/registry", "configs/secret", "configs/unit", "runner/logbook", "runner/retry", "runner/schedule", "storage/object", "storage/object/retention",
+	"configs/redisurl", "configs/registry", "configs/secret", "configs/unit", "runner/logbook", "runner/retry", "runner/schedule", "storage/object", "storage/object/retention",
 }
 
 var layers = []layer{
 	{"secret", "configs/secret", nil, "a leaf: a secret value is used everywhere and knows nothing of us"},
 	{"unit", "configs/unit", nil, "a leaf: value types of configuration know nothing of us"},
+	{"redisurl", "configs/redisurl", []string{"configs/secret"}, "a leaf: who speaks with Redis reads its address in one way"},
 	{"registry", "configs/registry", []string{"configs/unit"}, "a leaf: what the families of plugins share knows none of them"},
 	{"logbook", "runner/logbook", nil, "a leaf: handlers of the log know records and files"},
 	{"retry", "runner/retry", nil, "a leaf: the retry vocabulary knows nothing of us"},

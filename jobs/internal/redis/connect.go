@@ -74,12 +74,12 @@ func Connect(ctx context.Context, a Address) (*Conn, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
 	}
-	config, err := a.tls()
+	config, err := a.TLS()
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
 	}
 	// The client would say on the standard error output that it cannot dial.
-	dialed, err := a.dial(ctx, config)
+	dialed, err := dial(ctx, a, config)
 	if err != nil {
 		return nil, (&Conn{ctx: ctx}).wrap("connect to "+a.Where(), err)
 	}
@@ -92,12 +92,12 @@ func Connect(ctx context.Context, a Address) (*Conn, error) {
 }
 
 // dial connects, and agrees on TLS where the address wants it.
-func (a Address) dial(ctx context.Context, config *tls.Config) (net.Conn, error) {
+func dial(ctx context.Context, a Address, config *tls.Config) (net.Conn, error) {
 	dialer := &net.Dialer{Timeout: connectTime}
 	if config == nil {
-		return dialer.DialContext(ctx, a.network, a.address)
+		return dialer.DialContext(ctx, a.Network, a.Server)
 	}
-	return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, a.network, a.address)
+	return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, a.Network, a.Server)
 }
 
 // handOver gives the client a connection, once: a lost one is an error.
@@ -116,12 +116,12 @@ func connect(ctx context.Context, a Address, prepare func(*redis.Options)) (*Con
 	if err := context.Cause(ctx); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
 	}
-	config, err := a.tls()
+	config, err := a.TLS()
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
 	}
 	options := &redis.Options{
-		Network: a.network, Addr: a.address, Username: a.username, Password: a.password, DB: a.database, TLSConfig: config,
+		Network: a.Network, Addr: a.Server, Username: a.Username, Password: a.Password, DB: a.Database(), TLSConfig: config,
 		// The older protocol needs no HELLO, and nothing here needs the newer one.
 		Protocol: 2, PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: connectTime, ReadTimeout: answerTime, WriteTimeout: answerTime, ContextTimeoutEnabled: true,

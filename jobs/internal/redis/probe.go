@@ -22,12 +22,12 @@ const PhaseAuth = "auth"
 // runs through the phases dns, connect, tls and auth, of which the last ends with
 // the first answer. Nothing outlasts the deadline of ctx.
 func ConnectTimed(ctx context.Context, a Address, clock *reach.Clock) (*Conn, error) {
-	config, err := a.tls()
+	config, err := a.TLS()
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.Where(), err)
 	}
 	// The client would dial in its own time, and again and again behind our back.
-	dialed, err := clock.Dial(ctx, &net.Dialer{}, a.network, a.address, config)
+	dialed, err := clock.Dial(ctx, &net.Dialer{}, a.Network, a.Server, config)
 	if err != nil {
 		return nil, jobs.WithHint(fmt.Errorf("connect to %s: %w", a.Where(), err), advice(err))
 	}
