@@ -85,13 +85,13 @@ func CheckFingerprint(check string) string { return "check/" + check }
 // check is healthy again.
 func (p *Policy) Unhealthy(r runner.CheckReport, evidence ...runner.Evidence) runner.Fault {
 	f := runner.Fault{
-		Fingerprint: CheckFingerprint(r.Name), Check: r.Name, Severity: jobs.Warning, Reason: ReasonCheck, At: r.At,
+		Fingerprint: CheckFingerprint(r.Name), Check: runner.CheckBase(r.Name), Severity: jobs.Warning, Reason: ReasonCheck, At: r.At,
 		LastGood: r.LastGood, FirstBad: r.FirstBad, Evidence: evidence, Title: checkTitle(r),
 	}
 	if r.Health == runner.HealthCritical && r.Impact != runner.ImpactNone {
 		f.Severity = jobs.Critical
 	}
-	if most := p.checks[r.Name].Severity; most != "" && f.Severity.Rank() > most.Rank() {
+	if most := p.checks[f.Check].Severity; most != "" && f.Severity.Rank() > most.Rank() {
 		f.Severity = most
 	}
 	if r.Cause != "" {

@@ -34,6 +34,8 @@ type Check struct {
 	Timeout time.Duration
 	// DependsOn are the checks whose failure explains this one's.
 	DependsOn []string
+	// RunsOn says which nodes ask it: one of them, or each.
+	RunsOn
 	// Alert is what it says about its own alerts. Its Severity is the gravest
 	// that its faults may have; empty for any.
 	Alert alerts.WorkflowAlert
@@ -122,6 +124,7 @@ func (l *loader) checks() {
 		_, values, _ := l.w.probe(d, item, &scope{world: l.w, decoder: d, check: item.Name})
 		c := checkOf(item, values)
 		c.Implicit = len(l.w.checks) == 0
+		c.EveryNode = c.EveryNode || c.Implicit // it measures this machine
 		if c.Slug != "" && slugs[c.Slug] != "" {
 			l.d.Report(at(item.Node, "with.slug", item.At), "duplicate-name", "checks."+name+".with.slug",
 				fmt.Sprintf("the checks %s and %s are told at the same slug %q", slugs[c.Slug], name, c.Slug), "give one of them another slug")
@@ -141,6 +144,9 @@ func checkOf(item *decode.Item[checkField], values any) Check {
 		Name: item.Name, Kind: f.Kind, Every: f.Every.Std(), RetryEvery: f.RetryEvery.Std(), FailAfter: f.FailAfter, OKAfter: f.OKAfter,
 		Impact: f.Impact, Timeout: f.Timeout.Std(), DependsOn: f.DependsOn,
 		Alert: alerts.WorkflowAlert{Severity: f.Alert.Severity, To: f.Alert.To, Off: f.Alert.Off},
+	}
+	if f.RunsOn != nil {
+		c.RunsOn = f.RunsOn.RunsOn
 	}
 	c.Limits = limitsOf(values)
 	if c.Timeout == 0 {

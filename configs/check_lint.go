@@ -2,8 +2,10 @@ package configs
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ghosteam/upkeep/configs/internal/decode"
+	"github.com/ghosteam/upkeep/configs/internal/source"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/health"
 )
@@ -21,12 +23,47 @@ func (l *loader) lintChecks() {
 			l.warn(at(item.Node, "retry_every", item.At), "retry-order", path+".retry_every",
 				fmt.Sprintf("a suspect check is asked every %s, a healthy one every %s", f.RetryEvery, f.Every), "make retry_every shorter than every")
 		}
+		l.lintWhere(item, path)
 		if f.Kind == health.KindHeartbeat {
 			l.lintHeartbeat(item, path)
 			continue
 		}
 		l.lintLatency(item, path)
 	}
+}
+
+// lintWhere looks for checks that no node asks, and for those of this machine
+// that only one of several nodes asks.
+func (l *loader) lintWhere(item *decode.Item[checkField], path string) {
+	f := item.Value
+	if f.RunsOn != nil {
+		l.lintPlace(item.Node, item.At, path+".runs_on", "nobody asks this check", f.RunsOn.RunsOn)
+		return
+	}
+	if l.config.Ledger.Dialect == "sqlite" {
+		return
+	}
+	what := ""
+	switch e, _ := item.Node.Get("with"); {
+	case f.Kind == implicitCheck:
+		what = "the machine that it runs on"
+	case f.Kind == "certificate" && e.Value != nil && readsFiles(e.Value):
+		what = "files of the machine that it runs on"
+	case f.Kind == scriptKind:
+		what = "whatever its program finds on the machine that it runs on"
+	default:
+		return
+	}
+	l.warn(item.At, "which-node", path, "it looks at "+what+", and with several nodes only one of them asks it", "say which: runs_on: every, {every: {label: L}}, {label: L} or any")
+}
+
+// readsFiles tells whether one of several certificates is a file.
+func readsFiles(with *source.Node) bool {
+	list, given := with.Get("certificates")
+	return given && slices.ContainsFunc(list.Value.Items, func(n *source.Node) bool {
+		_, file := n.Get("file")
+		return file
+	})
 }
 
 // lintLatency looks for limits of a latency that come after the end of the

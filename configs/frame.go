@@ -95,6 +95,7 @@ type checkField struct {
 	Impact     string        `yaml:"impact" enum:"outage,degraded,none" doc:"What its failure means for users: outage, degraded (the default), or none, and then it is a warning at most."`
 	Timeout    unit.Duration `yaml:"timeout" doc:"How long one answer may take before the probe is left behind; by default 1s longer than the probe's own timeout, and at least 10s."`
 	DependsOn  unit.Names    `yaml:"depends_on" fixed:"true" doc:"Checks whose failure explains this one's: people are told of those instead." example:"[database]"`
+	RunsOn     *runsOn       `yaml:"runs_on" doc:"Which nodes ask it: any (the default) and {label: L} for one at a time, or every and {every: {label: L}} for each with a state of its own, which is called NAME@NODE."`
 	Alert      checkAlert    `yaml:"alert" doc:"Who is told when it fails, where that differs from the routes."`
 	With       *source.Node  `yaml:"with" doc:"The options of its kind."`
 }

@@ -48,7 +48,7 @@ func TestLoad_Defaults(t *testing.T) {
 	}
 	want := []configs.Check{{
 		Name: "system", Kind: "system", Every: 30 * time.Second, RetryEvery: 10 * time.Second, FailAfter: 3, OKAfter: 2, Impact: "degraded",
-		Timeout: 10 * time.Second, Implicit: true, Digest: c.Checks[0].Digest,
+		Timeout: 10 * time.Second, RunsOn: configs.RunsOn{EveryNode: true}, Implicit: true, Digest: c.Checks[0].Digest,
 	}}
 	if diff := cmp.Diff(want, c.Checks); diff != "" {
 		t.Errorf("implicit check: %s", diff)

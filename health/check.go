@@ -39,6 +39,9 @@ type Check struct {
 	Grace time.Duration
 	// Quiet keeps it from becoming an incident.
 	Quiet bool
+	// Node is the other node that asks it; empty for this one. What is known of
+	// it then is what stands on record.
+	Node string
 	// Digest tells one definition from another of the same name.
 	Digest string
 }

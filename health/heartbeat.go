@@ -110,6 +110,9 @@ func (p *pings) due(c Check) time.Time {
 // turnHeartbeat judges what a heartbeat was told, and that it was told nothing,
 // and returns how long to wait.
 func (m *Monitor) turnHeartbeat(ctx context.Context, w *watch) time.Duration {
+	if m.o.Shared {
+		m.hearElsewhere(ctx, w)
+	}
 	now := time.Now()
 	m.mu.Lock()
 	c, p := w.check, w.pings
@@ -132,6 +135,9 @@ func (m *Monitor) turnHeartbeat(ctx context.Context, w *watch) time.Duration {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		return m.again(w)
+	}
+	if m.o.Shared {
+		return min(time.Until(due), hearEvery)
 	}
 	return time.Until(due)
 }

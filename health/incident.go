@@ -56,8 +56,12 @@ func (m *Monitor) record(ctx context.Context, w *watch) {
 	if s.level == well {
 		w.heldSince = time.Time{}
 		open, at := w.recorded, s.goodSince
+		sure := !w.doubt.IsZero() && time.Now().After(w.doubt)
+		if sure {
+			w.doubt = time.Time{}
+		}
 		m.mu.Unlock()
-		if open != nil {
+		if open != nil || sure {
 			m.clear(ctx, w, at)
 		}
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,7 +42,10 @@ type Options struct {
 	// Env is the world of probes: Node, Version, Root, KillGrace, and as WorkDir
 	// an existing folder in which each gets one of its own.
 	Env jobs.Env
-	Log *slog.Logger
+	// Shared tells that other nodes watch too, and that the checks of this one
+	// may become theirs, and theirs this one's.
+	Shared bool
+	Log    *slog.Logger
 }
 
 // Monitor runs checks on their intervals. It is safe for use by several
@@ -118,8 +122,13 @@ func (m *Monitor) Run(ctx context.Context) error {
 	return nil
 }
 
-// start begins to watch. The caller holds the mutex.
+// start begins to watch what this node asks. The caller holds the mutex.
 func (m *Monitor) start(w *watch) {
+	if w.check.Node != "" {
+		w.stop = func(error) {}
+		close(w.done)
+		return
+	}
 	ctx, stop := context.WithCancelCause(m.running)
 	w.stop = stop
 	go m.run(ctx, w)
@@ -144,6 +153,9 @@ func (m *Monitor) remember(ctx context.Context) error {
 			continue
 		}
 		w, configured := m.watches[name]
+		if !configured && strings.Contains(name, "@") {
+			continue // that of a node that this one does not know yet
+		}
 		if !configured || w.check.Quiet {
 			_, err := m.o.Incidents.Clear(ctx, i.Fingerprint, time.Now().UTC())
 			if err != nil {
@@ -154,6 +166,9 @@ func (m *Monitor) remember(ctx context.Context) error {
 		w.restore(i)
 	}
 	for _, w := range m.watches {
+		if w.check.Node != "" {
+			continue
+		}
 		if err := m.rememberPings(ctx, w); err != nil {
 			return err
 		}
@@ -187,15 +202,18 @@ func (m *Monitor) Replace(ctx context.Context, checks []Check, connectivity *Con
 		return
 	}
 	next, order := make(map[string]*watch, len(checks)), make([]string, 0, len(checks))
-	var fresh []*watch
+	var fresh, taken []*watch
 	for _, c := range checks {
 		order = append(order, c.Name)
 		old := m.watches[c.Name]
-		if old != nil && old.check.Digest == c.Digest {
+		if old != nil && old.check.Digest == c.Digest && old.check.Node == c.Node {
 			next[c.Name] = old
 			continue
 		}
 		w := newWatch(c)
+		if old != nil && old.check.Node != "" && c.Node == "" {
+			taken = append(taken, w)
+		}
 		if old != nil {
 			gone = append(gone, old)
 		}
@@ -213,12 +231,13 @@ func (m *Monitor) Replace(ctx context.Context, checks []Check, connectivity *Con
 	}
 	m.mu.Lock()
 	for _, w := range fresh {
-		if old := m.watches[w.check.Name]; old != nil {
+		if old := m.watches[w.check.Name]; old != nil && !slices.Contains(taken, w) {
 			w.inherit(old)
 		}
 	}
 	m.watches, m.order = next, order
 	m.mu.Unlock()
+	m.takeOver(ctx, taken)
 	for _, w := range fresh {
 		m.awaitFirst(ctx, w)
 	}
@@ -241,7 +260,7 @@ func (m *Monitor) drop(ctx context.Context, gone []*watch, next map[string]*watc
 		for _, waiter := range waiters {
 			close(waiter)
 		}
-		if now := next[w.check.Name]; w.recorded == nil || now != nil && !now.check.Quiet {
+		if now := next[w.check.Name]; w.recorded == nil && w.check.Node == "" || now != nil && !now.check.Quiet {
 			continue
 		}
 		if _, err := m.o.Incidents.Clear(ctx, fingerprint(w.check.Name), time.Now().UTC()); err != nil {
@@ -305,6 +324,8 @@ func (m *Monitor) report(w *watch, now time.Time) runner.CheckReport {
 		Since: s.since.UTC(), LastGood: s.lastGood.UTC(), FirstBad: s.firstBad.UTC(), Every: c.Every, Cause: w.cause,
 	}
 	switch {
+	case c.Node != "":
+		return w.asSeen()
 	case w.last.At.IsZero():
 		r.Health, r.Answer, r.At, r.Message = runner.HealthUnknown, runner.HealthUnknown, time.Time{}, "it was not asked yet"
 	case c.Kind != KindHeartbeat && now.Sub(w.last.At) > 2*c.Every:
@@ -342,6 +363,9 @@ func (m *Monitor) Fresh(ctx context.Context, names ...string) error {
 	}
 	for _, name := range names {
 		w, ok := m.watches[name]
+		if ok && w.check.Node != "" {
+			continue // another node asks it
+		}
 		if !ok {
 			known := slices.Clone(m.order)
 			m.mu.Unlock()

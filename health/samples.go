@@ -59,7 +59,7 @@ func samplesOf(check string, o Outcome) []runner.Sample {
 	most := len(list) + mostValues
 	for _, name := range slices.Sorted(maps.Keys(o.Values)) {
 		value, series := o.Values[name], Series(check, name)
-		if math.IsNaN(value) || math.IsInf(value, 0) || !jobs.ValidName(series) || slices.Contains(ownSeries(), name) {
+		if math.IsNaN(value) || math.IsInf(value, 0) || !jobs.ValidSeries(series) || slices.Contains(ownSeries(), name) {
 			continue
 		}
 		if list = append(list, runner.Sample{Series: series, At: at, Value: value}); len(list) >= most {

@@ -35,6 +35,11 @@ type watch struct {
 	// waiters wait for the next answer.
 	waiters []chan struct{}
 	pings   pings
+	// seen is what stands on record of a check that another node asks.
+	seen runner.CheckReport
+	// doubt is until when somebody else may put an incident on record, because
+	// this node has just taken the check over; zero for never.
+	doubt time.Time
 
 	// wake rings when it has to be asked at once. began is when its phase
 	// within the interval is counted from. gone belongs to a probe that was

@@ -21,6 +21,10 @@ const (
 // [a-z0-9][a-z0-9_.-]*, at most 250 bytes.
 func ValidName(name string) bool { return valid(name, "_.-") }
 
+// ValidSeries tells whether name may name a series of samples: as ValidName, and
+// with @ before the name of a node.
+func ValidSeries(name string) bool { return valid(name, "_.-@") }
+
 // ValidFindingID tells whether id may identify a Finding:
 // [a-z0-9][a-z0-9_.:/-]*, at most 250 bytes.
 func ValidFindingID(id string) bool { return valid(id, "_.:/-") }

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -52,6 +53,26 @@ const (
 	CheckRecovering CheckPhase = "recovering"
 )
 
+// CheckOn is the name of the instance of a check that one node asks of those
+// that every node asks: NAME@NODE, the node in lower-case letters, digits, dots,
+// dashes and underscores.
+func CheckOn(check, node string) string {
+	return check + "@" + strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.', r == '_':
+			return r
+		}
+		return '-'
+	}, strings.ToLower(node))
+}
+
+// CheckBase is the name of the check in the configuration of which name may be
+// one node's instance.
+func CheckBase(name string) string {
+	base, _, _ := strings.Cut(name, "@")
+	return base
+}
+
 // CheckReport is what is known of one check after an answer of its probe.
 type CheckReport struct {
 	// Name is the check's, Kind that of its probe, Impact one of the impacts.
@@ -78,6 +99,8 @@ type CheckReport struct {
 	// Cause names the check on whose failure this one's is blamed; empty for
 	// none.
 	Cause string
+	// Node is the node that asks it; empty for this one.
+	Node string
 }
 
 // CheckReader tells how the checks are. It reads memory only.

@@ -7,7 +7,7 @@ import (
 
 // Sample is one value that was measured, or brought from elsewhere.
 type Sample struct {
-	// Series is the name of what is measured (jobs.ValidName), with the unit at
+	// Series is the name of what is measured (jobs.ValidSeries), with the unit at
 	// the end or before a dot and what it is about: latency_seconds.checkout.
 	Series string
 	// At is when it was measured, to the microsecond; the zero time means now.

@@ -36,7 +36,7 @@ func (l *Ledger) Observe(ctx context.Context, samples ...runner.Sample) error {
 	list := slices.Clone(samples)
 	for i, m := range list {
 		switch {
-		case !jobs.ValidName(m.Series):
+		case !jobs.ValidSeries(m.Series):
 			return fmt.Errorf("%s: the series %q: use a-z, 0-9, _, . and -, at most 250 of them", what, clean(m.Series, maxName))
 		case math.IsNaN(m.Value) || math.IsInf(m.Value, 0):
 			return fmt.Errorf("%s: the value of %s is %v, not a finite number", what, m.Series, m.Value)

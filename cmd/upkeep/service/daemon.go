@@ -111,6 +111,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
 			{Name: "late starts", Every: expireEvery, First: expireEvery, Do: d.expire},
 			{Name: "absent nodes", Every: absentEvery, First: absentEvery, Do: d.standIn},
+			{Name: "who asks", Every: shareEvery, First: shareEvery, Do: (&sharing{d: d}).look},
 			{Name: "drain", Every: time.Minute, Do: d.watchDrain},
 			{Name: "socket", Every: socketEvery, First: socketEvery, Do: func(ctx context.Context) error { return d.server.restore(ctx) }},
 			{Name: "web", Every: frontEvery, First: frontEvery, Do: func(ctx context.Context) error { return d.server.front.look(ctx) }},

@@ -28,8 +28,12 @@ func (d *Daemon) watcher() (*health.Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
+	checks, err := d.watched(d.hard, cfg)
+	if err != nil {
+		return nil, err
+	}
 	return health.New(health.Options{
-		Checks: watched(cfg), Prober: prober{d.Config}, Incidents: d.ledger, Known: d.ledger, Samples: d.ledger, Past: d.ledger,
+		Checks: checks, Shared: shared(cfg), Prober: prober{d.Config}, Incidents: d.ledger, Known: d.ledger, Samples: d.ledger, Past: d.ledger,
 		Fault: func(r runner.CheckReport, evidence ...runner.Evidence) runner.Fault {
 			return d.Config().Alarm().Unhealthy(r, evidence...)
 		},
@@ -40,15 +44,6 @@ func (d *Daemon) watcher() (*health.Monitor, error) {
 // checkObservers are told of every answer of a check.
 func (d *Daemon) checkObservers() []runner.CheckObserver {
 	return []runner.CheckObserver{d.o.Metrics, d.runbooks, &checkBell{ring: d.hub.Changed, said: map[string]string{}}}
-}
-
-// watched are the checks of a configuration as a monitor takes them.
-func watched(cfg *configs.Config) []health.Check {
-	list := make([]health.Check, len(cfg.Checks))
-	for i, c := range cfg.Checks {
-		list[i] = c.Watched()
-	}
-	return list
 }
 
 // connectivity says how to look at the network of this machine; nil for not at
@@ -84,7 +79,7 @@ type prober struct{ config func() *configs.Config }
 
 // Open implements health.Prober.
 func (p prober) Open(name string) (jobs.Job, []string, error) {
-	check, secrets, err := p.config().OpenCheck(name)
+	check, secrets, err := p.config().OpenCheck(runner.CheckBase(name))
 	return check.Probe, secrets, err
 }
 
@@ -92,6 +87,7 @@ func (p prober) Open(name string) (jobs.Job, []string, error) {
 type checks struct {
 	monitor *health.Monitor
 	config  func() *configs.Config
+	seen    *glanced
 }
 
 var _ web.Monitor = checks{}
@@ -99,20 +95,23 @@ var _ web.Monitor = checks{}
 // Checks implements web.Monitor.
 func (c checks) Checks(ctx context.Context, fresh bool, names ...string) ([]api.Check, error) {
 	if fresh {
-		if err := c.monitor.Fresh(ctx, names...); err != nil {
+		if err := c.monitor.Fresh(ctx, c.instances(ctx, names)...); err != nil {
 			return nil, notThere(err)
 		}
+	}
+	if err := c.look(ctx); err != nil {
+		return nil, err
 	}
 	reports := c.monitor.Reports(ctx)
 	list := make([]api.Check, 0, len(reports))
 	for _, r := range reports {
-		if len(names) == 0 || slices.Contains(names, r.Name) {
+		if len(names) == 0 || isOneOf(names, r.Name) {
 			worst, _ := c.monitor.WorstDetection(r.Name)
 			list = append(list, setUp(c.config(), api.NewCheck(r, worst)))
 		}
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(reports, func(r runner.CheckReport) bool { return r.Name == name }) {
+		if !slices.ContainsFunc(reports, func(r runner.CheckReport) bool { return isOneOf([]string{name}, r.Name) }) {
 			return nil, notThere(&health.UnknownError{What: "check", Name: name})
 		}
 	}
@@ -121,7 +120,7 @@ func (c checks) Checks(ctx context.Context, fresh bool, names ...string) ([]api.
 
 // setUp adds to a check how it is configured.
 func setUp(cfg *configs.Config, v api.Check) api.Check {
-	at := slices.IndexFunc(cfg.Checks, func(c configs.Check) bool { return c.Name == v.Name })
+	at := slices.IndexFunc(cfg.Checks, func(c configs.Check) bool { return c.Name == runner.CheckBase(v.Name) })
 	if at < 0 {
 		return v
 	}

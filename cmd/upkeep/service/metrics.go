@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/configs"
+	"github.com/ghosteam/upkeep/health"
 	"github.com/ghosteam/upkeep/reports"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/metrics"
@@ -125,8 +126,25 @@ func (e *Engine) outbox() runner.Outbox {
 
 // measured takes over the configuration in force.
 func (d *Daemon) measured(cfg *configs.Config) {
-	d.o.Metrics.Configure(inventory(cfg))
+	list, err := d.watched(d.hard, cfg)
+	if err != nil {
+		list = instances(cfg, nil) // until it is known which other nodes there are
+	}
+	d.exposeChecks(cfg, list)
 	d.o.Metrics.Loaded(time.Now(), true)
+}
+
+// exposeChecks says whose metrics there are: of checks, of those that this node
+// asks.
+func (d *Daemon) exposeChecks(cfg *configs.Config, list []health.Check) {
+	i := inventory(cfg)
+	i.Checks = nil
+	for _, c := range list {
+		if c.Node == "" {
+			i.Checks = append(i.Checks, c.Name)
+		}
+	}
+	d.o.Metrics.Configure(i)
 }
 
 // exposed answers with the metrics; nil when this process is no service.
@@ -155,6 +173,9 @@ func (m *measuring) look(ctx context.Context) error {
 		set.Due(w.Name)
 	}
 	for _, r := range m.d.monitor.Reports(ctx) {
+		if r.Node != "" {
+			continue // that node tells it
+		}
 		set.Stands(r.Name, r.Health)
 	}
 	return errors.Join(m.fill(ctx, cfg), set.Refresh(ctx, m.d.ledger), m.remedies(ctx), m.figures(ctx, cfg))

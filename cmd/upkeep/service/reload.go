@@ -102,7 +102,11 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 	if d.o.Logbook != nil {
 		d.o.Logbook.configure(cfg.Log)
 	}
-	d.monitor.Replace(ctx, watched(cfg), d.connectivity(cfg))
+	if checks, err := d.watched(ctx, cfg); err != nil {
+		d.o.Log.WarnContext(ctx, "the checks of the new configuration wait for the ledger", "error", err)
+	} else {
+		d.monitor.Replace(ctx, checks, d.connectivity(cfg))
+	}
 	d.server.front.configure(ctx, cfg.Web)
 	d.announceNow(ctx)
 	d.dispatcher.Wake()

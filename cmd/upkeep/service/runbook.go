@@ -26,11 +26,24 @@ const runbookEvent = "runbook"
 // monitor, which tells it so, comes after it.
 func (d *Daemon) newRunbooks() *runbook.Engine {
 	return runbook.New(runbook.Options{
-		Runbooks: func() []runbook.Runbook { return d.Config().Runbooks() },
+		Runbooks: func() []runbook.Runbook { return runbooksHere(d.Config()) },
 		Locks:    func(name string) []string { return LocksOf(d.Config(), name) },
 		Held:     func() error { return d.refusal() },
 		Records:  d.ledger, Remedies: d.ledger, Actions: remedies{d.Engine}, Checks: monitored{d}, Past: d.ledger, Log: d.o.Log,
 	})
+}
+
+// runbooksHere are the runbooks as this node follows them: those of checks that
+// every node asks by its own instance of the check.
+func runbooksHere(cfg *configs.Config) []runbook.Runbook {
+	list := cfg.Runbooks()
+	for i, b := range list {
+		at := slices.IndexFunc(cfg.Checks, func(c configs.Check) bool { return c.Name == b.Trigger.Check })
+		if at >= 0 && cfg.Checks[at].EveryNode && shared(cfg) {
+			list[i].Trigger.Check = runner.CheckOn(b.Trigger.Check, cfg.Node)
+		}
+	}
+	return list
 }
 
 // monitored reads the monitor of a daemon.
@@ -74,6 +87,11 @@ func (r remedies) Start(ctx context.Context, b runbook.Runbook, why string) (run
 		return runner.Submission{}, err
 	}
 	request.Overlap, request.Approval = runner.OverlapSkip, b.Mode == runbook.Approve
+	if cfg := r.e.Config(); b.Trigger.Check != runner.CheckBase(b.Trigger.Check) {
+		request.Host = cfg.Node // what this node alone sees is cured here
+	} else if w, err := cfg.Workflow(b.Name); err == nil && w.EveryNode {
+		request.Host = cfg.Node
+	}
 	list, err := r.e.submit(ctx, request)
 	if err != nil {
 		return runner.Submission{}, err
