@@ -34,7 +34,7 @@ func TestPages(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Open(t)
 	for name, see := range map[string]func(*testing.T, *browsertest.Browser){
-		"run": seeRun, "twice": seeTwice, "pause": seePause, "login": seeLogin, "forgery": seeForgery, "without scripts": seeWithoutScripts,
+		"run": seeRun, "twice": seeTwice, "nodes": seeNodes, "pause": seePause, "login": seeLogin, "forgery": seeForgery, "without scripts": seeWithoutScripts,
 	} {
 		t.Run(name, func(t *testing.T) { see(t, browser) })
 	}

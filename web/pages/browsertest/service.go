@@ -111,7 +111,7 @@ func Start(t *testing.T, web string, runs int, fill func(context.Context, seed.O
 }
 
 // listening finds the address in the log of the service.
-var listening = regexp.MustCompile(`127\.0\.0\.1:([1-9][0-9]*)`)
+var listening = regexp.MustCompile(`web=(http://127\.0\.0\.1:[1-9][0-9]*)`)
 
 // await waits until the service answers.
 func (s *Service) await(t *testing.T, ended chan error) {
@@ -121,8 +121,8 @@ func (s *Service) await(t *testing.T, ended chan error) {
 	every := time.NewTicker(20 * time.Millisecond)
 	defer every.Stop()
 	for {
-		if at := listening.FindString(s.log.String()); at != "" {
-			s.URL = "http://" + at
+		if at := listening.FindStringSubmatch(s.log.String()); at != nil {
+			s.URL = at[1]
 			if response, err := http.Get(s.URL + "/livez"); err == nil {
 				_ = response.Body.Close() // nothing was read
 				return
