@@ -108,12 +108,14 @@ func scaled(n int) int {
 // Exercise runs the suite.
 func Exercise(t *testing.T, s Subject) {
 	t.Helper()
-	parts := []struct {
+	type part struct {
 		name string
 		run  func(*testing.T, Subject)
-	}{
+	}
+	parts := []part{
 		{"Race", testRace},
 		{"Crash", testCrash},
+		{"Kills", testKills},
 		{"Graphs", testGraphs},
 		{"Zombie", testZombie},
 		{"Cancel", testCancel},
@@ -124,6 +126,9 @@ func Exercise(t *testing.T, s Subject) {
 		{"Locks", testLocks},
 		{"Restart", testRestart},
 		{"RestartInGoodOrder", testRestartInGoodOrder},
+	}
+	if s.Several {
+		parts = append(parts, part{"Takeover", testTakeover})
 	}
 	for _, part := range parts {
 		t.Run(part.name, func(t *testing.T) {

@@ -36,6 +36,8 @@ type role struct {
 	// Leave makes it drain by itself when it has ended so many runs; 0 means
 	// never.
 	Leave int
+	// Die is the moment at which it kills itself: one of the deaths.
+	Die string
 	// Late makes it try every write with its claims when it is continued after
 	// a stop.
 	Late bool
@@ -60,6 +62,8 @@ type player struct {
 
 	freeze chan struct{}
 	drain  context.CancelFunc
+	// submitted are the runs of its own requests.
+	submitted []runner.RunID
 
 	mu     sync.Mutex
 	claims map[runner.RunID]runner.Claim
@@ -91,6 +95,12 @@ func (r role) play(s Subject) error {
 		return fmt.Errorf("join the ledger: %w", err)
 	}
 	p.process = process
+	if r.Die == dieDelivered {
+		if err := process.Queue.Deliver(ctx, p.submitted...); err != nil {
+			return fmt.Errorf("deliver: %w", err)
+		}
+		p.die()
+	}
 	x := executor.New(executor.Options{
 		Ledger: witnessed{Ledger: process.Ledger, player: p}, Compiler: compiler{dir: r.Dir, version: r.Compiler, meeting: &meeting{}},
 		Observer: p, Node: r.Node, LiveDir: process.LiveDir, WorkDir: filepath.Join(r.Dir, "work-"+r.Node),
@@ -108,7 +118,11 @@ func (r role) play(s Subject) error {
 		tasks.Go(func() { p.writeLate(over) })
 	}
 	p.say("ready")
-	err = process.Queue.Work(ctx, x.Handle)
+	handle := x.Handle
+	if r.Die == dieFetched {
+		handle = func(context.Context, runner.RunID) { p.die() }
+	}
+	err = process.Queue.Work(ctx, handle)
 	end()
 	tasks.Wait()
 	return errors.Join(err, process.Close())
@@ -125,8 +139,11 @@ func (p *player) submit(ctx context.Context, s Subject) error {
 	}
 	for some := range slices.Chunk(p.Submit, 10) {
 		for {
-			_, err := guest.Ledger.Submit(ctx, some...)
+			answers, err := guest.Ledger.Submit(ctx, some...)
 			if err == nil {
+				for _, a := range answers {
+					p.submitted = append(p.submitted, a.Run)
+				}
 				break
 			}
 			if !errors.Is(err, runner.ErrUnavailable) {
@@ -135,6 +152,9 @@ func (p *player) submit(ctx context.Context, s Subject) error {
 		}
 	}
 	p.say("submitted")
+	if p.Die == dieSubmitted {
+		p.die()
+	}
 	return guest.Close()
 }
 

@@ -42,7 +42,7 @@ func (h *quiet) hush() { h.shared.hushed.Store(true) }
 
 // problem says what we could not do, as seldom as River's troubles.
 func (h *quiet) problem(ctx context.Context, what string, err error) {
-	slog.New(h).WarnContext(ctx, what, "err", err)
+	slog.New(h).WarnContext(ctx, trouble, "what", what, "err", err)
 }
 
 // Enabled implements slog.Handler.
@@ -65,7 +65,10 @@ func (h *quiet) Handle(ctx context.Context, r slog.Record) error {
 		return nil
 	}
 	said := slog.NewRecord(r.Time, slog.LevelWarn, trouble, r.PC)
-	said.AddAttrs(slog.String("what", r.Message), slog.Int("more_before", kept))
+	if r.Message != trouble {
+		said.AddAttrs(slog.String("what", r.Message))
+	}
+	said.AddAttrs(slog.Int("more_before", kept))
 	r.Attrs(func(a slog.Attr) bool {
 		said.AddAttrs(a)
 		return true

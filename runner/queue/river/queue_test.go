@@ -147,8 +147,8 @@ func TestQueue_Hold(t *testing.T) {
 	awaitBegun(t, 1, a)
 	a.hold()
 	a.hold()
-	own, any := o.record("own", 2, runner.OnNode("a")), o.record("any", 2, "")
-	a.deliver(append(own, any...)...)
+	own := o.record("own", 2, runner.OnNode("a"))
+	a.deliver(slices.Concat(own, o.record("any", 2, ""))...)
 	if a.Running() != 1 || a.Waiting() != 4 {
 		t.Errorf("held: %d running, %d waiting, want 1 and 4", a.Running(), a.Waiting())
 	}
@@ -165,7 +165,7 @@ func TestQueue_Hold(t *testing.T) {
 	a.end()
 	began, _ := a.runs()
 	slices.Sort(began) // two began together
-	if diff := cmp.Diff(append(own, "running-0000"), began); diff != "" {
+	if diff := cmp.Diff(slices.Concat(own, []runner.RunID{"running-0000"}), began); diff != "" {
 		t.Errorf("after Resume (-want +got):\n%s", diff)
 	}
 }
