@@ -11,7 +11,7 @@ import (
 func steadyTime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return time.Since(processBegan)
+		return time.Duration(time.Now().UnixNano()) // every kernel since 2.6.39 has it
 	}
 	return time.Duration(t.Nano())
 }

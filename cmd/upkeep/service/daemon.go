@@ -283,9 +283,9 @@ func (d *Daemon) drain(ctx context.Context, works *parts) error {
 			if s == syscall.SIGHUP {
 				continue
 			}
-			d.o.Log.WarnContext(ctx, "second signal: what still runs is stopped and goes on "+d.whereItGoesOn(), "running", d.queue.Running())
+			d.o.Log.WarnContext(ctx, "second signal: what still runs is stopped and goes on later", "where", d.whereItGoesOn(), "running", d.queue.Running())
 		case <-deadline.C:
-			d.o.Log.WarnContext(ctx, "the drain took too long: what still runs is stopped and goes on "+d.whereItGoesOn(), "after", timeout, "running", d.queue.Running())
+			d.o.Log.WarnContext(ctx, "the drain took too long: what still runs is stopped and goes on later", "where", d.whereItGoesOn(), "after", timeout, "running", d.queue.Running())
 		case <-ctx.Done():
 		}
 		d.Stop()
