@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs/internal/child"
@@ -30,6 +32,39 @@ func KillLeftovers(ctx context.Context, runID string, since time.Time, grace tim
 func KillJobLeftovers(ctx context.Context, runID, job string, since time.Time, grace time.Duration) (ended int, err error) {
 	sweep := child.Sweep{Marks: (&Env{RunID: runID, Job: job}).Marks()[:2], Since: since}
 	return killLeftovers(ctx, sweep, grace, "job "+job+" of run "+runID)
+}
+
+// KillAttemptLeftovers does for one attempt what KillLeftovers does for a run.
+// The caller need not own the run, but must know that the attempt is over.
+func KillAttemptLeftovers(ctx context.Context, a LeftAttempt, since time.Time, grace time.Duration) (ended int, err error) {
+	sweep := child.Sweep{Marks: (&Env{RunID: a.RunID, Job: a.Job, Attempt: a.Attempt}).Marks(), Since: since}
+	return killLeftovers(ctx, sweep, grace, fmt.Sprintf("attempt %d of job %s of run %s", a.Attempt, a.Job, a.RunID))
+}
+
+// LeftAttempt is an attempt of which processes are at work on this host that
+// this process did not start.
+type LeftAttempt struct {
+	RunID, Job string
+	Attempt    int
+}
+
+// LeftAttempts returns the attempts of any upkeep on this host, besides this
+// process, of which processes are at work.
+func LeftAttempts() ([]LeftAttempt, error) {
+	strays, err := child.Strays("UPKEEP_RUN_ID", "UPKEEP_JOB", "UPKEEP_ATTEMPT")
+	if err != nil {
+		return nil, fmt.Errorf("look for attempts at work: %w", err)
+	}
+	var list []LeftAttempt
+	for _, marks := range strays {
+		value := func(i int) string { _, v, _ := strings.Cut(marks[i], "="); return v }
+		number, err := strconv.Atoi(value(2))
+		if err != nil || number < 1 {
+			continue // somebody else's idea of the name
+		}
+		list = append(list, LeftAttempt{RunID: value(0), Job: value(1), Attempt: number})
+	}
+	return list, nil
 }
 
 func killLeftovers(ctx context.Context, sweep child.Sweep, grace time.Duration, whose string) (ended int, err error) {

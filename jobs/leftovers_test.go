@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,5 +89,53 @@ func TestKillLeftovers_Except(t *testing.T) {
 	}
 	if err := planned.Wait(); err == nil {
 		t.Error("the planned process ended by itself")
+	}
+}
+
+// TestLeftAttempts finds what another process began, and ends one attempt of it.
+func TestLeftAttempts(t *testing.T) {
+	t.Parallel()
+	run := "attempts-" + time.Now().Format("150405.000000")
+	start := func(attempt int) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", "sleep 1000 & wait")
+		cmd.Env = (&jobs.Env{RunID: run, Job: "a", Attempt: attempt}).Environ()
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return cmd
+	}
+	began := time.Now()
+	first, second := start(1), start(2)
+	mine := func() (numbers []int) {
+		t.Helper()
+		all, err := jobs.LeftAttempts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			if a.RunID == run && a.Job == "a" {
+				numbers = append(numbers, a.Attempt)
+			}
+		}
+		return numbers
+	}
+	if got := mine(); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("attempts %v are at work, want 1 and 2", got)
+	}
+	if ended, err := jobs.KillAttemptLeftovers(t.Context(), jobs.LeftAttempt{RunID: run, Job: "a", Attempt: 1}, began, time.Second); err != nil || ended < 1 {
+		t.Errorf("%d processes ended, %v", ended, err)
+	}
+	if err := first.Wait(); err == nil {
+		t.Error("the first ended by itself")
+	}
+	if got := mine(); !slices.Equal(got, []int{2}) {
+		t.Errorf("attempts %v are at work, want 2", got)
+	}
+	if err := syscall.Kill(-second.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Wait(); err == nil {
+		t.Error("the second ended by itself")
 	}
 }

@@ -89,7 +89,18 @@ func TestBell_Postgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, heard, ledger.BellNodes)
-	// Another schema of the same server hears nothing of it; this one does.
+	// Who is no node leaves what it approved to the nodes.
+	request := ledgertest.Request("w", ledgertest.Midnight().AddDate(0, 0, 1))
+	request.Approval = true
+	if answers, err = owner.Submit(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Approve(t.Context(), answers[0].Run, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	if b := until(t, heard, ledger.BellQueued); b.Run != answers[0].Run {
+		t.Errorf("heard %+v", b)
+	}
 	if err := owner.Ring(t.Context(), ledger.Bell{Kind: ledger.BellOwed}); err != nil {
 		t.Fatal(err)
 	}

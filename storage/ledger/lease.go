@@ -155,6 +155,13 @@ func (l *Ledger) Holds(c runner.Claim) error {
 	return nil
 }
 
+// isRegistered tells whether this instance is on the list of nodes.
+func (l *Ledger) isRegistered() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.registered
+}
+
 // mayTakeOver tells whether this instance may take over what the dead node n
 // executed. After the database was away, or when all nodes start together,
 // every lease has run out; one that comes back first must give the others time

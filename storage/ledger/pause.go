@@ -117,6 +117,9 @@ func (l *Ledger) Approve(ctx context.Context, id runner.RunID, by string) error 
 			return fmt.Errorf("%w: %s has approved it", runner.ErrNotClaimable, run.ApprovedBy)
 		}
 		_, err = s.exec(ctx, "UPDATE runs SET approved_by = ? WHERE id = ? AND epoch = ? AND approved_by = ''", by, id, run.Epoch)
+		if !l.isRegistered() {
+			s.ring(Bell{Kind: BellQueued, Run: id}) // who is no node delivers nothing
+		}
 		return err
 	})
 }

@@ -223,10 +223,14 @@ const leftoverPage = 100
 // this host, before anything new starts: their named locks are free to be
 // taken, so their children must be gone. With the lock file of an SQLite
 // ledger in hand every other owner is dead; on PostgreSQL whoever claims a run
-// does it. The children of planned attempts are left to be judged.
+// on the same host does it, and a service for what others claimed. The children
+// of planned attempts are left to be judged.
 func (e *Engine) endLeftovers(ctx context.Context) error {
 	cfg := e.Config()
-	if cfg.Ledger.Dialect != "sqlite" {
+	switch {
+	case e.shared() && e.o.Pending:
+		return e.endStrays(ctx)
+	case e.shared():
 		return nil
 	}
 	for after := runner.RunID(""); ; {

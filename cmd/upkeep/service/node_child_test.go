@@ -123,6 +123,16 @@ workflows:
             echo "began $UPKEEP_ATTEMPT $$" >> %[2]s/trail
             while [ "$UPKEEP_ATTEMPT" = 1 ] && ! [ -e %[2]s/go ]; do sleep 0.1; done
             echo "ended $UPKEEP_ATTEMPT" >> %[2]s/trail
+  leave:
+    jobs:
+      work:
+        kind: script
+        with:
+          run: |
+            [ "$UPKEEP_ATTEMPT" = 1 ] || exit 0
+            sleep 1000 &
+            echo "began 1 $!" >> %[2]s/trail
+            wait
   fail:
     jobs: {work: {kind: script, with: {run: "exit 7"}}}
 `

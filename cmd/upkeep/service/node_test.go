@@ -84,6 +84,25 @@ func TestNodes_Stopped(t *testing.T) {
 	}
 }
 
+// TestNodes_Restarted: a node that is killed and started again ends what it left
+// at work, before it goes on.
+func TestNodes_Restarted(t *testing.T) {
+	t.Parallel()
+	dsn, shared := ledgertest.Postgres(t), t.TempDir()
+	first := startNode(t, dsn, "a", shared, "")
+	r := openRecord(t, dsn)
+	id := first.starts("leave")
+	r.owner(id, shared, first)
+	first.signal(syscall.SIGKILL)
+	<-first.ended
+	second := startNode(t, dsn, "a", shared, "")
+	second.logs("processes of a lost attempt were still running here and have been ended")
+	gone(t, shared)
+	if run, attempts := r.ends(id); run.State != runner.Succeeded || !slices.Equal(attempts, []string{"lost/crash", "succeeded"}) {
+		t.Errorf("run %s, attempts %v", run.State, attempts)
+	}
+}
+
 // TestNodes_Canceled: a cancel on one node is heard by another, which executes
 // the run.
 func TestNodes_Canceled(t *testing.T) {

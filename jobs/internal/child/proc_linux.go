@@ -131,23 +131,30 @@ func descent(all, found map[int]process) {
 }
 
 // hasMarks tells whether the environment a process was started with holds all
-// marks. An error is fs.ErrPermission or fs.ErrNotExist. A process in the middle of
-// execve(2) has no environment for a moment: it is asked again.
+// marks. An error is fs.ErrPermission or fs.ErrNotExist.
 func hasMarks(pid int, marks []string) (bool, error) {
+	text, err := environOf(pid)
+	return containsMarks(text, marks), err
+}
+
+// environOf is the environment a process was started with, NUL-separated. An
+// error is fs.ErrPermission or fs.ErrNotExist. A process in the middle of
+// execve(2) has none for a moment: it is asked again.
+func environOf(pid int) ([]byte, error) {
 	for range 50 {
 		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 		if errors.Is(err, unix.ESRCH) {
 			err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 		}
 		if err != nil || len(text) > 0 {
-			return containsMarks(text, marks), err
+			return text, err
 		}
 		if p, err := stat(pid); err != nil || p.dead() || p.kernel || !p.noEnviron {
-			return false, err // it has none, and no more to come
+			return nil, err // it has none, and no more to come
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return false, nil
+	return nil, nil
 }
 
 // containsMarks looks for whole entries in a NUL-separated environment.
