@@ -242,6 +242,7 @@ func TestDocs_JSON(t *testing.T) {
 		"token list":        {call(t, 0, "-c", config, "token", "list", "-o", "json")},
 		"audit":             {call(t, 0, "-c", config, "audit", "-o", "json")},
 		"nodes":             {call(t, 0, "-c", config, "nodes", "-o", "json")},
+		"ledger status":     {call(t, 0, "-c", config, "ledger", "status", "-o", "json")},
 		"backup": {
 			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),
 			call(t, 0, "-c", config, "backup", "prune", "-o", "json"), call(t, 0, "-c", config, "backup", "drill", "-o", "json"),

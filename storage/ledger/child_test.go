@@ -42,6 +42,9 @@ type order struct {
 	Lease time.Duration
 	// Limit is the largest file that the child may write; 0 means any.
 	Limit uint64
+	// To and At are where a ledger is copied to, and at which step the copy
+	// stays.
+	To, At string
 }
 
 // child is a running child process.
@@ -126,7 +129,7 @@ func childMain(text string) int {
 	if err == nil {
 		err = map[string]func(context.Context, order) error{
 			"hold": childHold, "join": childJoin, "open": childOpen, "race": childRace, "traffic": childTraffic, "crowd": childCrowd, "full": childFull, "read": childRead, "sleeper": childSleeper, "decide": childDecide,
-			"alarm": childAlarm(false), "alarm at once": childAlarm(true), "sender": childSender, "desk": childDesk,
+			"alarm": childAlarm(false), "alarm at once": childAlarm(true), "sender": childSender, "desk": childDesk, "copy": childCopy,
 		}[o.Role](context.Background(), o)
 	}
 	if err != nil {

@@ -42,12 +42,8 @@ func (r *Reader) Inspect(ctx context.Context) (Inspection, error) {
 	if i.Now, err = r.Now(ctx); err != nil {
 		return i, err
 	}
-	size := "SELECT COALESCE(SUM(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind = 'r'"
-	if r.d.local {
-		size = "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)"
-	}
-	if err := r.reading().row(ctx, size).Scan(&i.Bytes); err != nil {
-		return i, r.explain(ctx, "measure the ledger", err)
+	if i.Bytes, err = r.Bytes(ctx); err != nil {
+		return i, err
 	}
 	if !r.d.local {
 		return i, nil

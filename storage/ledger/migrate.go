@@ -96,6 +96,9 @@ func checkSchema(ctx context.Context, s session, address string) error {
 }
 
 func schemaMismatch(address string, have, want int64) error {
+	if have == copyingVersion {
+		return errBeingFilled(address)
+	}
 	err := &SchemaError{Address: address, Have: have, Want: want}
 	if have > want {
 		return jobs.WithHint(err, "use the newer upkeep, or give this one a ledger of its own")

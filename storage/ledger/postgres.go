@@ -181,6 +181,9 @@ func (l *Ledger) upgradePostgres(ctx context.Context, schema string) error {
 	if err != nil || have == want {
 		return err
 	}
+	if have > want {
+		return schemaMismatch(l.address, have, want)
+	}
 	conn, err := l.write.Conn(ctx)
 	if err != nil {
 		return err
