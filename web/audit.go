@@ -100,7 +100,7 @@ func subjectOf(r *http.Request, w *recorder, pattern string) string {
 func named(text []byte, dry bool) []string {
 	var body struct {
 		Workflow, Name, Check, Kind, Subject, Type, Logger string
-		Artifact, To                                       string
+		Job, Artifact, To                                  string
 		DryRun                                             bool `json:"dry_run"`
 		Apply                                              bool
 	}
@@ -108,7 +108,7 @@ func named(text []byte, dry bool) []string {
 		return nil
 	}
 	var words []string
-	for _, word := range []string{body.Workflow, body.Name, body.Check, body.Kind, body.Type, body.Subject, body.Logger, body.Artifact, body.To} {
+	for _, word := range []string{body.Workflow, body.Job, body.Name, body.Check, body.Kind, body.Type, body.Subject, body.Logger, body.Artifact, body.To} {
 		if word != "" {
 			words = append(words, word)
 		}

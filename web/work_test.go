@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
@@ -172,6 +173,14 @@ func TestWork_Roles(t *testing.T) {
 	t.Parallel()
 	with, without := newFake().options(), newFake().options()
 	without.Custody = nil
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("openapi.json", specification(t, web.New(with).Handler())); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile("openapi.json#/components/schemas/WorkEvent")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for verb, least := range map[string]web.Role{"verify": web.Operator, "drill": web.Admin, "restore": web.Admin, "prune": web.Admin} {
 		for _, role := range []web.Role{web.Viewer, web.Operator, web.Admin} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, web.Prefix+"/artifacts/"+verb, strings.NewReader(`{"to":"/x"}`))
@@ -189,8 +198,16 @@ func TestWork_Roles(t *testing.T) {
 			if answer.Code != want {
 				t.Errorf("%s as %s: %d %s", verb, role, answer.Code, answer.Body)
 			}
-			if want == http.StatusOK && !strings.Contains(answer.Body.String(), "event: done\ndata: {") {
-				t.Errorf("%s: %s", verb, answer.Body)
+			if want != http.StatusOK {
+				continue
+			}
+			_, done, found := strings.Cut(answer.Body.String(), "event: done\ndata: ")
+			value, err := jsonschema.UnmarshalJSON(strings.NewReader(done))
+			if err == nil {
+				err = schema.Validate(value)
+			}
+			if !found || err != nil {
+				t.Errorf("%s: %v in %s", verb, err, answer.Body)
 			}
 		}
 	}
