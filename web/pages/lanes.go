@@ -80,18 +80,25 @@ const mostLanes = 16
 // otherwise those that want a look or run, then others; rest says how those are
 // that are left out.
 func (n night) lanes() (rows []laneRow, rest string) {
-	for _, w := range n.workflows {
+	shown := n.workflows
+	if len(shown) > mostLanes {
+		sorted := slices.SortedStableFunc(slices.Values(shown), func(a, b api.Workflow) int { return cmp.Compare(laneUrgency(a), laneUrgency(b)) })
+		shown = sorted[:mostLanes]
+		rest = restWords(sorted[mostLanes:])
+	}
+	for _, w := range shown {
 		rows = append(rows, n.lane(w))
 	}
-	if len(rows) <= mostLanes {
-		return rows, ""
-	}
-	slices.SortStableFunc(rows, func(a, b laneRow) int { return cmp.Compare(a.urgency(), b.urgency()) })
+	return rows, rest
+}
+
+// restWords says how many workflows are in which state.
+func restWords(list []api.Workflow) string {
 	counts, order := map[string]int{}, []string{}
-	for _, row := range rows[mostLanes:] {
+	for _, w := range list {
 		word := "never ran"
-		if row.State != nil {
-			word = row.State.Word
+		if w.Last != nil {
+			word = runBadge(w.Last.State, w.Last.Interrupted, false).Word
 		}
 		if counts[word]++; counts[word] == 1 {
 			order = append(order, word)
@@ -100,18 +107,18 @@ func (n night) lanes() (rows []laneRow, rest string) {
 	for i, word := range order {
 		order[i] = fmt.Sprintf("%d %s", counts[word], word)
 	}
-	return rows[:mostLanes], count(len(rows)-mostLanes, "more workflow") + ": " + words(order)
+	return count(len(list), "more workflow") + ": " + words(order)
 }
 
-// urgency orders lanes, those that want a look first.
-func (r laneRow) urgency() int {
+// laneUrgency orders workflows, those that want a look first.
+func laneUrgency(w api.Workflow) int {
 	switch {
-	case r.Stale:
+	case w.Fresh != nil && !*w.Fresh:
 		return urgency(toneBad)
-	case r.State == nil:
+	case w.Last == nil:
 		return urgency(toneGood) + 1
 	}
-	return urgency(r.State.Tone)
+	return urgency(runBadge(w.Last.State, w.Last.Interrupted, false).Tone)
 }
 
 // lane draws one workflow.

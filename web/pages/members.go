@@ -161,36 +161,6 @@ func membersSentence(list []api.Member) string {
 	return strings.Join(parts, "; ")
 }
 
-// memberNotes say what is wrong with nodes; nothing when there is one at the most.
-func memberNotes(list []api.Member) []note {
-	if len(list) < 2 {
-		return nil
-	}
-	var absent, drift []string
-	for _, m := range list {
-		if m.State == api.MemberAbsent {
-			absent = append(absent, m.Name)
-		}
-		if m.Drift {
-			drift = append(drift, m.Name)
-		}
-	}
-	which := func(names []string) string {
-		if len(names) > 3 {
-			return fmt.Sprintf("%d nodes", len(names))
-		}
-		return words(names)
-	}
-	var notes []note
-	if len(absent) > 0 {
-		notes = append(notes, note{Tone: toneWarn, Text: fmt.Sprintf("Of %s %s %s absent.", count(len(list), "node"), which(absent), isAre(len(absent))), Href: "/system#nodes"})
-	}
-	if len(drift) > 0 {
-		notes = append(notes, note{Tone: toneWarn, Text: fmt.Sprintf("The configuration of %s differs from that of most nodes.", which(drift)), Href: "/system#nodes"})
-	}
-	return notes
-}
-
 func forgetNode(v *visit) (outcome, error) {
 	name := v.PathValue("name")
 	return outcome{text: name + " no longer belongs to the system; if it comes back, it does again"}, v.api.ForgetNode(v.ctx, name)

@@ -74,7 +74,7 @@ func (p *Pages) overview(v *visit) (page, error) {
 	if view.Failed, err = v.failedRows(night); err != nil {
 		return page{}, err
 	}
-	if view.Running, err = v.runningRows(night.running, len(night.members) > 1); err != nil {
+	if view.Running, err = v.runningRows(night.running, night.status.Node); err != nil {
 		return page{}, err
 	}
 	view.Lanes, view.Rest = night.lanes()
@@ -84,7 +84,7 @@ func (p *Pages) overview(v *visit) (page, error) {
 		view.Incidents = append(view.Incidents, openIncident{ID: i.ID, Title: i.Title, Severity: badgeOf(i.Severity), Opened: i.OpenedAt, Acked: ackedBy(i, v.now)})
 	}
 	view.MoreIncidents = len(night.incidents) - len(view.Incidents)
-	view.Notes = night.notes()
+	view.Notes = notesOf(night.status)
 	if view.Storage, err = v.storage(night.status); err != nil {
 		return page{}, err
 	}
@@ -102,7 +102,6 @@ type night struct {
 	running   []api.RunRecord
 	incidents []runner.Incident
 	status    api.Status
-	members   []api.Member
 }
 
 func (v *visit) lookBack() (night, error) {
@@ -133,9 +132,6 @@ func (v *visit) lookBack() (night, error) {
 	}
 	n.running = open.Runs
 	if n.incidents, err = v.api.Incidents(v.ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostCounted}); err != nil {
-		return n, err
-	}
-	if n.members, err = v.api.Members(v.ctx); err != nil {
 		return n, err
 	}
 	n.status, err = v.api.Status(v.ctx)
@@ -182,9 +178,6 @@ func ackedBy(i runner.Incident, now time.Time) string {
 	return i.AckedBy
 }
 
-// notes say what is odd about the daemon and the other nodes.
-func (n night) notes() []note { return append(notesOf(n.status), memberNotes(n.members)...) }
-
 // notesOf says what is odd about the daemon.
 func notesOf(s api.Status) []note {
 	var notes []note
@@ -202,7 +195,11 @@ func notesOf(s api.Status) []note {
 		if problem.Fatal {
 			t = toneBad
 		}
-		notes = append(notes, note{Tone: t, Text: problem.Text, Href: "/system"})
+		where := "/system"
+		if problem.Name == "cluster" {
+			where += "#nodes"
+		}
+		notes = append(notes, note{Tone: t, Text: problem.Text, Href: where})
 	}
 	if s.Outbox.Dead > 0 {
 		notes = append(notes, note{Tone: toneBad, Text: fmt.Sprintf("%s could not be delivered to a channel: somebody was not told.", count(s.Outbox.Dead, "message")), Href: "/system"})

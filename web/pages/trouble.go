@@ -109,8 +109,8 @@ type runningRow struct {
 	Queued   bool
 }
 
-// runningRows are the runs that have not ended.
-func (v *visit) runningRows(list []api.RunRecord, severalNodes bool) ([]runningRow, error) {
+// runningRows are the runs that have not ended, as seen from a node.
+func (v *visit) runningRows(list []api.RunRecord, here string) ([]runningRow, error) {
 	known, err := v.workflows()
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (v *visit) runningRows(list []api.RunRecord, severalNodes bool) ([]runningR
 		if r.StartedAt != nil {
 			row.Since = *r.StartedAt
 		}
-		if row.Node = r.Host; row.Node == "" && severalNodes {
+		if row.Node = r.Host; row.Node == "" && r.Node != here {
 			row.Node = r.Node
 		}
 		for _, w := range known {

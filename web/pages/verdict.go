@@ -89,7 +89,7 @@ func (n night) verdict() verdictView {
 		return verdictView{toneIdle, "i", "Nothing is configured yet", "There is no workflow in " + n.status.Config.Path + "."}
 	case t.failed+t.interrupted+t.critical+len(t.old)+len(t.staleNames) > 0:
 		return verdictView{toneBad, "✗", t.trouble(), n.sentence(t)}
-	case t.warned+t.warns+t.approvals > 0 || len(n.notes()) > 0:
+	case t.warned+t.warns+t.approvals > 0 || len(notesOf(n.status)) > 0:
 		return verdictView{toneWarn, "!", "Nothing failed, but something wants a look", n.sentence(t)}
 	case !n.ran():
 		return verdictView{toneIdle, "…", "Nothing has run yet", n.first()}

@@ -19,14 +19,16 @@ type visit struct {
 	ctx context.Context
 	api *client.Client
 	now time.Time
-	// workflows are the configured ones, read once.
+	// workflows are the configured ones, read once, zones the time zones by the
+	// names of workflows that were asked for.
 	workflows func() ([]api.Workflow, error)
+	zones     map[string]*time.Location
 }
 
 func (p *Pages) visit(r *http.Request) *visit {
 	ctx := r.Context()
 	return &visit{
-		Request: r, ctx: ctx, api: p.o.API, now: p.o.Now(),
+		Request: r, ctx: ctx, api: p.o.API, now: p.o.Now(), zones: map[string]*time.Location{},
 		workflows: sync.OnceValues(func() ([]api.Workflow, error) { return p.o.API.Workflows(ctx) }),
 	}
 }
@@ -56,6 +58,15 @@ func (v *visit) with(pairs ...string) string {
 // zone is the time zone of a workflow, or the usual one when the workflow is not
 // configured: that of most workflows.
 func (v *visit) zone(workflow string) *time.Location {
+	zone, known := v.zones[workflow]
+	if !known {
+		zone = v.zoneOf(workflow)
+		v.zones[workflow] = zone
+	}
+	return zone
+}
+
+func (v *visit) zoneOf(workflow string) *time.Location {
 	list, err := v.workflows()
 	if err != nil {
 		return time.UTC

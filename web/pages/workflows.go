@@ -96,9 +96,10 @@ func (p *Pages) workflowList(v *visit) (page, error) {
 }
 
 func rowOf(w api.Workflow, now time.Time) workflowRow {
+	zone := location(w.Zone)
 	row := workflowRow{
-		Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: location(w.Zone), Next: w.Next, Last: lastOf(w.Last),
-		Strip: stripOf(w.Name, w.Recent, location(w.Zone)), Running: w.Running, Fresh: freshness(w, now), LastSuccess: w.LastSuccess,
+		Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: zone, Next: w.Next, Last: lastOf(w.Last),
+		Strip: stripOf(w.Name, w.Recent, zone), Running: w.Running, Fresh: freshness(w, now), LastSuccess: w.LastSuccess,
 	}
 	if w.Usual != nil {
 		row.Usual = tookSeconds(w.Usual.MedianSeconds)
