@@ -135,6 +135,7 @@ func TestConform(t *testing.T) {
 		{"post", "/api/v1/databases/{name}/explain", "/api/v1/databases/nothing/explain", `{"sql":"SELECT 1"}`},
 		{"post", "/api/v1/databases/{name}/explain", "/api/v1/databases/main/explain", `{"sql":""}`},
 		{"get", "/api/v1/nodes", "/api/v1/nodes", ""},
+		{"get", "/api/v1/locks", "/api/v1/locks", ""},
 		{"delete", "/api/v1/nodes/{name}", "/api/v1/nodes/db-9", ""},
 		{"delete", "/api/v1/nodes/{name}", "/api/v1/nodes/alive", ""},
 		{"get", "/api/v1/status", "/api/v1/status", ""},

@@ -28,6 +28,7 @@ func (s *Server) registerService() {
 	const tag = "daemon"
 	add(s, operation{id: "get-status", method: http.MethodGet, path: "/status", tag: tag, summary: "Tell how the daemon is"}, s.getStatus)
 	s.registerMembers()
+	s.registerLocks()
 	add(s, operation{
 		id: "get-health", method: http.MethodGet, path: "/health", tag: tag,
 		summary: "Tell the daemon's health in short",

@@ -184,6 +184,16 @@ func (c catalog) Nodes(context.Context) ([]api.Node, error) {
 	return slices.Clone(c.f.nodes), c.f.fail
 }
 
+func (c catalog) Locks(context.Context) ([]api.Lock, error) {
+	c.f.mu.Lock()
+	defer c.f.mu.Unlock()
+	holder := api.LockHolder{Lock: "db-heavy", Run: "r1", Workflow: "daily", Job: "dump", Owner: "i-1", Node: "db-1", AcquiredAt: day(1)}
+	waiter := api.LockWaiter{Run: "r2", Workflow: "weekly", Job: "vacuum", Owner: "i-1", Node: "db-1", Since: day(2), Passed: 1}
+	return []api.Lock{
+		{Name: "db-heavy", Limit: 2, Holders: []api.LockHolder{holder}, Waiters: []api.LockWaiter{waiter}}, {Name: "gpu", Limit: 1, In: "cache"},
+	}, c.f.fail
+}
+
 func (c catalog) Members(context.Context) ([]api.Member, error) {
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()

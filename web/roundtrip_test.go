@@ -253,6 +253,9 @@ func TestClient_Reads(t *testing.T) {
 	if diff := same(d.nodes, nodes); err != nil || diff != "" {
 		t.Errorf("nodes: %v\n%s", err, diff)
 	}
+	if locks, err := c.Locks(ctx); err != nil || len(locks) != 2 || locks[0].Limit != 2 || len(locks[0].Holders) != 1 || len(locks[0].Waiters) != 1 || locks[1].Waiters == nil {
+		t.Errorf("locks: %+v, %v", locks, err)
+	}
 	status, err := c.Status(ctx)
 	if diff := same(d.Status(ctx), status); err != nil || diff != "" {
 		t.Errorf("status: %v\n%s", err, diff)
@@ -453,6 +456,7 @@ func TestClient_Errors(t *testing.T) {
 				"plan":      func() error { _, err := c.Plan(ctx, "", time.Time{}, time.Time{}, 0); return err },
 				"why":       func() error { _, err := c.Why(ctx, "a", ""); return err },
 				"nodes":     func() error { _, err := c.Nodes(ctx); return err },
+				"locks":     func() error { _, err := c.Locks(ctx); return err },
 				"drain":     func() error { _, err := c.Drain(ctx, false, 0); return err },
 				"undrain":   func() error { _, err := c.Undrain(ctx); return err },
 				"reload":    func() error { _, err := c.Reload(ctx); return err },

@@ -21,6 +21,7 @@ type listRuns struct {
 	Workflow string    `query:"workflow" maxLength:"255" doc:"only runs of this workflow"`
 	State    []string  `query:"state" enum:"queued,running,succeeded,warned,failed,canceled,skipped,lost" doc:"only runs in these states, with commas between"`
 	Trigger  []string  `query:"trigger" enum:"schedule,catch_up,manual,api,check" doc:"only runs with these triggers, with commas between"`
+	Slot     time.Time `query:"slot" doc:"only runs whose slot lies in the second that begins with this instant: those of all nodes; goes with workflow"`
 	Since    time.Time `query:"since" doc:"only runs recorded at this instant or later"`
 	Until    time.Time `query:"until" doc:"only runs recorded before this instant"`
 	Before   string    `query:"before" maxLength:"64" doc:"continue a list: only runs recorded before the one with this ID"`
@@ -32,7 +33,7 @@ type listRuns struct {
 
 func (l *listRuns) filter() runner.Filter {
 	f := runner.Filter{
-		Workflow: l.Workflow, Since: l.Since, Until: l.Until, Before: runner.RunID(l.Before), Limit: l.Limit,
+		Workflow: l.Workflow, Slot: l.Slot, Since: l.Since, Until: l.Until, Before: runner.RunID(l.Before), Limit: l.Limit,
 	}
 	for _, s := range l.State {
 		f.States = append(f.States, runner.State(s))

@@ -62,4 +62,7 @@ type Catalog interface {
 	Why(ctx context.Context, workflow, date string) (api.Why, error)
 	// Nodes returns the instances on record, ordered by name and registration.
 	Nodes(ctx context.Context) ([]api.Node, error)
+	// Locks returns the named locks that are configured, held or waited for, by
+	// name.
+	Locks(ctx context.Context) ([]api.Lock, error)
 }

@@ -185,7 +185,7 @@ func (a *app) fartherHistory(c *remote) history {
 			}
 			return nodes, err
 		},
-		members: c.Members, close: func() error { c.Close(); return nil }, log: a.log(),
+		members: c.Members, locks: c.Locks, close: func() error { c.Close(); return nil }, log: a.log(),
 	}
 }
 

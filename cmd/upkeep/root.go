@@ -71,7 +71,7 @@ crash-safe resume, proves the outcome, and records every run.`,
 		{"Looking after backups", []*cobra.Command{newBackup(a)}},
 		{"Looking into databases", []*cobra.Command{newDB(a)}},
 		{"Being told", []*cobra.Command{newAlert(a), newIncident(a), newSilence(a), newMetric(a), newMetrics(a), newLog(a), newEvent(a), newPing(a)}},
-		{"Setting up", []*cobra.Command{newInit(a), newValidate(a), newNodes(a), newLedger(a), newDrain(a), newPruneHistory(a), newToken(a), newAudit(a)}},
+		{"Setting up", []*cobra.Command{newInit(a), newValidate(a), newNodes(a), newLocks(a), newLedger(a), newDrain(a), newPruneHistory(a), newToken(a), newAudit(a)}},
 		{"Reference", []*cobra.Command{newKinds(a), newSchema(a), newCompletion(a), newVersion(a), newHelp(a)}},
 	}
 	for _, g := range a.groups {

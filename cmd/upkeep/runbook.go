@@ -22,6 +22,8 @@ type runbookReader = service.RunbookReader
 // Locks returns none.
 func (emptyLedger) Locks(context.Context) ([]runner.LockHolder, error) { return nil, nil }
 
+func (emptyLedger) Waits(context.Context) ([]runner.LockWait, error) { return nil, nil }
+
 // Remedies returns none.
 func (emptyLedger) Remedies(context.Context, runner.RemedyFilter) ([]runner.Remedy, error) {
 	return nil, nil

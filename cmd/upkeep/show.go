@@ -54,7 +54,15 @@ func (a *app) show(ctx context.Context, text string) error {
 		return err
 	}
 	if a.format == formatTable {
-		return a.showRun(a.std.Out, run, attempts, orphaned)
+		var waiting [][2]string
+		if run.State == runner.Running {
+			locks, err := reader.locks(ctx)
+			if err != nil {
+				return err
+			}
+			waiting = waitingJobs(locks, run.ID)
+		}
+		return a.showRun(a.std.Out, run, attempts, orphaned, waiting)
 	}
 	return a.list(listRun(run, attempts, orphaned))
 }
@@ -78,7 +86,7 @@ func listRun(run runner.Run, attempts []runner.Attempt, orphaned bool) listing {
 	return l
 }
 
-func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, orphaned bool) error {
+func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, orphaned bool, waiting [][2]string) error {
 	p := a.painter(w)
 	state := stateWords(p, run)
 	switch {
@@ -102,6 +110,12 @@ func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, or
 		}
 	}
 	fact("node", run.Node)
+	if run.Node == "" && run.Place() != "" {
+		fact("runs on", run.Place().String())
+	}
+	if run.State == runner.Queued && !run.StartBy.IsZero() {
+		fact("to begin by", stamp(run.StartBy))
+	}
 	own := run.Arguments()
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		fact("param", name+"="+own[name])
@@ -122,6 +136,9 @@ func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, or
 			number, spent = strconv.Itoa(at.Number), attemptTook(at)
 		}
 		rows = append(rows, []string{p.state(at.State) + superseded(at), at.Job, at.Kind, number, spent, oneLine(outcomeOf(at), 0)})
+	}
+	for _, job := range waiting {
+		rows = append(rows, []string{"waiting", job[0], "-", "-", "-", oneLine(job[1], 0)})
 	}
 	if err := writeTable(w, []string{"STATE", "JOB", "KIND", "TRY", "TOOK", "OUTCOME"}, rows); err != nil {
 		return err

@@ -82,6 +82,7 @@ type history struct {
 	runbooks runbookReader
 	nodes    func(ctx context.Context) ([]ledger.Node, error)
 	members  func(ctx context.Context) ([]api.Member, error)
+	locks    func(ctx context.Context) ([]api.Lock, error)
 	close    func() error
 	log      *slog.Logger
 }
@@ -156,6 +157,7 @@ func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, er
 			Reader: emptyLedger{}, config: cfg, slots: emptyLedger{}, alerts: emptyLedger{}, desk: emptyLedger{}, facts: emptyLedger{}, runbooks: emptyLedger{}, close: func() error { return nil }, log: a.log(),
 			nodes:   func(context.Context) ([]ledger.Node, error) { return nil, nil },
 			members: func(context.Context) ([]api.Member, error) { return nil, nil },
+			locks:   func(ctx context.Context) ([]api.Lock, error) { return service.NamedLocks(ctx, cfg, emptyLedger{}) },
 		}, nil
 	}
 	if err != nil {
@@ -163,6 +165,7 @@ func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, er
 	}
 	return history{Reader: reader, config: cfg, slots: reader, alerts: reader, desk: reader, facts: reader, runbooks: reader, nodes: reader.Nodes, close: reader.Close, log: a.log(),
 		members: func(ctx context.Context) ([]api.Member, error) { return service.MembersOf(ctx, reader) },
+		locks:   func(ctx context.Context) ([]api.Lock, error) { return service.NamedLocks(ctx, cfg, reader) },
 	}, nil
 }
 

@@ -14,7 +14,6 @@ type RunRecord struct {
 	Run
 
 	Spec     Spec           `json:"spec" doc:"the workflow as it was when the run was recorded"`
-	Host     string         `json:"host" doc:"the node of a workflow that every node runs, else empty"`
 	Only     []string       `json:"only" nullable:"false" doc:"the jobs that were asked for; empty for all"`
 	Asked    runner.State   `json:"asked" doc:"skipped for a slot that was not to run at all, else empty"`
 	Overlap  runner.Overlap `json:"overlap"`
@@ -34,7 +33,7 @@ type Spec struct {
 func NewRunRecord(r runner.Run, attempts []runner.Attempt, interrupted bool) RunRecord {
 	return RunRecord{
 		Run: NewRun(r, attempts, interrupted), Spec: Spec{Digest: r.Spec.Digest},
-		Host: r.Host, Only: filled(r.Jobs), Asked: r.Request.State, Overlap: r.Overlap,
+		Only: filled(r.Jobs), Asked: r.Request.State, Overlap: r.Overlap,
 		Alert: r.Alert,
 		Slots: r.Slots, LastSlot: Instant(r.LastSlot), Owner: r.Owner,
 	}
@@ -49,10 +48,14 @@ func (v RunRecord) Runner() runner.Run {
 			Spec: runner.Spec{Workflow: v.Workflow, Text: v.Spec.Text, Digest: v.Spec.Digest},
 			Slot: v.Slot.UTC(), Host: v.Host, Trigger: v.Trigger, DryRun: v.DryRun, By: v.By,
 			Overlap: v.Overlap, Approval: v.Approval, Alert: v.Alert, Slots: v.Slots, LastSlot: moment(v.LastSlot),
+			StartBy: moment(v.StartBy),
 		},
 		State: v.State, Reason: v.Reason, Message: v.Message, ApprovedBy: v.ApprovedBy,
 		Owner: v.Owner, Node: v.Node, Epoch: v.Epoch, CanceledBy: v.CanceledBy, ReopenedBy: v.ReopenedBy,
 		QueuedAt: v.QueuedAt.UTC(), StartedAt: moment(v.StartedAt), FinishedAt: moment(v.FinishedAt),
+	}
+	if v.Host == "" {
+		r.Target = v.On
 	}
 	if len(v.Params) > 0 {
 		r.Params = v.Params

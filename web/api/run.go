@@ -21,6 +21,9 @@ type Run struct {
 	FinishedAt      *time.Time        `json:"finished_at"`
 	DurationSeconds float64           `json:"duration_seconds" doc:"from its beginning to its end; 0 while it has not ended"`
 	Node            string            `json:"node" doc:"the node that executes or executed it last"`
+	Host            string            `json:"host" doc:"the node of a workflow that every node runs, else empty"`
+	On              runner.Target     `json:"on" doc:"which nodes may execute it: node:NAME, label:LABEL, or empty for any"`
+	StartBy         *time.Time        `json:"start_by" doc:"by when a node must have begun it, or it is missed; null for no such instant"`
 	By              string            `json:"by" doc:"who or what asked for it"`
 	Approval        bool              `json:"approval" doc:"it starts when somebody has approved it"`
 	ApprovedBy      string            `json:"approved_by" doc:"who approved it; empty while it waits for that"`
@@ -62,7 +65,7 @@ func NewRun(r runner.Run, attempts []runner.Attempt, interrupted bool) Run {
 		Trigger: r.Trigger, Slot: r.Slot.UTC(), QueuedAt: r.QueuedAt.UTC(),
 		StartedAt: Instant(r.StartedAt), FinishedAt: Instant(r.FinishedAt),
 		DurationSeconds: Seconds(r.StartedAt, r.FinishedAt),
-		Node:            r.Node, By: r.By, Approval: r.Approval, ApprovedBy: r.ApprovedBy, CanceledBy: r.CanceledBy, ReopenedBy: r.ReopenedBy,
+		Node:            r.Node, Host: r.Host, On: r.Place(), StartBy: Instant(r.StartBy), By: r.By, Approval: r.Approval, ApprovedBy: r.ApprovedBy, CanceledBy: r.CanceledBy, ReopenedBy: r.ReopenedBy,
 		Interrupted: interrupted, DryRun: r.DryRun, Epoch: r.Epoch,
 		Params: mapped(r.Params), Jobs: map[string]Job{},
 	}

@@ -54,7 +54,7 @@ func (c *Client) records(ctx context.Context, f runner.Filter, more query) ([]ap
 	var out []api.RunRecord
 	for before := string(f.Before); left > 0; {
 		q := more.set("workflow", f.Workflow).set("state", words(f.States)).set("trigger", words(f.Triggers)).
-			set("since", stamp(f.Since)).set("until", stamp(f.Until)).set("before", before).
+			set("slot", stamp(f.Slot)).set("since", stamp(f.Since)).set("until", stamp(f.Until)).set("before", before).
 			set("limit", strconv.Itoa(min(left, longestPage)))
 		var page api.Runs
 		if err := c.do(ctx, call{method: http.MethodGet, path: "/runs", query: q}, &page); err != nil {

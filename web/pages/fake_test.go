@@ -38,7 +38,7 @@ func emptyWorld() *world {
 	return &world{answers: map[string]any{
 		"/workflows": api.Workflows{Workflows: []api.Workflow{}}, "/runs": api.Runs{Runs: []api.RunRecord{}},
 		"/incidents": api.Incidents{Incidents: []api.Incident{}}, "/status": api.Status{Node: "db-1", Version: "1.2.3"}.Filled(),
-		"/checks": api.Checks{Checks: []api.Check{}, OverallStatus: runner.Healthy}, "/nodes": api.Nodes{Nodes: []api.Node{}, Members: []api.Member{}},
+		"/checks": api.Checks{Checks: []api.Check{}, OverallStatus: runner.Healthy}, "/locks": api.Locks{Locks: []api.Lock{}}, "/nodes": api.Nodes{Nodes: []api.Node{}, Members: []api.Member{}},
 	}}
 }
 

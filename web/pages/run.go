@@ -27,6 +27,7 @@ type runView struct {
 	Gantt      ganttView
 	Host       string
 	Hosts      *hostsView // the same slot on all nodes, nil without others
+	Waits      []lockWait
 	Log        *logView
 	Values     []valueRow
 	Good       *lastRun
@@ -97,6 +98,13 @@ func (p *Pages) run(v *visit) (page, error) {
 		if !a.Superseded {
 			view.gather(a)
 		}
+	}
+	if d.Live {
+		locks, err := v.api.Locks(v.ctx)
+		if err != nil {
+			return page{}, err
+		}
+		view.Waits = waitsOf(r.ID, locks)
 	}
 	if view.Log, err = v.log(d); err != nil {
 		return page{}, err

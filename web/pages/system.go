@@ -34,6 +34,8 @@ type systemView struct {
 	// the daemon itself; Gone are those that are no more and not shown.
 	Processes  []instanceRow
 	Gone       int
+	Locks      []lockRow
+	MoreLocks  string
 	Outbox     noticeTable
 	OutboxText string
 	Silences   silenceTable
@@ -136,6 +138,11 @@ func (p *Pages) system(v *visit) (page, error) {
 		return page{}, err
 	}
 	view.attend()
+	locks, err := v.api.Locks(v.ctx)
+	if err != nil {
+		return page{}, err
+	}
+	view.Locks, view.MoreLocks = lockRows(locks)
 	if rows, gone := newInstanceRows(nodes, status.PID); len(rows) > 1 {
 		view.Processes, view.Gone = rows, gone
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // clusterConfig is that of a node: of what it runs, the workflow shares fails where
-// there is a file "broken".
+// there is a file "broken", and the workflow where ends where there is one "release".
 const clusterConfig = `project: cluster
 node: %s
 labels: [%s, db]
@@ -31,8 +31,9 @@ workflows:
     jobs:
       look: {kind: script, with: {run: "echo looking; if [ -e broken ]; then echo 'the mirror is broken' >&2; exit 3; fi; echo 'all there'"}}
   where:
+    overlap: allow
     jobs:
-      look: {kind: script, with: {run: "echo looked"}}
+      look: {kind: script, locks: [tape], with: {run: "i=0; until [ -e release ]; do sleep 0.1; i=$((i+1)); [ $i -lt 3000 ] || exit 9; done; echo looked"}}
 `
 
 // node starts a service that shares a ledger with others.
@@ -91,10 +92,23 @@ func seeNodes(t *testing.T, browser *browsertest.Browser) {
 	tab.Open("/")
 	tab.AwaitText("All is well")
 
-	tab.Open("/workflows/where")
-	tab.Click("Run now")
-	browsertest.Eval[bool](tab, "document.getElementById('run-on').value = 'node:db-2', true")
-	tab.Follow("Run where")
+	send := func(node string) {
+		tab.Open("/workflows/where")
+		tab.Click("Run now")
+		browsertest.Eval[bool](tab, "document.getElementById('run-on').value = "+strconv.Quote("node:"+node)+", true")
+		tab.Follow("Run where")
+		tab.AwaitText("running")
+	}
+	send("db-1")
+	send("db-2")
+	tab.AwaitText("look waits for the lock tape, which where.look on db-1 has held since")
+	run := tab.Path()
+	tab.Open("/system")
+	tab.Await("the lock", "/tape[^]*where.look on db-1[^]*where.look on db-2/.test(document.querySelector('[aria-labelledby=locks]').innerText)")
+	look(t, tab, "nodes-locks")
+	put(t, here, "release")
+	put(t, there, "release")
+	tab.Open(run)
 	tab.Await("the end of the run", "document.querySelector('.head .badge').innerText.includes('succeeded')")
 	if facts := browsertest.Eval[string](tab, "document.querySelector('[aria-labelledby=facts]').innerText"); !strings.Contains(facts, "db-2") {
 		t.Errorf("a run that was sent to db-2 ran elsewhere:\n%s", facts)
