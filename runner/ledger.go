@@ -185,6 +185,9 @@ type Filter struct {
 	Workflow string
 	States   []State
 	Triggers []Trigger
+	// Slot selects the runs whose slot lies in the second that begins with it;
+	// it goes with Workflow.
+	Slot time.Time
 	// Since and Until bound the time at which a run was recorded: Since <= t < Until.
 	Since, Until time.Time
 	// Before continues a list: only runs recorded before this one.

@@ -3,9 +3,11 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ghosteam/upkeep/runner"
 )
@@ -37,6 +39,9 @@ func (r *Reader) Runs(ctx context.Context, f runner.Filter) ([]runner.Run, error
 	if f.Limit < 0 {
 		return nil, fmt.Errorf("list runs: the limit %d is negative", f.Limit)
 	}
+	if !f.Slot.IsZero() && f.Workflow == "" {
+		return nil, errors.New("list runs: a slot is that of a workflow, and none is named")
+	}
 	if f.Limit == 0 {
 		f.Limit = defaultLimit
 	}
@@ -62,6 +67,10 @@ func (r *Reader) selectRuns(ctx context.Context, ids *query) ([]runner.Run, erro
 // not by the number of runs.
 func runIDs(f runner.Filter) *query {
 	q := new(query)
+	if !f.Slot.IsZero() {
+		q.ofSlot(f)
+		return q
+	}
 	if len(f.States) == 0 && len(f.Triggers) == 0 {
 		q.newest(f, "", "")
 		return q
@@ -85,6 +94,28 @@ func runIDs(f runner.Filter) *query {
 	}
 	q.add(fmt.Sprintf(") AS parts ORDER BY id DESC LIMIT %d", f.Limit))
 	return q
+}
+
+// ofSlot selects the IDs of the newest runs of one slot of a workflow.
+func (q *query) ofSlot(f runner.Filter) {
+	low, high := idRange(f)
+	q.add("SELECT id FROM runs WHERE workflow = ? AND slot >= ? AND slot < ? AND id >= ? AND id < ?", f.Workflow, f.Slot.UnixMicro(), f.Slot.Add(time.Second).UnixMicro(), low, high)
+	among := func(column string, words []any) {
+		if len(words) > 0 {
+			q.add(" AND "+column+" IN ("+marks(len(words))+")", words...)
+		}
+	}
+	among("state", anyOfWords(f.States))
+	among("trigger", anyOfWords(f.Triggers))
+	q.add(fmt.Sprintf(" ORDER BY id DESC LIMIT %d", f.Limit))
+}
+
+func anyOfWords[S ~string](words []S) []any {
+	list := make([]any, len(words))
+	for i, w := range words {
+		list[i] = w
+	}
+	return list
 }
 
 // newest selects the IDs of the newest runs of one range. The range is written
