@@ -21,6 +21,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // call runs a command line in this process.
@@ -213,6 +214,10 @@ func TestDocs_JSON(t *testing.T) {
 	call(t, 0, "-c", config, "event", "deploy", "--version", "1.4.3")
 	call(t, 0, "-c", config, "silence", "add", "--check", "db*", "--for", "1h", "--why", "to see")
 	h.raise(t)
+	held, err := json.Marshal([]api.Lock{{Holders: []api.LockHolder{{}}, Waiters: []api.LockWaiter{{}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	printed := map[string][]string{
 		"run":               {detached},
 		"version":           {call(t, 0, "version", "-o", "json")},
@@ -242,6 +247,8 @@ func TestDocs_JSON(t *testing.T) {
 		"token list":        {call(t, 0, "-c", config, "token", "list", "-o", "json")},
 		"audit":             {call(t, 0, "-c", config, "audit", "-o", "json")},
 		"nodes":             {call(t, 0, "-c", config, "nodes", "-o", "json")},
+		"ledger status":     {call(t, 0, "-c", config, "ledger", "status", "-o", "json")},
+		"locks":             {string(held)},
 		"ledger status":     {call(t, 0, "-c", config, "ledger", "status", "-o", "json")},
 		"backup": {
 			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),

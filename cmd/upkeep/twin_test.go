@@ -46,7 +46,7 @@ func twins() map[string]struct {
 		"init": {why: local}, "validate": {why: local}, "drain": {operations: "drain undrain"}, "prune-history": {why: "the service does it by itself"},
 		"kinds": {why: local}, "schema": {why: local}, "completion": {why: local}, "version": {why: local}, "help": {why: local}, "man": {why: local},
 		"token create": {operations: "create-token"}, "token list": {operations: "list-tokens"}, "token revoke": {operations: "revoke-token"}, "token hash": {why: local},
-		"audit": {operations: "list-actions"}, "nodes": {operations: "list-nodes"}, "nodes forget": {operations: "forget-node"}, "ledger status": {why: local}, "ledger migrate": {why: local},
+		"audit": {operations: "list-actions"}, "nodes": {operations: "list-nodes"}, "locks": {operations: "list-locks"}, "nodes forget": {operations: "forget-node"}, "ledger status": {why: local}, "ledger migrate": {why: local},
 	}
 }
 
