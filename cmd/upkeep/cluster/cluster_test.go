@@ -84,17 +84,25 @@ func (c *cluster) makeTables(t *testing.T) {
 	}
 }
 
+// keepVariable names a folder in which the logs are kept.
+const keepVariable = "UPKEEP_TEST_KEEP"
+
 // report shows the last words of everybody after a failure.
 func (c *cluster) report(t *testing.T) {
-	if !t.Failed() {
-		return
-	}
+	t.Helper()
 	for _, n := range c.nodes {
-		t.Logf("%s said at the end:\n%s", n.name, n.lastWords())
-		keep := filepath.Join(os.TempDir(), "upkeep-cluster-"+n.name+".log")
-		if text, err := os.ReadFile(n.log()); err == nil && os.Getenv("CI") == "" {
-			if err := os.WriteFile(keep, text, 0o600); err == nil {
-				t.Logf("all that %s said is in %s", n.name, keep)
+		if t.Failed() {
+			t.Logf("%s said at the end:\n%s", n.name, n.lastWords())
+		}
+		if keep := os.Getenv(keepVariable); keep != "" {
+			for _, name := range []string{"log", "effects"} {
+				text, err := os.ReadFile(filepath.Join(n.dir, name))
+				if err == nil {
+					err = os.WriteFile(filepath.Join(keep, n.name+"-"+name), text, 0o600)
+				}
+				if err != nil {
+					t.Error(err)
+				}
 			}
 		}
 	}

@@ -141,11 +141,12 @@ func (c *cluster) begin(t *testing.T, f *fault) {
 	}
 }
 
-// awaitWork waits a moment until a node has something to do, so that most faults
-// meet it at work.
+// awaitWork waits a moment until a node has something to do that others could do
+// as well, so that most faults meet it at work.
 func (c *cluster) awaitWork(t *testing.T, name string) {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Second); len(c.database.under(t, name)) == 0 && time.Now().Before(deadline); {
+	anybodys := func(r run) bool { return r.host == "" }
+	for deadline := time.Now().Add(3 * time.Second); !slices.ContainsFunc(c.database.under(t, name), anybodys) && time.Now().Before(deadline); {
 		time.Sleep(glance)
 	}
 }
@@ -173,8 +174,10 @@ func (c *cluster) end(t *testing.T, f *fault) {
 		// A lease that it had before may hold for a while yet.
 		time.Sleep(c.ttl / 5)
 	}
+	f.to = time.Now() // of those that still last there is none
 	for _, n := range c.nodes {
-		if f.node == nil || f.node == n {
+		elsewhere := func(o *fault) bool { return o.node == n && o.to.IsZero() }
+		if (f.node == nil || f.node == n) && !slices.ContainsFunc(c.faults, elsewhere) {
 			c.awaitLease(t, n)
 		}
 	}
@@ -241,7 +244,7 @@ func (c *cluster) upgrade(t *testing.T, f *fault) {
 }
 
 // disturbed tells whether a fault that the filter takes touches the time between
-// two moments.
+// two moments. All faults are over.
 func (c *cluster) disturbed(from, to time.Time, filter func(*fault) bool) bool {
 	return slices.ContainsFunc(c.faults, func(f *fault) bool {
 		return filter(f) && f.from.Before(to) && f.to.After(from)

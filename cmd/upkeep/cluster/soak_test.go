@@ -97,6 +97,7 @@ func (c *cluster) judge(t *testing.T) {
 	for _, n := range c.nodes {
 		t.Logf("%s ended by itself, because it lost its lease, and was started again: %d times", n.name, n.gaveUp)
 	}
+	t.Logf("runs by node: %v", c.database.shares(t))
 	trail := c.database.trail(t)
 	c.checkSlots(t)
 	c.checkRecord(t, trail)

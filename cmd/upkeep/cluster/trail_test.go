@@ -142,3 +142,14 @@ func (d *database) attemptsOn(t *testing.T, name string) []string {
 		WHERE a.state = 'running' AND r.state = 'running' AND r.node = $1`,
 		func(r pgx.Rows, key *string) error { return r.Scan(key) }, name)
 }
+
+// shares counts the runs that each node executed last, without those that every
+// node has for itself.
+func (d *database) shares(t *testing.T) map[string]int {
+	t.Helper()
+	count := map[string]int{}
+	for _, r := range d.runs(t, "WHERE host = '' AND node <> ''") {
+		count[r.node]++
+	}
+	return count
+}
