@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -106,13 +107,23 @@ func (l *Ledger) extendLease(ctx context.Context, owner string) (changed int64, 
 	}
 	if l.group == nil {
 		// A statement by itself is one round trip, and ctx ends it at any time.
-		return session{on: l.write, d: l.d}.exec(ctx, query, owner)
+		return l.lifeline().exec(ctx, l.d.rebind(query), owner)
 	}
 	err = l.transact(ctx, "renew the lease of node "+l.o.Node, func(ctx context.Context, s session) (err error) {
 		changed, err = s.exec(ctx, query, owner)
 		return err
 	})
 	return changed, err
+}
+
+// lifeline is the connection for renewals.
+func (l *Ledger) lifeline() *lifeline {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.line == nil {
+		l.line = newLifeline(l.pool.Config().ConnConfig)
+	}
+	return l.line
 }
 
 func (l *Ledger) loseLease(why error) error {
@@ -142,14 +153,18 @@ func (l *Ledger) LeaseLeft() time.Duration {
 // claim is one of this registration, and its lease has not run out by the local
 // clock, which also counts while the process is stopped and the machine sleeps.
 // Otherwise the error is ErrLeaseLost and ErrStale, and the lease is lost. With
-// Options.KeepRuns a lease that only ran out is no reason to stop.
+// Options.KeepRuns a lease that only ran out is no reason to stop. Of claims of
+// other instances it knows nothing.
 func (l *Ledger) Holds(c runner.Claim) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.o.LeaseTTL == 0 || c.Owner != l.o.Instance && !strings.HasPrefix(c.Owner, l.o.Instance+".") {
+		return nil
+	}
 	if l.over(&l.registration) {
 		l.lose()
 	}
-	if l.o.LeaseTTL > 0 && (l.lost || l.registered && c.Owner != l.owner) {
+	if l.lost || l.registered && c.Owner != l.owner {
 		return fmt.Errorf("run %s: %w", c.Run, errLeaseOver)
 	}
 	return nil

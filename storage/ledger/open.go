@@ -46,6 +46,8 @@ type Ledger struct {
 
 	mu sync.Mutex
 	registration
+	// line is where the lease is renewed on PostgreSQL; nil before that.
+	line *lifeline
 	// buried are the ends of leases of dead instances of which nothing is left to
 	// take over.
 	buried map[string]time.Time
@@ -135,6 +137,9 @@ func (l *Ledger) close(ctx context.Context) error {
 		defer cancel()
 		if err := l.Leave(ctx); err != nil {
 			errs = append(errs, err)
+		}
+		if l.line != nil {
+			l.line.close(ctx)
 		}
 	}
 	// The writer closes last: the last connection of SQLite merges the

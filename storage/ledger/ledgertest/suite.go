@@ -16,7 +16,7 @@ import (
 // waits out, longer than a busy machine takes to get there.
 const (
 	longLease  = time.Hour
-	shortLease = 2 * time.Second
+	shortLease = 4 * time.Second
 )
 
 // Exercise runs the suite. fresh returns the address of a ledger that nobody
@@ -54,6 +54,8 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Lease", testLease},
 		{"Nodes", testNodes},
 		{"Members", testMembers},
+		{"Mirror", testMirror},
+		{"MirrorLost", testMirrorLost},
 		{"Announced", testAnnounced},
 		{"Pending", testPending},
 		{"Targets", testTargets},
@@ -61,6 +63,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Expire", testExpire},
 		{"ExpireWaits", testExpireWaits},
 		{"ExpireAlerts", testExpireAlerts},
+		{"SlotFilter", testSlotFilter},
 		{"Filter", testFilter},
 		{"Paging", testPaging},
 		{"Lookup", testLookup},
