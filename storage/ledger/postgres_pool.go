@@ -15,8 +15,8 @@ import (
 
 const (
 	// maxConnections bounds what one process takes of the server's
-	// max_connections: what the ledger and the queue beside it share. The queue
-	// takes one more, on which it listens.
+	// max_connections: what the ledger and the queue beside it share. Each of
+	// the two takes one more, on which it listens.
 	maxConnections = 8
 	// maxIdleTime is after what time a connection that nobody uses is closed.
 	maxIdleTime = 5 * time.Minute

@@ -145,7 +145,9 @@ func missingOf(ctx context.Context, tx pgx.Tx, list []runner.Delivery) ([]runner
 	for i, d := range list {
 		ids[i] = string(d.Run)
 	}
-	const query = "SELECT args->>'run', CAST(args->>'epoch' AS bigint) FROM river_job WHERE kind = $1 AND state = 'available' AND args->>'run' = ANY($2)"
+	// The join is a hash join; ANY would compare each row with each ID.
+	const query = `SELECT j.args->>'run', CAST(j.args->>'epoch' AS bigint) FROM unnest(CAST($2 AS text[])) AS wanted (run)
+		JOIN river_job j ON j.args->>'run' = wanted.run WHERE j.kind = $1 AND j.state = 'available'`
 	rows, err := tx.Query(ctx, query, pointerKind, ids)
 	if err != nil {
 		return nil, err

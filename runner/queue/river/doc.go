@@ -16,13 +16,16 @@
 //
 // # Connections
 //
-// The queue works on the pool of the ledger: at most 8 connections for both,
-// and one more on which River listens. So a node takes at most 9 of the
-// server's max_connections, 2 to 4 when nothing happens. LISTEN and advisory
-// locks need a session: a pooler in transaction mode must not stand between.
+// The queue works on the pool of the ledger: at most 8 connections for both. One
+// more is River's, on which it listens, and two the ledger's, on which it hears
+// the other nodes and renews its lease. So a node takes at most 11 of the server's
+// max_connections; one on which nothing happens for some minutes keeps 4 or 5. LISTEN and the
+// locks of the set-up need a session: a pooler in transaction mode must not
+// stand between.
 //
-// An idle node asks the server about once in two seconds: a ping of the
-// listening connection every 5 seconds, and for each of its queues one look for
-// runs and one for settings a minute. (The heartbeat and the sweeps of the
-// program come on top of that.)
+// An idle node asks the server about once in three seconds for its queues: a
+// ping of the listening connection every 5 seconds, and for each queue one look
+// for runs and one for settings a minute. (The heartbeat and the sweeps of the
+// program come on top of that.) A delivered run makes every node of its queue
+// that has a free slot look for it.
 package river

@@ -1,6 +1,10 @@
 package river
 
-import "github.com/ghosteam/upkeep/runner"
+import (
+	"log/slog"
+
+	"github.com/ghosteam/upkeep/runner"
+)
 
 // QueueOf is queueOf.
 func QueueOf(t runner.Target) string { return queueOf(t) }
@@ -20,4 +24,10 @@ func (q *Queue) Fetching() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.reserved > 0
+}
+
+// Quiet is newQuiet, and what hushes it.
+func Quiet(to slog.Handler) (h slog.Handler, hush func()) {
+	q := newQuiet(to)
+	return q, q.hush
 }

@@ -1,7 +1,9 @@
 package river_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -307,12 +309,15 @@ func awaitBegun(t *testing.T, count int, posts ...*post) {
 	}
 }
 
-// gate is a way to a server that can be shut.
+// gate is a way to a server that can be shut, and can lose an answer.
 type gate struct {
 	URL string
 
 	server string
 	shut   atomic.Bool
+	// lose tells to lose the next answer that says that a row was deleted, and
+	// the connection with it.
+	lose atomic.Bool
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -368,7 +373,7 @@ func (g *gate) serve(client net.Conn) {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		_, _ = io.Copy(client, server)
+		_, _ = io.Copy(losing{client, g}, server)
 		_ = client.Close()
 	}()
 	_, _ = io.Copy(server, client)
@@ -388,3 +393,17 @@ func (g *gate) close() {
 }
 
 func (g *gate) open() { g.shut.Store(false) }
+
+// losing hands on what the server says.
+type losing struct {
+	io.Writer
+
+	gate *gate
+}
+
+func (l losing) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("DELETE 1\x00")) && l.gate.lose.CompareAndSwap(true, false) {
+		return 0, errors.New("the answer is lost")
+	}
+	return l.Writer.Write(p)
+}
