@@ -66,6 +66,9 @@ func (s *Server) registerRuns() {
 }
 
 func (s *Server) listRuns(ctx context.Context, in *listRuns) (*reply[api.Runs], error) {
+	if !in.Slot.IsZero() && in.Workflow == "" {
+		return nil, api.NewProblem(api.CodeInvalid, "name the workflow too", "a slot is that of a workflow")
+	}
 	runs, next, err := s.selectRuns(ctx, in.filter(), in.Q)
 	if err != nil {
 		return nil, err

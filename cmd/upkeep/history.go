@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -25,8 +26,11 @@ func newHistory(a *app) *cobra.Command {
 		Long: `List the runs on record, newest first. --since and --until take a duration back
 from now (36h, 7d), a date (2026-11-23) or an instant (2026-11-23T02:30:00Z).
 
+--slot shows what became of one slot: with runs_on: every, on each of the nodes.
+
 With -o json the output is an array of runs with their jobs; its keys are stable.`,
 		Example: "  upkeep history --workflow daily --limit 10\n" +
+			"  upkeep history --workflow cleanup --slot '2026-11-23 02:30'\n" +
 			"  upkeep history --state failed --since 7d -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listHistory(cmd.Context(), f) },
 	}
@@ -35,6 +39,7 @@ With -o json the output is an array of runs with their jobs; its keys are stable
 	flags.StringVarP(&f.workflow, "workflow", "w", "", "only runs of this `WORKFLOW`")
 	flags.StringSliceVar(&f.states, "state", nil, "only runs in this `STATE` (several allowed): "+joinWords(runner.States()))
 	flags.StringSliceVar(&f.triggers, "trigger", nil, "only runs with this `TRIGGER` (several allowed): "+joinWords(runner.Triggers()))
+	flags.StringVar(&f.slot, "slot", "", "only runs of the slot at this `TIME`, those of all nodes; goes with --workflow")
 	flags.StringVar(&f.since, "since", "", "only runs recorded at this `TIME` or later")
 	flags.StringVar(&f.until, "until", "", "only runs recorded before this `TIME`")
 	flags.StringVar(&f.before, "before", "", "continue a list: only runs recorded before this `RUN`")
@@ -47,9 +52,9 @@ With -o json the output is an array of runs with their jobs; its keys are stable
 }
 
 type historyFlags struct {
-	workflow, since, until, before string
-	states, triggers               []string
-	limit                          int
+	workflow, slot, since, until, before string
+	states, triggers                     []string
+	limit                                int
 }
 
 func (f historyFlags) filter(now time.Time) (runner.Filter, error) {
@@ -70,6 +75,13 @@ func (f historyFlags) filter(now time.Time) (runner.Filter, error) {
 		out.Triggers = append(out.Triggers, runner.Trigger(t))
 	}
 	var err error
+	if out.Slot, err = moment("slot", f.slot, now); err != nil {
+		return out, err
+	}
+	if f.slot != "" && f.workflow == "" {
+		return out, usagef("--slot goes with --workflow")
+	}
+	out.Slot = out.Slot.Truncate(time.Second)
 	if out.Since, err = moment("since", f.since, now); err != nil {
 		return out, err
 	}
@@ -196,7 +208,30 @@ func (a *app) listRuns(ctx context.Context, reader history, runs []runner.Run, a
 		})
 	}
 	l.data = views
-	return l, nil
+	return withNodes(l, runs), nil
+}
+
+// withNodes adds where the runs ran to a list of runs of several nodes.
+func withNodes(l listing, runs []runner.Run) listing {
+	if !slices.ContainsFunc(runs, func(r runner.Run) bool { return r.Place() != "" || r.Node != "" && r.Node != runs[0].Node }) {
+		return l
+	}
+	at := slices.Index(l.columns, "JOBS")
+	l.columns = slices.Insert(slices.Clone(l.columns), at, "NODE")
+	for i, r := range runs {
+		l.rows[i] = slices.Insert(l.rows[i], at, placeOf(r))
+	}
+	return l
+}
+
+// placeOf is the node that executes a run, or else the one whose share it is, or
+// those that may take it up; a dash for any.
+func placeOf(r runner.Run) string {
+	if label, ok := r.Target.Label(); ok && r.Node == "" && r.Host == "" {
+		return "label:" + label
+	}
+	name, _ := r.Place().Node()
+	return cmp.Or(r.Node, name, "-")
 }
 
 // interrupted is said in place of a reason of an open run that nobody works on.

@@ -98,3 +98,41 @@ func testExpire(t *testing.T, dsn secret.String) {
 		t.Errorf("again: %v, %v", expired, err)
 	}
 }
+
+// testSlotFilter: the runs of one slot on all nodes.
+func testSlotFilter(t *testing.T, dsn secret.String) {
+	s := join(t, dsn, "a", longLease)
+	at := Midnight()
+	request := func(workflow, host string, slot time.Time) runner.Request {
+		r := Request(workflow, slot)
+		r.Host = host
+		return r
+	}
+	skipped := request("w", "c", at)
+	skipped.State, skipped.Reason = runner.Skipped, runner.ReasonMissed
+	ids := s.submit(request("w", "a", at), request("w", "b", at), skipped, request("w", "a", at.Add(time.Second)), request("v", "a", at), request("w", "d", at.Add(time.Second-time.Microsecond)))
+	for name, test := range map[string]struct {
+		filter runner.Filter
+		want   []runner.RunID
+	}{
+		"all":     {runner.Filter{Workflow: "w", Slot: at}, []runner.RunID{ids[5], ids[2], ids[1], ids[0]}},
+		"limited": {runner.Filter{Workflow: "w", Slot: at, Limit: 2}, []runner.RunID{ids[5], ids[2]}},
+		"before":  {runner.Filter{Workflow: "w", Slot: at, Before: ids[2]}, []runner.RunID{ids[1], ids[0]}},
+		"state":   {runner.Filter{Workflow: "w", Slot: at, States: []runner.State{runner.Skipped}}, []runner.RunID{ids[2]}},
+		"trigger": {runner.Filter{Workflow: "w", Slot: at, Triggers: []runner.Trigger{runner.ByManual}}, nil},
+		"none":    {runner.Filter{Workflow: "w", Slot: at.Add(-time.Second)}, nil},
+	} {
+		runs, err := s.Runs(s.ctx, test.filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []runner.RunID
+		for _, run := range runs {
+			got = append(got, run.ID)
+		}
+		same(t, name, test.want, got)
+	}
+	if _, err := s.Runs(s.ctx, runner.Filter{Slot: at}); err == nil {
+		t.Error("a slot of no workflow was looked for")
+	}
+}
