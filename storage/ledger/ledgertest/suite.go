@@ -61,6 +61,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Expire", testExpire},
 		{"ExpireWaits", testExpireWaits},
 		{"ExpireAlerts", testExpireAlerts},
+		{"SlotFilter", testSlotFilter},
 		{"Filter", testFilter},
 		{"Paging", testPaging},
 		{"Lookup", testLookup},
