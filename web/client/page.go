@@ -18,7 +18,7 @@ func (c *Client) RunPage(ctx context.Context, f runner.Filter, jobs bool) (api.R
 		limit = usualLimit
 	}
 	q := query{}.set("workflow", f.Workflow).set("state", words(f.States)).set("trigger", words(f.Triggers)).
-		set("since", stamp(f.Since)).set("until", stamp(f.Until)).set("before", string(f.Before)).
+		set("slot", stamp(f.Slot)).set("since", stamp(f.Since)).set("until", stamp(f.Until)).set("before", string(f.Before)).
 		set("limit", strconv.Itoa(min(limit, longestPage))).set("jobs", strconv.FormatBool(jobs))
 	var page api.Runs
 	err := c.do(ctx, call{method: http.MethodGet, path: "/runs", query: q}, &page)

@@ -39,26 +39,15 @@ const (
 	mostHostRuns = 1000
 )
 
-// hostsWithin are how far apart the runs of one slot are looked for: as a rule
-// they are recorded together, and where runs are many there is no looking far.
-func hostsWithin() []time.Duration { return []time.Duration{time.Hour, time.Minute, 2 * time.Second} }
-
 // hosts is the slot of a run on all nodes, nil for a run of no node's own, or
 // of one that is alone.
 func (v *visit) hosts(r api.RunRecord) (*hostsView, error) {
 	if r.Host == "" {
 		return nil, nil
 	}
-	var list api.Runs
-	for _, far := range hostsWithin() {
-		var err error
-		f := runner.Filter{Workflow: r.Workflow, Since: r.QueuedAt.Add(-far), Until: r.QueuedAt.Add(far), Limit: mostHostRuns}
-		if list, err = v.api.RunPage(v.ctx, f, false); err != nil {
-			return nil, err
-		}
-		if len(list.Runs) < mostHostRuns {
-			break
-		}
+	list, err := v.api.RunPage(v.ctx, runner.Filter{Workflow: r.Workflow, Slot: r.Slot.Truncate(time.Second), Limit: mostHostRuns}, false)
+	if err != nil {
+		return nil, err
 	}
 	runs := slices.DeleteFunc(list.Runs, func(other api.RunRecord) bool { return other.Host == "" || !other.Slot.Equal(r.Slot) })
 	if len(runs) < 2 {

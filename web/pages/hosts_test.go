@@ -72,6 +72,9 @@ func TestRun_Hosts(t *testing.T) {
 	if strings.Count(table, "<tr") != 5 {
 		t.Errorf("the table has other runs than those of the slot: %s", table)
 	}
+	if asked := strings.Join(w.read, "\n"); !strings.Contains(asked, "slot=2026-11-23T04%3A00%3A00Z") {
+		t.Errorf("asked %s", asked)
+	}
 	says(t, body, `<h1>daily <span class="muted">on db-1</span></h1>`)
 
 	alone := everyNode(hostRuns(3, runner.Succeeded))
