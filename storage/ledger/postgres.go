@@ -130,16 +130,12 @@ func postgresConfig(dsn secret.String, node string) (*pgxpool.Config, string, er
 		return nil, "", jobs.WithHint(errors.New("search_path of the ledger's address is not one plain schema name"), "use lower-case letters, digits and _")
 	}
 	params["search_path"] = schema
-	for name, value := range map[string]string{
-		"application_name": "upkeep/" + node,
-		// Nothing of ours holds a row for long; a session that does must not
-		// stop all nodes.
-		"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s",
-	} {
+	for name, value := range sessionParams(node) {
 		if params[name] == "" {
 			params[name] = value
 		}
 	}
+	config.ConnConfig.DialFunc = dial
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}

@@ -205,7 +205,8 @@ func TestPostgres_Sessions(t *testing.T) {
 	l := ledgertest.Open(t, dsn, nil)
 	for setting, want := range map[string]string{
 		"synchronous_commit": "on", "search_path": "upkeep", "application_name": "upkeep/node-1",
-		"lock_timeout": "30s", "idle_in_transaction_session_timeout": "1min",
+		"lock_timeout": "30s", "idle_in_transaction_session_timeout": "10s",
+		"tcp_user_timeout": "10000", "tcp_keepalives_idle": "4",
 	} {
 		var got string
 		if err := l.Writer().QueryRow("SHOW " + setting).Scan(&got); err != nil || got != want {
