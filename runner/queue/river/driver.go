@@ -84,8 +84,10 @@ const takeTimeout = 10 * time.Second
 func (q *Queue) take(ctx context.Context, name string, most int) ([]*rivertype.JobRow, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, takeTimeout, fmt.Errorf("the database did not answer for %s", takeTimeout))
 	defer cancel()
+	// Everything here is due: scheduled_at is by the clock of the node that put it
+	// there, which may be ahead of the database's.
 	const statement = `DELETE FROM river_job WHERE id IN (
-			SELECT id FROM river_job WHERE state = 'available' AND queue = $1 AND scheduled_at <= now()
+			SELECT id FROM river_job WHERE state = 'available' AND queue = $1
 			ORDER BY priority, scheduled_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
 		RETURNING id, args, created_at`
 	rows, err := q.options.Pool.Query(ctx, statement, name, most)
