@@ -45,7 +45,7 @@ func testGraphs(t *testing.T, s Subject) {
 	graphs := scaled(50)
 	if s.Several {
 		// A server takes longer to join, and loses nothing by a kill of its client.
-		graphs = scaled(20)
+		graphs = scaled(8)
 	}
 	kills, hits, met := 0, 0, 0
 	process := st.start()

@@ -219,6 +219,38 @@ func TestQueue_DeliveredAgain(t *testing.T) {
 	}
 }
 
+// A sweep that names all that waits writes nothing for what has its pointer; a
+// run under a new epoch gets a new one.
+func TestQueue_DeliveredInBulk(t *testing.T) {
+	t.Parallel()
+	address, o := database(t), newOffice()
+	a := o.newPost(t, address, "a", 1)
+	ids := o.record("run", 1500, runner.OnNode("absent"))
+	a.deliver(ids...)
+	written := func() (rows, transactions int) {
+		t.Helper()
+		if err := a.pool.QueryRow(t.Context(), "SELECT count(*), count(DISTINCT CAST(xmin AS text)) FROM river_job").Scan(&rows, &transactions); err != nil {
+			t.Fatal(err)
+		}
+		return rows, transactions
+	}
+	if rows, transactions := written(); rows != 1500 || transactions != 2 {
+		t.Fatalf("%d pointers of %d transactions, want 1500 of 2", rows, transactions)
+	}
+	slices.Reverse(ids)
+	a.deliver(ids...)
+	if rows, transactions := written(); rows != 1500 || transactions != 2 {
+		t.Errorf("after a second delivery %d pointers of %d transactions", rows, transactions)
+	}
+	o.mu.Lock()
+	o.open[ids[7]] = runner.Delivery{Run: ids[7], Epoch: 2, Target: runner.OnNode("absent")}
+	o.mu.Unlock()
+	a.deliver(append(ids, o.record("other", 1, "")...)...)
+	if rows, transactions := written(); rows != 1502 || transactions != 4 {
+		t.Errorf("after a third delivery %d pointers of %d transactions, want 1502 of 4", rows, transactions)
+	}
+}
+
 // waiting counts the pointers that are in the table now.
 func waiting(t *testing.T, p *post) int {
 	t.Helper()
