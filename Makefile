@@ -79,6 +79,7 @@ bench: deps-test install-tools build ## Measure overhead, start-up, memory, the 
 	@printf '\n## archives and pruning beside plain tools\n\n'
 	go test -run '^$$' -bench '^Benchmark(Archive|Prune)$$' -benchtime 3x ./jobs/archive ./jobs/prune
 	go run ./scripts/dev/bench -only web -rows "$${UPKEEP_BENCH_ROWS:-1000000}"
+	go run ./scripts/dev/bench -only cluster
 	go run ./scripts/dev/bench -only backup -database-mb "$${UPKEEP_BENCH_DATABASE_MB:-1600}"
 
 .PHONY: soak

@@ -44,7 +44,7 @@ func (c *cluster) checkTakeovers(t *testing.T, trail map[string][]step) {
 		for _, r := range f.under {
 			w, known := of[r.workflow]
 			took, taken := takenOver(trail[r.id], r, f.from)
-			if !known || !taken {
+			if !known || !taken || c.metLater(f, took) {
 				continue
 			}
 			if !c.replaceable(f, w, took) {
@@ -62,6 +62,14 @@ func (c *cluster) checkTakeovers(t *testing.T, trail map[string][]step) {
 			t.Logf("takeovers after %s, with a lease of %s: %s; with other faults at that time, or for that node alone: %s", k, c.ttl, clean[k], rest[k])
 		}
 	}
+}
+
+// metLater tells whether the node of a fault was met by another one before a run
+// of it was taken over, to which that is to be put down.
+func (c *cluster) metLater(f *fault, took time.Duration) bool {
+	return slices.ContainsFunc(c.faults, func(o *fault) bool {
+		return o != f && o.node == f.node && o.from.After(f.from) && o.from.Before(f.from.Add(took))
+	})
 }
 
 // takenOver returns how long after a moment a run went on under a later epoch;

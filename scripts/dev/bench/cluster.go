@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +19,7 @@ import (
 // clusters measures services that share a ledger on PostgreSQL.
 type clusters struct {
 	binary string
+	parts  string
 	nodes  []int
 	idle   time.Duration
 	light  time.Duration
@@ -25,6 +28,7 @@ type clusters struct {
 func (c *clusters) register() {
 	flag.DurationVar(&c.idle, "cluster-idle", 15*time.Second, "how long idle nodes are watched")
 	flag.DurationVar(&c.light, "cluster-light", 10*time.Second, "how long nodes with little to do are watched")
+	flag.StringVar(&c.parts, "cluster-parts", "light,burst,idle", "which parts of the nodes are measured")
 	c.nodes = []int{1, 2, 4, 8}
 }
 
@@ -37,7 +41,7 @@ type fleet struct {
 	database string
 }
 
-// newFleet makes the database, and starts the services one after the other.
+// newFleet makes the database and starts the services.
 func newFleet(ctx context.Context, binary string, nodes int, workflows string) (f *fleet, err error) {
 	f = &fleet{database: fmt.Sprintf("upkeep_bench_%d", time.Now().UnixNano())}
 	defer func() {
@@ -61,29 +65,40 @@ func newFleet(ctx context.Context, binary string, nodes int, workflows string) (
 	}
 	u.Path = "/" + f.database
 	f.url = u.String()
-	for i := range nodes {
+	f.daemons = make([]*daemon, nodes)
+	start := func(i int) error {
 		dir := filepath.Join(f.dir, fmt.Sprintf("n%02d", i))
-		if err := os.MkdirAll(filepath.Join(dir, "var"), 0o700); err != nil {
-			return f, err
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
 		}
 		text := fmt.Sprintf("project: bench\nnode: n%02d\ntimezone: UTC\nledger: %q\nmax_running: 16\nballast: off\nweb: off\nworkflows:\n%s", i, f.url, workflows)
 		if err := os.WriteFile(filepath.Join(dir, "upkeep.yaml"), []byte(text), 0o600); err != nil {
-			return f, err
+			return err
 		}
 		d, err := startDaemon(binary, dir) //nolint:contextcheck // it lives until end
-		if err != nil {
-			return f, err
-		}
-		f.daemons = append(f.daemons, d)
+		f.daemons[i] = d
+		return err
 	}
-	return f, nil
+	// The first one makes the tables.
+	if err := start(0); err != nil {
+		return f, err
+	}
+	failures := make([]error, nodes)
+	var starting sync.WaitGroup
+	for i := 1; i < nodes; i++ {
+		starting.Go(func() { failures[i] = start(i) })
+	}
+	starting.Wait()
+	return f, errors.Join(failures...)
 }
 
 // end drains the services and drops the database.
 func (f *fleet) end(ctx context.Context) error {
 	var all error
 	for _, d := range f.daemons {
-		all = errors.Join(all, d.end())
+		if d != nil {
+			all = errors.Join(all, d.end())
+		}
 	}
 	if f.admin != nil {
 		_, err := f.admin.Exec(ctx, "DROP DATABASE IF EXISTS "+f.database+" WITH (FORCE)")
@@ -153,6 +168,22 @@ func benchCluster(c clusters) error {
 		return err
 	}
 	began := time.Now()
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, string) error
+	}{{"light", c.lightLoads}, {"burst", c.bursts}, {"idle", c.idles}} {
+		if !slices.Contains(strings.Split(c.parts, ","), part.name) {
+			continue
+		}
+		if err := part.measure(ctx, binary); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("\nmeasured in %s\n", time.Since(began).Round(time.Second))
+	return nil
+}
+
+func (c *clusters) lightLoads(ctx context.Context, binary string) error {
 	fmt.Printf("\n## nodes with 20 workflows every second, watched for %s\n\n", c.light)
 	fmt.Println("| nodes | runs a second | from queued to running ms, p50 | p99 | max | from the slot to the job's start ms, p50 | p99 | transactions a run |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")
@@ -161,6 +192,10 @@ func benchCluster(c clusters) error {
 			return err
 		}
 	}
+	return nil
+}
+
+func (c *clusters) bursts(ctx context.Context, binary string) error {
 	fmt.Print("\n## workflows of one /bin/true job due in the same second, max_running 16 on each node\n\n")
 	fmt.Println("| nodes | workflows | start lag ms, p50 | p99 | max | last one ended after ms | runs a second | CPU ms a run, node and job | of the database's sessions | transactions a run | share of the busiest node |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
@@ -169,6 +204,10 @@ func benchCluster(c clusters) error {
 			return err
 		}
 	}
+	return nil
+}
+
+func (c *clusters) idles(ctx context.Context, binary string) error {
 	fmt.Printf("\n## idle nodes, watched for %s\n\n", c.idle)
 	fmt.Println("| nodes | workflows | connections a node | transactions a second a node | CPU of the database's sessions a node | CPU of a node |")
 	fmt.Println("|---|---|---|---|---|---|")
@@ -177,6 +216,5 @@ func benchCluster(c clusters) error {
 			return err
 		}
 	}
-	fmt.Printf("\nmeasured in %s\n", time.Since(began).Round(time.Second))
 	return nil
 }

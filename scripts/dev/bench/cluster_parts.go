@@ -14,8 +14,8 @@ type lag struct{ median, p99, most float64 }
 
 // clusterBurst measures n workflows that are due in the same second.
 func clusterBurst(ctx context.Context, binary string, nodes, workflows int) (err error) {
-	// All must be there by then: they read their configuration one after the other.
-	wait := 6*time.Second + time.Duration(nodes)*(500*time.Millisecond+time.Duration(workflows)*200*time.Microsecond)
+	// All must be there by then.
+	wait := 10*time.Second + time.Duration(nodes)*(time.Second+time.Duration(workflows)*300*time.Microsecond)
 	slot := time.Now().Add(wait).UTC().Truncate(time.Second)
 	cron := fmt.Sprintf("%d %d %d %d %d *", slot.Second(), slot.Minute(), slot.Hour(), slot.Day(), slot.Month())
 	f, err := newFleet(ctx, binary, nodes, manyWorkflows(workflows, fmt.Sprintf("cron: %q", cron)))
