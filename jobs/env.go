@@ -81,6 +81,9 @@ type Hooks struct {
 	// Own are the absolute paths of upkeep's own files and folders: the
 	// ledger and what lies beside it. IsOwn knows them.
 	Own []string
+	// OwnDatabase identifies the ledger's database on a PostgreSQL server; empty
+	// for none.
+	OwnDatabase string
 }
 
 // NewEnv completes e with hooks. The executor and the test harness call it.

@@ -31,3 +31,13 @@ func inodesOf(paths []string) map[inode]bool {
 	}
 	return out
 }
+
+// DatabaseIdentity is the query that tells which database of which PostgreSQL
+// server a session is in: the identifier that the server got when it was made,
+// and the number of the database there.
+const DatabaseIdentity = "SELECT (SELECT c.system_identifier FROM pg_control_system() c) || '/' || (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())"
+
+// OwnDatabase identifies the database in which upkeep keeps its own record, as
+// the answer to DatabaseIdentity; empty when that is no PostgreSQL database.
+// Kinds refuse what would shut it out or replace it.
+func (e *Env) OwnDatabase() string { return e.hooks.OwnDatabase }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/custody"
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
+	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/unit"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -59,6 +60,7 @@ func (a *app) keep(ctx context.Context, k keeping) error {
 	o := custody.Options{
 		Config: cfg, Version: version, Identities: k.identities, Own: service.OwnFiles(cfg), Out: a.std.Err, Watch: a.watch, Step: a.step(), Log: a.log(),
 	}
+	o.OwnDatabase = a.ownDatabase(ctx, cfg)
 	if k.strict {
 		reader, err := a.openHistory(ctx, cfg)
 		if err != nil {
@@ -68,6 +70,25 @@ func (a *app) keep(ctx context.Context, k keeping) error {
 		o.Ledger = reader
 	}
 	return k.do(ctx, custody.New(o))
+}
+
+// ownDatabaseBound is how long is waited for a ledger that may be what is to be
+// restored.
+const ownDatabaseBound = 5 * time.Second
+
+// ownDatabase identifies the ledger's database, so that nothing is restored into
+// it. A ledger that cannot be asked keeps nobody from restoring.
+func (a *app) ownDatabase(ctx context.Context, cfg *configs.Config) string {
+	if cfg.Ledger.Dialect != "postgres" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, ownDatabaseBound)
+	defer cancel()
+	identity, err := service.Identity(ctx, cfg, version, a.log())
+	if err != nil {
+		fmt.Fprintf(a.std.Err, "warning: upkeep's own database is not known: %s\n", oneLine(err.Error(), 0))
+	}
+	return identity
 }
 
 // longestIdentity bounds what is read of a file with identities, in bytes.

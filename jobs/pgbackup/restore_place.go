@@ -64,6 +64,11 @@ func openPlace(ctx context.Context, env *jobs.Env, t jobs.Target) (_ *place, err
 	default:
 		p.name = p.address.Database()
 	}
+	if p.there != nil {
+		if err := p.there.RefuseOwn(ctx, env, "to restore"); err != nil {
+			return nil, errors.Join(err, p.close(ctx))
+		}
+	}
 	p.names = namesOf(p.name)
 	if p.there != nil && !t.Replace {
 		return p, nil

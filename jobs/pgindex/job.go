@@ -83,6 +83,11 @@ func (j *Job) Run(ctx context.Context, env *jobs.Env) (_ jobs.Result, err error)
 	if len(chosen) > 0 && r.session.control.Server.Number < 120000 {
 		return jobs.Result{}, refused("reindex", "PostgreSQL %s cannot rebuild indexes concurrently; that begins with 12", r.session.control.Server.Version)
 	}
+	if len(chosen) > 0 {
+		if err := r.session.control.RefuseOwn(ctx, env, "to rebuild indexes"); err != nil {
+			return jobs.Result{}, err
+		}
+	}
 	var errs []error
 	for _, w := range all {
 		errs = append(errs, r.provide(ctx, w))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/configs/unit"
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/internal/pg/pgtest"
 	"github.com/ghosteam/upkeep/jobs/pgvacuum"
 )
@@ -79,5 +80,33 @@ func TestTruncate(t *testing.T) {
 	b.options.Truncate = true
 	if r := b.good(); r.Values["pages_removed.orders"] < 10 || !strings.Contains(b.out.String(), " pages given back") {
 		t.Errorf("%+v", r.Values)
+	}
+}
+
+// TestFull_Own: no table of upkeep's own database is rewritten.
+func TestFull_Own(t *testing.T) {
+	t.Parallel()
+	for label, own := range map[string]bool{"ledger": true, "another database": false} {
+		t.Run(label, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, append(bloated("queue", "20000"), "DELETE FROM queue WHERE id % 10 <> 1", "VACUUM ANALYZE queue")...)
+			now := time.Now().UTC()
+			b.options.Full = pgvacuum.Full{
+				Tables: []string{"queue"}, MaxSize: 1 << 30, MinGain: 30, Volume: unit.Path(t.TempDir()),
+				Window: now.Add(-2*time.Hour).Format("15:04") + "-" + now.Add(2*time.Hour).Format("15:04"),
+			}
+			other := pgtest.Connect(t, pgtest.URL(t, "postgres"))
+			if own {
+				other = b.conn()
+			}
+			b.hooks.OwnDatabase = pgtest.Ask[string](t, other, jobs.DatabaseIdentity)
+			c := b.conn()
+			const file = "SELECT pg_relation_filenode('queue'::regclass)::bigint"
+			before := pgtest.Ask[int64](t, c, file)
+			_, err := b.run(t.Context())
+			if rewritten := pgtest.Ask[int64](t, c, file) != before; rewritten == own || refused(err) != own {
+				t.Errorf("rewritten: %t, %v", rewritten, err)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -138,6 +139,12 @@ func (r *run) care(ctx context.Context, d *database) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	if slices.ContainsFunc(d.due, func(w work) bool { return w.full }) {
+		if err := s.control.RefuseOwn(ctx, r.env, "VACUUM FULL"); err != nil {
+			r.leave(d, d.due, "it is upkeep's own database")
+			return err
+		}
+	}
 	again, err := r.round(ctx, s, d, d.due, r.job.options.SkipLocked, false)
 	if err == nil && len(again) > 0 {
 		r.env.Printf("%s again, which somebody had locked", count(len(again), "table"))

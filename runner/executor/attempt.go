@@ -250,6 +250,8 @@ func (a *attempt) environment(dir string) *jobs.Env {
 		Scrub:    a.redactor.Scrub,
 		Own:      r.Own,
 
+		OwnDatabase: r.OwnDatabase,
+
 		PlanRestart: a.planRestart,
 	})
 }

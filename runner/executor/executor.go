@@ -40,6 +40,9 @@ type Options struct {
 	// Own are the absolute paths of upkeep's own files, which jobs leave alone
 	// (jobs.Env.IsOwn).
 	Own []string
+	// OwnDatabase identifies the ledger's database on a PostgreSQL server, which
+	// jobs neither shut out nor replace (jobs.Env.OwnDatabase); empty for none.
+	OwnDatabase string
 	// HeadBytes and TailBytes are how much of an attempt's output is kept from
 	// its beginning and from its end; 0 means 256 KiB and 768 KiB.
 	HeadBytes, TailBytes int

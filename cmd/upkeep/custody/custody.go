@@ -33,6 +33,9 @@ type Options struct {
 	// Own are the absolute paths of upkeep's own files, into which nothing is
 	// restored.
 	Own []string
+	// OwnDatabase identifies the ledger's database on a PostgreSQL server, into
+	// which nothing is restored (jobs.Env.OwnDatabase); empty for none.
+	OwnDatabase string
 	// Absolute refuses targets that are relative paths, for work that is done
 	// far away from who asks for it.
 	Absolute bool
@@ -79,7 +82,7 @@ func (c *Custodian) say(format string, args ...any) {
 // env is the world of what a kind does with an artifact beside a run.
 func (c *Custodian) env(a Artifact, dir string, h jobs.Hooks) *jobs.Env {
 	cfg := c.o.Config
-	h.Own = c.o.Own
+	h.Own, h.OwnDatabase = c.o.Own, c.o.OwnDatabase
 	return jobs.NewEnv(jobs.Env{
 		RunID: "cli-" + filepath.Base(dir), Workflow: a.Manifest.Workflow, Job: a.Manifest.Job, Attempt: 1, Trigger: string(c.o.Trigger),
 		Slot: time.Now().UTC(), Node: cfg.Node, Version: c.o.Version, Zone: cfg.Timezone, Root: cfg.Root,

@@ -138,7 +138,8 @@ func (b *bench) until(ctx context.Context) error {
 func (b *bench) work(ctx context.Context, by string, t errand, tell func(api.WorkEvent)) (result api.Worked, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(b.d.hard, func() { cancel(context.Cause(b.d.hard)) })()
+	alone := context.AfterFunc(b.d.hard, func() { cancel(context.Cause(b.d.hard)) }) //nolint:contextcheck // the process ends its works, too
+	defer alone()
 	result = api.Worked{Artifacts: []api.Backup{}, Drills: []api.Drill{}}
 	identities, release, err := custody.HoldIdentities(t.identities)
 	if err != nil {
@@ -151,7 +152,7 @@ func (b *bench) work(ctx context.Context, by string, t errand, tell func(api.Wor
 	began := time.Now()
 	said := &saying{tell: tell}
 	c := custody.New(custody.Options{
-		Config: cfg, Version: b.d.o.Version, Trigger: runner.ByAPI, Ledger: b.d.ledger, Identities: identities, Own: ownFiles(cfg), Absolute: true,
+		Config: cfg, Version: b.d.o.Version, Trigger: runner.ByAPI, Ledger: b.d.ledger, Identities: identities, Own: ownFiles(cfg), OwnDatabase: b.d.identity(ctx), Absolute: true,
 		Out: said, Watch: watching(tell), Step: func(what string) { tell(api.WorkEvent{Kind: api.WorkStep, Text: jobs.OneLine(what)}) }, Log: log,
 	})
 	result, err = t.do(ctx, c)

@@ -4,13 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 
+	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/redisurl"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/lock/redis"
 )
+
+// identity identifies the ledger's database, so that jobs leave it alone.
+func (e *Engine) identity(ctx context.Context) string {
+	identity, err := e.ledger.Identity(ctx)
+	if err != nil {
+		e.o.Log.WarnContext(ctx, "jobs cannot tell the database of the ledger from others", "error", err)
+	}
+	return identity
+}
+
+// Identity identifies the database of the configured ledger; empty when there is
+// none on a PostgreSQL server.
+func Identity(ctx context.Context, cfg *configs.Config, version string, log *slog.Logger) (identity string, err error) {
+	reader, err := ledger.OpenReader(ctx, LedgerOptions(cfg, version, log))
+	if errors.Is(err, ledger.ErrMissing) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, reader.Close()) }()
+	return reader.Identity(ctx)
+}
 
 // limit says how many may hold a named lock at once, by the configuration in
 // force.
