@@ -229,9 +229,9 @@ func (a *app) noticesOf(ctx context.Context, given []string, dead bool) ([]strin
 type noticeChange struct {
 	command, done string
 	// what is the operation of the API that does the same.
-	what string
-	asked         func(ctx context.Context, c *remote, id string) error
-	itself        func(ctx context.Context, o runner.Outbox, id string) error
+	what   string
+	asked  func(ctx context.Context, c *remote, id string) error
+	itself func(ctx context.Context, o runner.Outbox, id string) error
 }
 
 // changeNotices changes notices through the service, so that it acts at once,

@@ -37,7 +37,7 @@ stands at the end as questions. INCIDENT is as for ` + "`upkeep incident show`" 
 				if err != nil {
 					return nil, err
 				}
-				return inForm(d, html)
+				return written(d, html)
 			})
 		},
 	}

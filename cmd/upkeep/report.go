@@ -44,13 +44,13 @@ func (f *reportFlags) add(cmd *cobra.Command) {
 // reportMode are the permissions of a report: it tells much about a system.
 const reportMode = 0o640
 
-// writeReport writes what make makes in the form that was asked for. A file is
+// writeReport writes what is made in the form that was asked for. A file is
 // whole or stays as it was.
-func (a *app) writeReport(cmd *cobra.Command, f reportFlags, make func(html bool) ([]byte, error)) error {
+func (a *app) writeReport(cmd *cobra.Command, f reportFlags, inForm func(html bool) ([]byte, error)) error {
 	if ext := strings.ToLower(filepath.Ext(f.out)); !cmd.Flags().Changed("format") && (ext == ".html" || ext == ".htm") {
 		f.form = formHTML
 	}
-	text, err := make(f.form == formHTML)
+	text, err := inForm(f.form == formHTML)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ func (a *app) writeReport(cmd *cobra.Command, f reportFlags, make func(html bool
 	return nil
 }
 
-// inForm writes a document in one of its two forms.
-func inForm(d reports.Document, html bool) ([]byte, error) {
+// written is a document in one of its two forms.
+func written(d reports.Document, html bool) ([]byte, error) {
 	var text bytes.Buffer
 	write := d.Markdown
 	if html {
@@ -128,7 +128,7 @@ func (a *app) report(cmd *cobra.Command, window time.Duration, f reportFlags) er
 	if err != nil {
 		return err
 	}
-	return a.writeReport(cmd, f, func(html bool) ([]byte, error) { return inForm(d, html) })
+	return a.writeReport(cmd, f, func(html bool) ([]byte, error) { return written(d, html) })
 }
 
 // reviewBackups is what the stores hold, and why some could not be read: a

@@ -51,6 +51,7 @@ func (c *Client) work(ctx context.Context, verb string, body any, tell func(api.
 	defer response.Body.Close() //nolint:errcheck // only read
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(make([]byte, 64<<10), longestEvent)
+	var done *api.WorkEvent
 	for dead.Reset(silentAfter); lines.Scan(); dead.Reset(silentAfter) {
 		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
 		if !ok {
@@ -60,18 +61,14 @@ func (c *Client) work(ctx context.Context, verb string, body any, tell func(api.
 		if err := json.Unmarshal(data, &event); err != nil {
 			return api.Worked{}, fmt.Errorf("the daemon's event makes no sense: %w", err)
 		}
-		if event.Kind != api.WorkDone {
-			tell(event)
+		if event.Kind == api.WorkDone {
+			done = &event // with the end of the stream it is in the audit, too
 			continue
 		}
-		var result api.Worked
-		if event.Result != nil {
-			result = *event.Result
-		}
-		if event.Problem != nil {
-			return result, event.Problem
-		}
-		return result, nil
+		tell(event)
+	}
+	if done != nil {
+		return outcome(*done)
 	}
 	err = lines.Err()
 	if err == nil {
@@ -81,4 +78,16 @@ func (c *Client) work(ctx context.Context, verb string, body any, tell func(api.
 		return api.Worked{}, cause
 	}
 	return api.Worked{}, c.lost(ctx, err)
+}
+
+// outcome is what the last event of a work says.
+func outcome(done api.WorkEvent) (api.Worked, error) {
+	var result api.Worked
+	if done.Result != nil {
+		result = *done.Result
+	}
+	if done.Problem != nil {
+		return result, done.Problem
+	}
+	return result, nil
 }
