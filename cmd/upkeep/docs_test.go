@@ -249,7 +249,6 @@ func TestDocs_JSON(t *testing.T) {
 		"nodes":             {call(t, 0, "-c", config, "nodes", "-o", "json")},
 		"ledger status":     {call(t, 0, "-c", config, "ledger", "status", "-o", "json")},
 		"locks":             {string(held)},
-		"ledger status":     {call(t, 0, "-c", config, "ledger", "status", "-o", "json")},
 		"backup": {
 			call(t, 0, "-c", config, "backup", "list", "-o", "json"), call(t, 0, "-c", config, "backup", "verify", "--newest", "-o", "json"),
 			call(t, 0, "-c", config, "backup", "prune", "-o", "json"), call(t, 0, "-c", config, "backup", "drill", "-o", "json"),

@@ -19,6 +19,8 @@ type endedAttempt struct {
 	output    runner.Output
 	codec     string
 	wrote     bool
+	// mirrored tells that pieces of what it wrote may be on record.
+	mirrored bool
 }
 
 func (l *Ledger) prepareEnd(c runner.Claim, e runner.End) (endedAttempt, error) {
@@ -29,6 +31,7 @@ func (l *Ledger) prepareEnd(c runner.Claim, e runner.End) (endedAttempt, error) 
 		return out, fmt.Errorf("encode the result: %w", err)
 	}
 	out.artifacts, out.events = stored.Artifacts, eventsOf(c, e.Attempt, stored.Events)
+	out.mirrored = l.hasMirrored(c.Run, e.Attempt)
 	out.wrote = len(out.output.Head)+len(out.output.Tail) > 0 || out.output.Cut > 0
 	kept := int64(len(out.output.Head) + len(out.output.Tail))
 	out.a.OutputBytes, out.a.OutputCut = max(e.Attempt.OutputBytes, kept+out.output.Cut), out.output.Cut
@@ -106,6 +109,11 @@ func (e endedAttempt) record(ctx context.Context, s session, f fencedRun) error 
 	if e.wrote {
 		if err := e.recordOutput(ctx, s, f); err != nil {
 			return fmt.Errorf("output: %w", err)
+		}
+	}
+	if e.mirrored {
+		if err := dropPieces(ctx, s, runner.AttemptKey{Run: f.claim.Run, Job: e.a.Job, Number: e.a.Number}); err != nil {
+			return fmt.Errorf("pieces of the output: %w", err)
 		}
 	}
 	for _, artifact := range e.artifacts {

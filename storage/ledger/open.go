@@ -57,6 +57,8 @@ type Ledger struct {
 	// are on record.
 	facts NodeFacts
 	told  bool
+	// mirrored are the running attempts of which pieces are on record.
+	mirrored map[runner.AttemptKey]struct{}
 	// claims are the claims handed out and not ended, so that a claim whose
 	// answer never arrived can be told from one that somebody works on.
 	claims map[runner.RunID]int64

@@ -94,10 +94,13 @@ func (r *Reader) Output(ctx context.Context, key runner.AttemptKey) (runner.Outp
 		if o, found, err = r.live(key); err != nil || found {
 			return o, r.explain(ctx, what, err)
 		}
-		// It may have ended between the two looks.
-		if o, found, err = r.storedOutput(ctx, key); err != nil || found {
-			return o, r.explain(ctx, what, err)
-		}
+	}
+	if o, found, err = r.mirroredOutput(ctx, key); err != nil || found {
+		return o, r.explain(ctx, what, err)
+	}
+	// It may have ended between the looks.
+	if o, found, err = r.storedOutput(ctx, key); err != nil || found {
+		return o, r.explain(ctx, what, err)
 	}
 	var state runner.State
 	err = r.reading().row(ctx, "SELECT state FROM attempts WHERE run = ? AND job = ? AND number = ?", key.Run, key.Job, key.Number).Scan(&state)

@@ -50,6 +50,9 @@ func (l *Ledger) PruneRuns(ctx context.Context, r runner.Retention) (runner.Prun
 	if r.DryRun {
 		return pruned, nil
 	}
+	if err := l.pruneLive(ctx); err != nil {
+		return pruned, err
+	}
 	return pruned, l.giveBack(ctx)
 }
 

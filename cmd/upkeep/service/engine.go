@@ -55,6 +55,8 @@ type Engine struct {
 	owed chan struct{}
 	// unsettled rings with owed, for those who look at open incidents.
 	unsettled chan struct{}
+	// mirror shows other nodes what attempts write; nil where there are none.
+	mirror *mirror
 	// full rings when a write found no space.
 	full chan struct{}
 	// nodes rings when nodes came or left.
@@ -91,12 +93,15 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.ledger.Register(ctx); err != nil {
 		return nil, errors.Join(err, e.ledger.Close())
 	}
+	if o.Config.Ledger.Dialect == "postgres" {
+		e.mirror = newMirror(e.ledger.Mirror, named(o.Log, "mirror"))
+	}
 	// Runs outlive the context of whoever asks for them: only stop ends them.
 	e.hard, e.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	e.exec = executor.New(executor.Options{
-		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, e.echo, failures{e}, o.Observer}, Node: o.Config.Node, Version: o.Version,
+		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, e.echo, failures{e}, e.mirrored(), o.Observer}, Node: o.Config.Node, Version: o.Version,
 		LiveDir: e.ledger.LiveDir(), WorkDir: filepath.Join(StateDir(o.Config), "work"), Own: ownFiles(o.Config),
-		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, Holds: e.ledger.Holds, OnNoSpace: func() { ring(e.full) }, OnOutput: e.hub.Wrote,
+		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, Holds: e.ledger.Holds, OnNoSpace: func() { ring(e.full) }, OnOutput: e.wrote,
 		Limit: e.limit, Locker: locker{e},
 	})
 	proving, lie := context.WithCancel(context.WithoutCancel(ctx))
@@ -105,6 +110,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.beating.Go(func() { e.beat(proving) })
+	if e.mirror != nil {
+		e.beating.Go(func() { e.mirror.run(proving) })
+	}
 	if err := e.endLeftovers(ctx); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web/access"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -41,6 +42,23 @@ func NewFront(log *slog.Logger, handler http.Handler) Front {
 	}
 	return Front{f}
 }
+
+// Mirror shows other nodes what attempts write.
+type Mirror struct{ m *mirror }
+
+// NewMirror makes one that writes to somebody.
+func NewMirror(write func(context.Context, []ledger.LivePiece, []ledger.LiveGap) error) Mirror {
+	return Mirror{newMirror(write, slog.New(slog.DiscardHandler))}
+}
+
+// Wrote takes over what an attempt wrote.
+func (m Mirror) Wrote(key runner.AttemptKey, from int64, p []byte) { m.m.wrote(key, from, p) }
+
+// Flush writes what is new.
+func (m Mirror) Flush(ctx context.Context) { m.m.flush(ctx) }
+
+// Observe is told of what happens.
+func (m Mirror) Observe(ctx context.Context, e runner.Event) { m.m.Observe(ctx, e) }
 
 // Outside is the address of the pages for others.
 func Outside(node string, names []string, address string) string {

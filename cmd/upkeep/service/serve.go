@@ -62,7 +62,7 @@ func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	made := &server{path: path, log: e.o.Log, first: first, front: front, failed: make(chan error, 1), api: web.New(web.Options{
 		Runs: e.ledger, Slots: e.ledger, Alerts: e.ledger, Desk: e.ledger, Timelines: e.ledger, Facts: e.recorded(), KPIs: kpis{e}, Metrics: exposed, Meter: meter, Logs: d.logs(),
 		Commands: commands{e}, Notices: notices{e}, Raiser: raiser{e}, PostMortems: postMortems{e}, Reports: newReporter(e, d), Runbooks: playbooks{e, d}, Databases: databases{e, make(chan struct{}, mostStatements)}, Service: facts{e: e, d: d}, Catalog: catalog{e},
-		Definitions: definitions{e, e.configStatus(d)}, Cluster: cluster{e}, Strips: e.ledger, Artifacts: artifacts, Custody: custody,
+		Definitions: definitions{e, e.configStatus(d)}, Cluster: cluster{e}, Poll: e.poll(), Strips: e.ledger, Artifacts: artifacts, Custody: custody,
 		Public: func() web.Shown { return web.Shown{Status: e.Config().Web.Status, Badges: e.Config().Web.Badges} },
 		Hub:    e.hub, Log: named(e.o.Log, "http"), Monitor: monitor, Door: door, Tokens: e.ledger, Audit: e.ledger,
 	})}

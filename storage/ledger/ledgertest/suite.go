@@ -54,6 +54,8 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Lease", testLease},
 		{"Nodes", testNodes},
 		{"Members", testMembers},
+		{"Mirror", testMirror},
+		{"MirrorLost", testMirrorLost},
 		{"Announced", testAnnounced},
 		{"Pending", testPending},
 		{"Targets", testTargets},
