@@ -165,7 +165,6 @@ func (w *watch) look(series map[string]runner.Series, now time.Time) runner.Chec
 	up, bad := series[Series(c.Name, "up")], series[Series(c.Name, seriesBad)]
 	if c.Kind == KindHeartbeat {
 		up = series[Series(c.Name, seriesPing)]
-		up.Value = 1
 	}
 	r.At = up.Last
 	if bad.Last.After(r.At) {

@@ -27,8 +27,12 @@ func shares(node string, labels []string, checks []configs.Check, members ...led
 func TestInstances_OneNodeAsks(t *testing.T) {
 	t.Parallel()
 	checks := []configs.Check{
-		{Name: "db"}, {Name: "api", DependsOn: []string{"db"}}, {Name: "web", DependsOn: []string{"api"}}, {Name: "alone"},
-		{Name: "gpu", RunsOn: configs.RunsOn{Label: "gpu"}}, {Name: "none", RunsOn: configs.RunsOn{Label: "none"}},
+		{Name: "db"},
+		{Name: "api", DependsOn: []string{"db"}},
+		{Name: "web", DependsOn: []string{"api"}},
+		{Name: "alone"},
+		{Name: "gpu", RunsOn: configs.RunsOn{Label: "gpu"}},
+		{Name: "none", RunsOn: configs.RunsOn{Label: "none"}},
 	}
 	names := []string{"a", "b", "c", "d"}
 	labels := map[string][]string{"c": {"gpu"}}
