@@ -102,7 +102,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, e.echo, failures{e}, e.mirrored(), o.Observer}, Node: o.Config.Node, Version: o.Version,
 		LiveDir: e.ledger.LiveDir(), WorkDir: filepath.Join(StateDir(o.Config), "work"), Own: ownFiles(o.Config),
 		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, Holds: e.ledger.Holds, OnNoSpace: func() { ring(e.full) }, OnOutput: e.wrote,
-		Limit: e.limit, Locker: locker{e},
+		Limit: e.limit, Locker: locker{e}, OwnDatabase: e.identity(ctx),
 	})
 	proving, lie := context.WithCancel(context.WithoutCancel(ctx))
 	e.lie = lie
