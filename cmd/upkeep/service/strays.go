@@ -64,6 +64,7 @@ func (e *Engine) isOver(ctx context.Context, a jobs.LeftAttempt, nodes []ledger.
 	case runner.Running:
 		alive := slices.ContainsFunc(nodes, func(n ledger.Node) bool { return n.Alive && n.Instance == run.Owner })
 		return run, !alive && attempts[at].Planned == "", nil
+	default:
+		return run, false, nil
 	}
-	return run, false, nil
 }
