@@ -37,8 +37,11 @@ func TestMembersOf(t *testing.T) {
 	dead.Alive = false
 	r := roll{
 		members: []ledger.Member{
-			{Name: "a", Version: "1"}, {Name: "b", Version: "1"}, {Name: "c", Version: "1", Labels: []string{"x"}},
-			{Name: "d", Version: "1", Host: "dhost", LastSeen: now.Add(-time.Hour)}, {Name: "e", Version: "1", LastSeen: now.Add(-time.Second)},
+			{Name: "a", Version: "1"},
+			{Name: "b", Version: "1"},
+			{Name: "c", Version: "1", Labels: []string{"x"}},
+			{Name: "d", Version: "1", Host: "dhost", LastSeen: now.Add(-time.Hour)},
+			{Name: "e", Version: "1", LastSeen: now.Add(-time.Second)},
 		},
 		nodes: []ledger.Node{
 			serving("a", "a1", "one"), serving("b", "b1", "one"), dead, draining,

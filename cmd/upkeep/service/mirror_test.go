@@ -84,7 +84,7 @@ func TestMirror(t *testing.T) {
 		m.Flush(t.Context())
 	}
 	end := at
-	for n := 0; n < 4; n++ {
+	for range 4 {
 		if end -= 60_000; len(s.pieces[end]) != 60_000 {
 			t.Errorf("the piece at %d is missing", end)
 		}
