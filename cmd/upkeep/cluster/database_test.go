@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -43,8 +44,9 @@ type database struct {
 
 func newDatabase(t *testing.T, n *network) *database {
 	t.Helper()
+	sweep(t)
 	// The path of a socket must be short.
-	dir, err := os.MkdirTemp("/tmp", "upkeep-cluster-") //nolint:usetesting // as above
+	dir, err := os.MkdirTemp("/tmp", fmt.Sprintf("%s%d-", folderPrefix, os.Getpid())) //nolint:usetesting // as above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +79,26 @@ func newDatabase(t *testing.T, n *network) *database {
 		return err
 	}, "postgres")
 	return d
+}
+
+// folderPrefix begins the name of the server's folder; the number of the test's
+// process follows.
+const folderPrefix = "upkeep-cluster-"
+
+// sweep removes the folders of tests that were killed, which nothing else
+// outlives.
+func sweep(t *testing.T) {
+	t.Helper()
+	left, err := filepath.Glob("/tmp/" + folderPrefix + "*-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range left {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), folderPrefix), "-")
+		if pid, err := strconv.Atoi(number); err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			_ = os.RemoveAll(dir) // somebody else's test, in the same moment, or not ours to remove
+		}
+	}
 }
 
 func postgresFolder(t *testing.T) string {
