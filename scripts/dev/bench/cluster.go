@@ -66,7 +66,7 @@ func newFleet(ctx context.Context, binary string, nodes int, workflows string) (
 	u.Path = "/" + f.database
 	f.url = u.String()
 	f.daemons = make([]*daemon, nodes)
-	start := func(i int) error {
+	start := func(i int) error { //nolint:contextcheck // services live until end
 		dir := filepath.Join(f.dir, fmt.Sprintf("n%02d", i))
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
@@ -75,7 +75,7 @@ func newFleet(ctx context.Context, binary string, nodes int, workflows string) (
 		if err := os.WriteFile(filepath.Join(dir, "upkeep.yaml"), []byte(text), 0o600); err != nil {
 			return err
 		}
-		d, err := startDaemon(binary, dir) //nolint:contextcheck // it lives until end
+		d, err := startDaemon(binary, dir)
 		f.daemons[i] = d
 		return err
 	}
