@@ -48,7 +48,7 @@ func (a *app) listLocks(ctx context.Context) error {
 		if in == "" {
 			in = "ledger"
 		}
-		row := func(state string, job string, run runner.RunID, node, since string) {
+		row := func(state, job string, run runner.RunID, node, since string) {
 			l.rows = append(l.rows, []string{lock.Name, strconv.Itoa(lock.Limit), in, state, job, string(run), node, since})
 		}
 		for _, h := range lock.Holders {

@@ -87,6 +87,42 @@ func listRun(run runner.Run, attempts []runner.Attempt, orphaned bool) listing {
 }
 
 func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, orphaned bool, waiting [][2]string) error {
+	if err := a.showFacts(w, run, orphaned); err != nil {
+		return err
+	}
+	p := a.painter(w)
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, at := range attempts {
+		number, spent := "-", "-"
+		if api.Began(at) {
+			number, spent = strconv.Itoa(at.Number), attemptTook(at)
+		}
+		rows = append(rows, []string{p.state(at.State) + superseded(at), at.Job, at.Kind, number, spent, oneLine(outcomeOf(at), 0)})
+	}
+	for _, job := range waiting {
+		rows = append(rows, []string{"waiting", job[0], "-", "-", "-", oneLine(job[1], 0)})
+	}
+	if err := writeTable(w, []string{"STATE", "JOB", "KIND", "TRY", "TOOK", "OUTCOME"}, rows); err != nil {
+		return err
+	}
+	a.showDetails(w, attempts)
+	next := func(label, command string) {
+		fmt.Fprintf(w, "%s %s\n", p.faint(label), a.again(command+" "+string(run.ID)))
+	}
+	fmt.Fprintln(w)
+	next("what it wrote:", "logs")
+	switch {
+	case waitsForApproval(run):
+		next("let it go:    ", "approve")
+	case orphaned:
+		next("continue it:  ", "retry")
+	}
+	return nil
+}
+
+// showFacts writes what there is to know of a run besides its jobs.
+func (a *app) showFacts(w io.Writer, run runner.Run, orphaned bool) error {
 	p := a.painter(w)
 	state := stateWords(p, run)
 	switch {
@@ -125,37 +161,7 @@ func (a *app) showRun(w io.Writer, run runner.Run, attempts []runner.Attempt, or
 	fact("canceled by", run.CanceledBy)
 	fact("retried by", run.ReopenedBy)
 	fact("message", run.Message)
-	if err := writeTable(w, []string{"", ""}, facts); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	var rows [][]string
-	for _, at := range attempts {
-		number, spent := "-", "-"
-		if api.Began(at) {
-			number, spent = strconv.Itoa(at.Number), attemptTook(at)
-		}
-		rows = append(rows, []string{p.state(at.State) + superseded(at), at.Job, at.Kind, number, spent, oneLine(outcomeOf(at), 0)})
-	}
-	for _, job := range waiting {
-		rows = append(rows, []string{"waiting", job[0], "-", "-", "-", oneLine(job[1], 0)})
-	}
-	if err := writeTable(w, []string{"STATE", "JOB", "KIND", "TRY", "TOOK", "OUTCOME"}, rows); err != nil {
-		return err
-	}
-	a.showDetails(w, attempts)
-	next := func(label, command string) {
-		fmt.Fprintf(w, "%s %s\n", p.faint(label), a.again(command+" "+string(run.ID)))
-	}
-	fmt.Fprintln(w)
-	next("what it wrote:", "logs")
-	switch {
-	case waitsForApproval(run):
-		next("let it go:    ", "approve")
-	case orphaned:
-		next("continue it:  ", "retry")
-	}
-	return nil
+	return writeTable(w, []string{"", ""}, facts)
 }
 
 // waitsForApproval tells whether a run starts when somebody approves it.

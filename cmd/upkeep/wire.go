@@ -163,7 +163,8 @@ func (a *app) openHistory(ctx context.Context, cfg *configs.Config) (history, er
 	if err != nil {
 		return history{}, err
 	}
-	return history{Reader: reader, config: cfg, slots: reader, alerts: reader, desk: reader, facts: reader, runbooks: reader, nodes: reader.Nodes, close: reader.Close, log: a.log(),
+	return history{
+		Reader: reader, config: cfg, slots: reader, alerts: reader, desk: reader, facts: reader, runbooks: reader, nodes: reader.Nodes, close: reader.Close, log: a.log(),
 		members: func(ctx context.Context) ([]api.Member, error) { return service.MembersOf(ctx, reader) },
 		locks:   func(ctx context.Context) ([]api.Lock, error) { return service.NamedLocks(ctx, cfg, reader) },
 	}, nil
