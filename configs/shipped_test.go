@@ -26,7 +26,7 @@ func TestShipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) < 2 {
+	if len(files) < 3 {
 		t.Fatalf("found %v", files)
 	}
 	for _, path := range files {
