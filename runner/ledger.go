@@ -216,7 +216,9 @@ type Reader interface {
 	// or Warned from runs that were not dry, newest first, leaving out the run
 	// except.
 	Past(ctx context.Context, workflow, job string, except RunID, limit int) ([]Attempt, error)
-	// Latest returns the newest run of each named workflow that has one.
+	// Latest returns the newest run of each named workflow that has one. Where
+	// each node has a run of its own it is the gravest of the newest slot: that
+	// one node is well says nothing of the others.
 	Latest(ctx context.Context, workflows []string) (map[string]Run, error)
 }
 

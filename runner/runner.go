@@ -2,6 +2,7 @@ package runner
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -38,6 +39,14 @@ func (s State) Final() bool { return s != Queued && s != Running }
 // Done tells whether an attempt in state s has done its work, so that a retry
 // does not repeat it and jobs that need it may start.
 func (s State) Done() bool { return s == Succeeded || s == Warned }
+
+// GraverThan tells whether s outdoes other where one state stands for a slot that
+// several nodes ran: what failed before what did not, and last what a node left
+// out.
+func (s State) GraverThan(other State) bool {
+	order := []State{Failed, Lost, Canceled, Warned, Running, Queued, Succeeded, Skipped}
+	return slices.Index(order, s) < slices.Index(order, other)
+}
 
 // Reason says why a run or an attempt is in its state. Succeeded needs none.
 type Reason string

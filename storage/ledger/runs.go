@@ -185,7 +185,8 @@ func (r *Reader) Run(ctx context.Context, idOrPrefix string) (runner.Run, error)
 	return runs[0], nil
 }
 
-// Latest returns the newest run of each named workflow that has one.
+// Latest returns the newest run of each named workflow that has one; where each
+// node has a run of its own, the gravest of the newest slot.
 func (r *Reader) Latest(ctx context.Context, workflows []string) (map[string]runner.Run, error) {
 	latest := make(map[string]runner.Run, len(workflows))
 	for names := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(workflows))), inChunk) {
@@ -206,5 +207,29 @@ func (r *Reader) Latest(ctx context.Context, workflows []string) (map[string]run
 			latest[run.Spec.Workflow] = run
 		}
 	}
+	for name, run := range latest {
+		gravest, err := r.gravest(ctx, run)
+		if err != nil {
+			return nil, r.explain(ctx, "look up the latest runs on all nodes", err)
+		}
+		latest[name] = gravest
+	}
 	return latest, nil
 }
+
+// gravest returns the gravest of the runs that nodes have of the same slot.
+func (r *Reader) gravest(ctx context.Context, run runner.Run) (runner.Run, error) {
+	if run.Host == "" {
+		return run, nil
+	}
+	runs, err := r.selectRuns(ctx, runIDs(runner.Filter{Workflow: run.Spec.Workflow, Slot: run.Slot, Limit: maxGravest}))
+	for _, other := range runs {
+		if other.Host != "" && other.Slot.Equal(run.Slot) && other.State.GraverThan(run.State) {
+			run = other
+		}
+	}
+	return run, err
+}
+
+// maxGravest bounds how many nodes' runs of one slot are compared.
+const maxGravest = 1000

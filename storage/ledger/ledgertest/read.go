@@ -202,4 +202,26 @@ func testLatest(t *testing.T, dsn secret.String) {
 		t.Fatalf("Latest: %v", err)
 	}
 	same(t, "the latest runs", want, got)
+	// Of a slot that several nodes ran, the gravest counts, whichever was later.
+	at := Midnight()
+	share := func(host string, slot time.Time, state runner.State) runner.Run {
+		r := Request("shared", slot)
+		r.Host = host
+		id := s.submit(r)[0]
+		if state == runner.Queued {
+			return s.run(id)
+		}
+		if _, err := s.Cancel(s.ctx, id, "anna"); err != nil {
+			t.Fatal(err)
+		}
+		return s.run(id)
+	}
+	share("a", at, runner.Canceled)
+	canceled := share("b", at.Add(time.Hour), runner.Canceled)
+	share("a", at.Add(time.Hour), runner.Queued)
+	got, err = s.Latest(s.ctx, []string{"shared"})
+	if err != nil {
+		t.Fatalf("Latest: %v", err)
+	}
+	same(t, "the latest of what several nodes ran", map[string]runner.Run{"shared": canceled}, got)
 }
