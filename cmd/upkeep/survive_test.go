@@ -10,6 +10,8 @@ import (
 	"testing"
 )
 
+// upgradeConfig has jobs that end the service once whoever asked for them has his
+// answer.
 const upgradeConfig = `
 timezone: UTC
 node: db-1
@@ -24,7 +26,7 @@ workflows:
         needs: [before]
         with:
           restarts: upkeep
-          run: "echo upgrading; echo upgrade >> effects; kill -9 $PPID; sleep 0.2; echo upgraded; touch good"
+          run: "until test -e asked; do sleep 0.1; done; echo upgrading; echo upgrade >> effects; kill -9 $PPID; sleep 0.2; echo upgraded; touch good"
           verify: {run: [test, -e, good], within: 20s, every: 100ms}
       after: {kind: script, needs: [upgrade], with: {run: "echo after >> effects"}}
   term:
@@ -35,7 +37,7 @@ workflows:
         needs: [before]
         with:
           restarts: upkeep
-          run: "echo upgrading; echo upgrade >> effects; kill -TERM $PPID; sleep 0.5; echo upgraded; touch good"
+          run: "until test -e asked; do sleep 0.1; done; echo upgrading; echo upgrade >> effects; kill -TERM $PPID; sleep 0.5; echo upgraded; touch good"
           verify: {run: [test, -e, good], within: 20s, every: 100ms}
       after: {kind: script, needs: [upgrade], with: {run: "echo after >> effects"}}
   broken:
@@ -44,7 +46,7 @@ workflows:
         kind: script
         with:
           restarts: upkeep
-          run: "kill -9 $PPID"
+          run: "until test -e asked; do sleep 0.1; done; kill -9 $PPID"
           verify: {run: ["false"], within: 1s, every: 200ms}
       after: {kind: script, needs: [upgrade], with: {run: "echo never >> effects"}}
   cold:
@@ -137,6 +139,7 @@ func TestServe_SurvivesItsOwnMaintenance(t *testing.T) {
 			h := newHouse(t, upgradeConfig)
 			k := h.keep(t)
 			h.upkeep(t, 0, "run", workflow, "--detach")
+			h.write(t, "asked", "")
 			h.runs(t, workflow, "succeeded")
 			run := h.show(t, workflow)
 			var jobs []string
@@ -172,6 +175,7 @@ func TestServe_JudgesItsOwnMaintenance(t *testing.T) {
 	h := newHouse(t, upgradeConfig)
 	k := h.keep(t)
 	h.upkeep(t, 0, "run", "broken", "--detach")
+	h.write(t, "asked", "")
 	h.runs(t, "broken", "failed")
 	run := h.show(t, "broken")
 	if a := run.Attempts[0]; a.Number != 1 || a.State != "failed" || a.Error == "" {
