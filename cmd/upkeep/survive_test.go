@@ -72,6 +72,12 @@ func (h *house) keep(t *testing.T) *caretaker {
 	t.Helper()
 	k := &caretaker{done: make(chan struct{})}
 	k.last, k.starts = h.serve(t), 1
+	// A test that fails ends the service, and that end is not to be mended.
+	t.Cleanup(func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.over = true
+	})
 	go func() {
 		defer close(k.done)
 		for {

@@ -95,7 +95,7 @@ func (c *contest) check(row modelRow, scheduled bool, answer runner.Submission) 
 	if !again {
 		c.ids = append(c.ids, answer.Run)
 	}
-	got := runner.Submission{Run: c.ids[i], Duplicate: again, State: c.m.rows[i].State, Reason: c.m.rows[i].Reason}
+	got := runner.Submission{Run: c.ids[i], Host: row.Key.Host, Duplicate: again, State: c.m.rows[i].State, Reason: c.m.rows[i].Reason}
 	answer.Message = ""
 	if diff := cmp.Diff(got, answer); diff != "" {
 		c.Fatalf("the answer to %+v differs (-want +got):\n%s", row, diff)

@@ -51,7 +51,7 @@ func testSubmit(t *testing.T, dsn secret.String) {
 	same(t, "the second answer", []runner.Submission{
 		{Run: ids[1], Duplicate: true, State: runner.Skipped, Reason: runner.ReasonMissed, Message: "nothing ran"},
 		{Run: again[1].Run, State: runner.Queued},
-		{Run: ids[0], Duplicate: true, State: runner.Queued},
+		{Run: ids[0], Host: "db-1", Duplicate: true, State: runner.Queued},
 		{Run: again[1].Run, Duplicate: true, State: runner.Queued},
 	}, again)
 	same(t, "the run that was submitted twice", got, s.run(ids[0]))
