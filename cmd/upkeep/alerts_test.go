@@ -304,6 +304,11 @@ func TestAlerts_MissedAndStale(t *testing.T) {
 			}
 		}
 	}
+	// A message that was accepted and is not on record as sent is sent once more.
+	eventually(t, "both mails are on record as sent", func() (bool, string) {
+		n := h.count(t, "SELECT COUNT(*) FROM notices WHERE state = 'sent'")
+		return n == 2, fmt.Sprintf("%d of them", n)
+	})
 	d.kill(t)
 	d = h.serve(t)
 	h.upkeep(t, 0, "run", "yearly", "-q")
