@@ -276,7 +276,7 @@ func TestCopy_Refuses(t *testing.T) {
 // written and once while what was written is read back.
 func TestCopy_Killed(t *testing.T) {
 	t.Parallel()
-	from, to := sourceOf(t, copyRuns), ledgertest.Postgres(t)
+	from, to := sourceOf(t, copyRuns/4), ledgertest.Postgres(t)
 	want := shownLedger(t, from)
 	for _, at := range []string{"write attempts", "verify attempts"} {
 		c := startChild(t, order{Role: "copy", DSN: from.Reveal(), To: to.Reveal(), At: at})

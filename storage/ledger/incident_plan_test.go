@@ -168,7 +168,12 @@ func TestPlans_Alerts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := ledgertest.Join(t, dialect.dsn(t), "a", time.Hour)
-			const n = 20_000
+			// SQLite plans without looking at the data; PostgreSQL needs enough to
+			// prefer an index.
+			n := 20_000
+			if name == "sqlite" {
+				n = 6_000
+			}
 			fillAlerts(t, l, n)
 			check := func(what string, recorded []ledger.Recorded, most int) {
 				if len(recorded) == 0 || len(recorded) > most {
