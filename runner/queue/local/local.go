@@ -48,18 +48,10 @@ type Queue struct {
 	waiting []runner.RunID
 	queued  map[runner.RunID]bool
 	// active are the runs that handlers work on.
-	active map[runner.RunID]*handling
+	active queue.Active
 }
 
 var _ queue.Queue = (*Queue)(nil)
-
-// handling is a run in the hands of a handler.
-type handling struct {
-	end context.CancelCauseFunc
-	// again tells that the run was delivered meanwhile: it may have been given
-	// back or reopened since the handler began, so it is handed over once more.
-	again bool
-}
 
 // New returns a queue that holds nothing.
 func New(o Options) *Queue {
@@ -72,7 +64,7 @@ func New(o Options) *Queue {
 	}
 	return &Queue{
 		options: o, bell: make(chan struct{}, 1),
-		queued: map[runner.RunID]bool{}, active: map[runner.RunID]*handling{},
+		queued: map[runner.RunID]bool{},
 	}
 }
 
@@ -81,9 +73,7 @@ func (q *Queue) Deliver(_ context.Context, ids ...runner.RunID) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, id := range ids {
-		if h := q.active[id]; h != nil {
-			h.again = true
-		} else {
+		if !q.active.Again(id) {
 			q.enqueue(id)
 		}
 	}
@@ -127,7 +117,7 @@ func (q *Queue) Resume() {
 func (q *Queue) Running() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.active)
+	return q.active.Len()
 }
 
 // Waiting returns how many delivered runs wait to be handed out.
@@ -141,11 +131,7 @@ func (q *Queue) Waiting() int {
 func (q *Queue) Interrupt(id runner.RunID, cause error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	h := q.active[id]
-	if h != nil {
-		h.end(cause)
-	}
-	return h != nil
+	return q.active.Interrupt(id, cause)
 }
 
 // Work implements queue.Queue. Its error says that it was called twice or that
@@ -223,13 +209,11 @@ type delivery struct {
 func (q *Queue) take(ctx context.Context) (taken []delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for ctx.Err() == nil && !q.held && len(q.waiting) > 0 && len(q.active) < q.options.Slots {
+	for ctx.Err() == nil && !q.held && len(q.waiting) > 0 && q.active.Len() < q.options.Slots {
 		id := q.waiting[0]
 		q.waiting = q.waiting[1:]
 		delete(q.queued, id)
-		run, end := context.WithCancelCause(q.options.Base)
-		q.active[id] = &handling{end: end}
-		taken = append(taken, delivery{id: id, ctx: run})
+		taken = append(taken, delivery{id: id, ctx: q.active.Begin(q.options.Base, id)})
 	}
 	return taken
 }
@@ -238,10 +222,7 @@ func (q *Queue) take(ctx context.Context) (taken []delivery) {
 func (q *Queue) done(id runner.RunID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	h := q.active[id]
-	h.end(nil)
-	delete(q.active, id)
-	if h.again {
+	if q.active.End(id) {
 		q.enqueue(id)
 	}
 	q.ring()

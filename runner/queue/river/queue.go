@@ -67,7 +67,7 @@ type Queue struct {
 	// handlers counts the running handlers.
 	handlers sync.WaitGroup
 	// active are the runs that handlers work on.
-	active map[runner.RunID]*handling
+	active queue.Active
 	// reserved is how many free slots fetches have taken that are under way, or
 	// whose runs have not begun yet.
 	reserved int
@@ -82,14 +82,6 @@ type Queue struct {
 
 var _ queue.Queue = (*Queue)(nil)
 
-// handling is a run in the hands of a handler.
-type handling struct {
-	end context.CancelCauseFunc
-	// again tells that the run was fetched once more meanwhile: it may have been
-	// given back or reopened since the handler began.
-	again bool
-}
-
 // New brings River's tables up to date, creating them where they are missing,
 // and returns a queue that takes nothing yet.
 func New(ctx context.Context, o Options) (*Queue, error) {
@@ -100,7 +92,7 @@ func New(ctx context.Context, o Options) (*Queue, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	q := &Queue{options: o, names: queuesOf(o.Node, o.Labels), active: map[runner.RunID]*handling{}}
+	q := &Queue{options: o, names: queuesOf(o.Node, o.Labels)}
 	q.quiet = newQuiet(o.Log.Handler())
 	schema := o.Pool.Config().ConnConfig.RuntimeParams["search_path"]
 	if err := migrate(ctx, o.Pool, schema, o.Log); err != nil {
@@ -167,16 +159,12 @@ func (q *Queue) Resume() {
 func (q *Queue) Running() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.active)
+	return q.active.Len()
 }
 
 // Interrupt implements queue.Queue.
 func (q *Queue) Interrupt(id runner.RunID, cause error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	h := q.active[id]
-	if h != nil {
-		h.end(cause)
-	}
-	return h != nil
+	return q.active.Interrupt(id, cause)
 }

@@ -187,7 +187,7 @@ func (q *Queue) free() int {
 	if q.held || q.closing {
 		return 0
 	}
-	return q.options.Slots - len(q.active) - q.reserved
+	return q.options.Slots - q.active.Len() - q.reserved
 }
 
 // starve notes that there may be more in a queue. It is called with mu held.
@@ -221,15 +221,13 @@ func (q *Queue) begin(id runner.RunID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.reserved--
-	switch h := q.active[id]; {
+	switch {
 	case q.closing:
 		q.returned = append(q.returned, id)
-	case h != nil:
-		h.again = true
+	case q.active.Again(id):
 		q.feed()
 	default:
-		ctx, end := context.WithCancelCause(q.options.Base)
-		q.active[id] = &handling{end: end}
+		ctx := q.active.Begin(q.options.Base, id)
 		q.handlers.Go(func() {
 			q.handler(ctx, id)
 			q.done(ctx, id)
@@ -240,12 +238,10 @@ func (q *Queue) begin(id runner.RunID) {
 // done takes a run back from its handler.
 func (q *Queue) done(ctx context.Context, id runner.RunID) {
 	q.mu.Lock()
-	h := q.active[id]
-	h.end(nil)
-	delete(q.active, id)
+	again := q.active.End(id)
 	q.feed()
 	q.mu.Unlock()
-	if h.again {
+	if again {
 		q.giveBack(context.WithoutCancel(ctx), id)
 	}
 }
