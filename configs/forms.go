@@ -3,7 +3,6 @@ package configs
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -50,7 +49,7 @@ func (l Ledger) String() string {
 	if l.Dialect == "sqlite" {
 		return "sqlite:" + l.Path
 	}
-	u, err := url.Parse(l.URL.Reveal())
+	u, err := secret.ParseURL(l.URL.Reveal())
 	if err != nil {
 		return l.Dialect + ":" + secret.Redacted
 	}
@@ -79,7 +78,7 @@ func (l *ledgerField) UnmarshalText(text []byte) error {
 		l.Ledger = Ledger{Dialect: "sqlite", Path: path}
 		return nil
 	case "postgres", "postgresql":
-		if u, err := url.Parse(string(text)); err != nil || !strings.HasPrefix(rest, "//") || strings.Trim(u.Path, "/") == "" {
+		if u, err := secret.ParseURL(string(text)); err != nil || !strings.HasPrefix(rest, "//") || strings.Trim(u.Path, "/") == "" {
 			return errors.New("write postgres://USER@HOST:PORT/DATABASE")
 		}
 		l.Ledger = Ledger{Dialect: "postgres", URL: secret.New(string(text))}

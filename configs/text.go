@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 
@@ -73,7 +72,7 @@ func hide(n *source.Node, all bool) *source.Node {
 		}
 		if all {
 			out.Text, out.Plain = redacted, false
-		} else if u, err := url.Parse(n.Text); err == nil && u.User != nil {
+		} else if u, err := secret.ParseURL(n.Text); err == nil && u.User != nil {
 			if password, ok := u.User.Password(); ok && password != "" && !strings.Contains(password, "${") {
 				out.Text, out.Plain = strings.Replace(n.Text, ":"+rawPassword(n.Text)+"@", ":"+redacted+"@", 1), false
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"regexp"
 	"strconv"
@@ -166,7 +165,7 @@ func (a *app) copyTarget(to string) (secret.String, error) {
 	if m := reference.FindStringSubmatch(to); m != nil {
 		return a.referred(m[1], m[2])
 	}
-	u, err := url.Parse(to)
+	u, err := secret.ParseURL(to)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		return secret.String{}, jobs.WithHint(usagef("--to is no PostgreSQL URL"), "write postgres://USER@HOST/DATABASE, or a reference such as '${env:UPKEEP_LEDGER}'")
 	}

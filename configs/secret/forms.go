@@ -75,7 +75,7 @@ func passwords(text string) []string {
 			}
 		}
 	}
-	if u, err := url.Parse(text); err == nil {
+	if u, err := ParseURL(text); err == nil {
 		if password, ok := u.User.Password(); ok {
 			out = append(out, password)
 		}

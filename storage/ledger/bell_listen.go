@@ -99,7 +99,7 @@ func ping(ctx context.Context, conn *pgx.Conn) error {
 func (l *Ledger) bellConnection(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, bellAnswer, errMute)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(ctx, l.pool.Config().ConnConfig)
+	conn, err := pgx.ConnectConfig(ctx, l.connConfig(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func openCopyTarget(ctx context.Context, o CopyOptions) (to *copyTarget, err err
 			to = nil
 		}
 	}()
-	if to.pool, err = openPool(ctx, config); err != nil {
+	if to.pool, err = openPool(ctx, config, newWires()); err != nil {
 		return to, err
 	}
 	to.db = poolDB(to.pool)

@@ -59,6 +59,9 @@ func (l *Ledger) Heartbeat(ctx context.Context) error {
 	}
 	me := l.registration
 	l.mu.Unlock()
+	if me.registered && l.LeaseLeft() <= 0 || me.lost {
+		l.sever()
+	}
 	switch {
 	case me.lost:
 		return l.loseLease(errors.New("it was not renewed in time"))
@@ -121,7 +124,7 @@ func (l *Ledger) lifeline() *lifeline {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.line == nil {
-		l.line = newLifeline(l.pool.Config().ConnConfig)
+		l.line = newLifeline(l.connConfig)
 	}
 	return l.line
 }

@@ -13,13 +13,14 @@ import (
 // are all in use, or hang since the network was away for a moment. It is made
 // with the first renewal, and anew when it broke or did not answer.
 type lifeline struct {
-	config *pgx.ConnConfig
+	// config is how to make a connection.
+	config func(context.Context) *pgx.ConnConfig
 	// turn holds one token: renewals come one after the other.
 	turn chan struct{}
 	conn *pgx.Conn
 }
 
-func newLifeline(config *pgx.ConnConfig) *lifeline {
+func newLifeline(config func(context.Context) *pgx.ConnConfig) *lifeline {
 	return &lifeline{config: config, turn: make(chan struct{}, 1)}
 }
 
@@ -34,7 +35,7 @@ func (c *lifeline) exec(ctx context.Context, query string, args ...any) (changed
 	for {
 		fresh := c.conn == nil
 		if fresh {
-			if c.conn, err = pgx.ConnectConfig(ctx, c.config); err != nil {
+			if c.conn, err = pgx.ConnectConfig(ctx, c.config(ctx)); err != nil {
 				c.conn = nil
 				return 0, err
 			}

@@ -109,6 +109,9 @@ func (l *Ledger) Register(ctx context.Context) error {
 		return fmt.Errorf("labels of the node: %w", err)
 	}
 	owner, former := l.nextOwner()
+	if former != "" {
+		l.sever()
+	}
 	facts, at, began := l.toAnnounce(), time.Now(), steadyTime()
 	err = l.transact(ctx, "register node "+l.o.Node, func(ctx context.Context, s session) error {
 		if err := l.removeDead(ctx, s, owner, former); err != nil {

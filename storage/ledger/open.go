@@ -46,6 +46,8 @@ type Ledger struct {
 
 	mu sync.Mutex
 	registration
+	// wires are the connections to the server; nil for SQLite.
+	wires *wires
 	// line is where the lease is renewed on PostgreSQL; nil before that.
 	line *lifeline
 	// buried are the ends of leases of dead instances of which nothing is left to

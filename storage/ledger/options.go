@@ -149,7 +149,7 @@ func parseSQLitePath(path string) (place, error) {
 }
 
 func parsePostgresURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
+	u, err := secret.ParseURL(text)
 	// url.Parse quotes parts of the password when it holds a bare / # or ?,
 	// so its error is not passed on.
 	if err != nil || u.Host == "" && u.Query().Get("host") == "" {

@@ -76,7 +76,8 @@ func (l *Ledger) openPostgres(ctx context.Context, dsn secret.String) error {
 	if l.o.LeaseTTL == 0 {
 		l.o.LeaseTTL = DefaultLeaseTTL
 	}
-	pool, err := openPool(ctx, config)
+	l.wires = newWires()
+	pool, err := openPool(ctx, config, l.wires)
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,11 @@ func openPostgresReader(ctx context.Context, dsn secret.String, o Options) (*Rea
 		return nil, err
 	}
 	config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
-	pool, err := openPool(ctx, config)
+	if config.ConnConfig.ValidateConnect != nil {
+		// A session that must not write says that it is read-only on any server.
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	pool, err := openPool(ctx, config, newWires())
 	if err != nil {
 		return nil, err
 	}
@@ -135,15 +140,24 @@ func postgresConfig(dsn secret.String, node string) (*pgxpool.Config, string, er
 			params[name] = value
 		}
 	}
-	config.ConnConfig.DialFunc = dial
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if len(hostsOf(config.ConnConfig)) > 1 && config.ConnConfig.ValidateConnect == nil {
+		// A standby is of no use, whether the URL says so or not.
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	fatal := config.ConnConfig.OnPgError
+	config.ConnConfig.OnPgError = func(c *pgconn.PgConn, e *pgconn.PgError) bool {
+		// read_only_sql_transaction: the server has become a standby, and the next
+		// connection may find the one that is no more.
+		return e.Code != "25006" && fatal(c, e)
 	}
 	return config, schema, nil
 }
 
 func addressOf(config *pgx.ConnConfig) string {
-	return fmt.Sprintf("%s:%d/%s", config.Host, config.Port, config.Database)
+	return strings.Join(hostsOf(config), ",") + "/" + config.Database
 }
 
 // checkServer refuses servers on which the ledger could not work.

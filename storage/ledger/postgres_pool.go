@@ -20,6 +20,9 @@ const (
 	maxConnections = 8
 	// maxIdleTime is after what time a connection that nobody uses is closed.
 	maxIdleTime = 5 * time.Minute
+	// pongTimeout bounds the look whether a connection lives that nobody used for
+	// a while.
+	pongTimeout = 3 * time.Second
 )
 
 // Pool returns the connections to the server that this ledger uses, for the
@@ -29,8 +32,13 @@ const (
 func (l *Ledger) Pool() *pgxpool.Pool { return l.pool }
 
 // openPool makes the connections of one process; none is opened yet.
-func openPool(ctx context.Context, config *pgxpool.Config) (*pgxpool.Pool, error) {
-	config.MaxConns, config.MinConns, config.MaxConnIdleTime = maxConnections, 0, maxIdleTime
+func openPool(ctx context.Context, config *pgxpool.Config, lines *wires) (*pgxpool.Pool, error) {
+	config.MaxConns, config.MinConns, config.MaxConnIdleTime, config.PingTimeout = maxConnections, 0, maxIdleTime, pongTimeout
+	config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
+		lines.lay(ctx, c)
+		return nil
+	}
+	config.BeforeClose = bury
 	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		// Every method promises durability, whatever the server's default is.
 		_, err := c.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
@@ -79,4 +87,17 @@ func closeSession(ctx context.Context, conn *sql.Conn) {
 		}
 		return driver.ErrBadConn
 	})
+}
+
+// connConfig is how to make a connection beside those of the pool.
+func (l *Ledger) connConfig(ctx context.Context) *pgx.ConnConfig {
+	return l.wires.lay(ctx, l.pool.Config().ConnConfig)
+}
+
+// sever gives up the connections that have been silent for most of a lease: they
+// hang, and the network or the server may be well again.
+func (l *Ledger) sever() {
+	if l.wires != nil {
+		l.wires.sever(l.o.LeaseTTL / 2)
+	}
 }

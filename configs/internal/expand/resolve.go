@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -145,7 +144,7 @@ func (r *Resolver) file(ref Ref) (Value, error) {
 
 // HasPassword tells whether text is a URL that holds a password.
 func HasPassword(text string) bool {
-	u, err := url.Parse(text)
+	u, err := secret.ParseURL(text)
 	if err != nil || u.User == nil {
 		return false
 	}
