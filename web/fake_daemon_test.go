@@ -171,8 +171,8 @@ func (c catalog) Plan(_ context.Context, workflow string, from, until time.Time,
 	return c.f.plan, err
 }
 
-func (c catalog) Why(_ context.Context, workflow, date string) (api.Why, error) {
-	err := c.f.note("why %q %q", workflow, date)
+func (c catalog) Why(_ context.Context, workflow, date, node string) (api.Why, error) {
+	err := c.f.note("why %q %q %q", workflow, date, node)
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
 	return c.f.why, err

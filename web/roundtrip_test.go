@@ -335,7 +335,7 @@ func TestClient_Acts(t *testing.T) {
 	if _, err := c.Plan(ctx, "", time.Time{}, time.Time{}, 0); err != nil || d.planned[1].Sub(d.planned[0]) != 7*24*time.Hour {
 		t.Errorf("plan: %v, %v", d.planned, err)
 	}
-	if why, err := c.Why(ctx, "daily", "2026-11-01 & more"); err != nil || why.Slots[0].Text != "it ran" {
+	if why, err := c.Why(ctx, "daily", "2026-11-01 & more", "b"); err != nil || why.Slots[0].Text != "it ran" {
 		t.Errorf("why: %+v, %v", why, err)
 	}
 	want := []string{
@@ -343,7 +343,7 @@ func TestClient_Acts(t *testing.T) {
 		"cancel " + string(id) + " by " + who,
 		`pause manual because "tests" by ` + who, "unpause manual by " + who, "unpause manual by " + who,
 		"retry " + string(id) + ` from "backup" by ` + who, "retry " + string(id) + ` from "" by ` + who, "approve " + string(id) + " by " + who,
-		"reload by " + who, `plan "daily" 7`, `plan "" 1000`, `why "daily" "2026-11-01 & more"`,
+		"reload by " + who, `plan "daily" 7`, `plan "" 1000`, `why "daily" "2026-11-01 & more" "b"`,
 	}
 	if diff := cmp.Diff(want, d.called()); diff != "" {
 		t.Error(diff)
@@ -454,7 +454,7 @@ func TestClient_Errors(t *testing.T) {
 				"unpause":   func() error { _, err := c.Unpause(ctx, "a"); return err },
 				"pauses":    func() error { _, err := c.Pauses(ctx); return err },
 				"plan":      func() error { _, err := c.Plan(ctx, "", time.Time{}, time.Time{}, 0); return err },
-				"why":       func() error { _, err := c.Why(ctx, "a", ""); return err },
+				"why":       func() error { _, err := c.Why(ctx, "a", "", ""); return err },
 				"nodes":     func() error { _, err := c.Nodes(ctx); return err },
 				"locks":     func() error { _, err := c.Locks(ctx); return err },
 				"drain":     func() error { _, err := c.Drain(ctx, false, 0); return err },

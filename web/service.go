@@ -43,6 +43,8 @@ type Workflow struct {
 	Jobs []string
 	// FreshWithin is how old its last success may be; 0 when it is not said.
 	FreshWithin time.Duration
+	// RunsOn is api.Workflow's.
+	RunsOn string
 }
 
 // Catalog is the configuration in force and what follows from it. Its methods
@@ -58,8 +60,9 @@ type Catalog interface {
 	// Why explains what became of the slots of a day. date is what a person
 	// wrote: a date, an instant, or empty for the last slot; CodeInvalid when
 	// it is none of these, CodeNotFound for a workflow that is neither
-	// configured nor on record.
-	Why(ctx context.Context, workflow, date string) (api.Why, error)
+	// configured nor on record, and for a node that does not belong to the
+	// system. An empty node asks about all of them.
+	Why(ctx context.Context, workflow, date, node string) (api.Why, error)
 	// Nodes returns the instances on record, ordered by name and registration.
 	Nodes(ctx context.Context) ([]api.Node, error)
 	// Locks returns the named locks that are configured, held or waited for, by

@@ -136,7 +136,7 @@ func (st standing) view(w Workflow, now time.Time) api.Workflow {
 		Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: w.Zone, Next: api.Instant(w.Next),
 		Jobs: append([]string{}, w.Jobs...), Running: st.running[w.Name],
 		LastSuccess: api.Instant(st.successes[w.Name]), FreshWithinSeconds: w.FreshWithin.Seconds(),
-		Fresh: st.fresh(w, now),
+		Fresh: st.fresh(w, now), RunsOn: w.RunsOn,
 	}
 	if last, ok := st.latest[w.Name]; ok {
 		v.Last = api.NewLast(last, interrupted(last, st.alive))
@@ -248,10 +248,11 @@ type getWhy struct {
 	ByWorkflow
 
 	Date string `query:"date" maxLength:"64" doc:"a date, such as 2026-11-23, or an instant; without it, the last slot"`
+	Node string `query:"node" maxLength:"255" doc:"only the share of this node, for workflows that every node runs"`
 }
 
 func (s *Server) getWhy(ctx context.Context, in *getWhy) (*reply[api.Why], error) {
-	why, err := s.o.Catalog.Why(ctx, in.Workflow, in.Date)
+	why, err := s.o.Catalog.Why(ctx, in.Workflow, in.Date, in.Node)
 	if err != nil {
 		return nil, err
 	}

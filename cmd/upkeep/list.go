@@ -18,8 +18,8 @@ func newList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the workflows with their schedules and last runs",
-		Long: `List the workflows: when each is due next, how its newest run went, and whether it is
-paused or has not succeeded for too long. The next instant is in the time zone of the
+		Long: `List the workflows: when each is due next, which nodes run it, how its newest run went,
+and whether it is paused or has not succeeded for too long. The next instant is in the time zone of the
 workflow. When a service runs, the list is what that service goes by; when it could
 not load the configuration on disk, the list says so.`,
 		Example: "  upkeep list\n  upkeep list -o json",
@@ -47,7 +47,7 @@ func (a *app) listWorkflows(ctx context.Context) error {
 	}
 	p := a.painter(a.std.Out)
 	l := listing{
-		columns: []string{"WORKFLOW", "SCHEDULE", "NEXT", "LAST", "STATE", "JOBS"},
+		columns: []string{"WORKFLOW", "SCHEDULE", "RUNS ON", "NEXT", "LAST", "STATE", "JOBS"},
 		empty:   "no workflows are configured",
 		data:    views,
 	}
@@ -63,7 +63,7 @@ func (a *app) listWorkflows(ctx context.Context) error {
 		if v.Fresh != nil && !*v.Fresh {
 			state += p.red(", stale")
 		}
-		l.rows = append(l.rows, []string{v.Name, v.Schedule, a.nextOf(v, now), lastAt, state, strconv.Itoa(len(v.Jobs))})
+		l.rows = append(l.rows, []string{v.Name, v.Schedule, api.PlaceWords(v.RunsOn), a.nextOf(v, now), lastAt, state, strconv.Itoa(len(v.Jobs))})
 	}
 	return a.list(l)
 }

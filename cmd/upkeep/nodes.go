@@ -145,20 +145,36 @@ func (p painter) configOf(m api.Member) string {
 
 // completeAbsent offers the nodes that are away.
 func (a *app) completeAbsent(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(given) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeMembers(cmd.Context(), func(m api.Member) bool { return m.State == api.MemberAbsent })
+}
+
+// completeNodes offers all nodes.
+func (a *app) completeNodes(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.completeMembers(cmd.Context(), func(api.Member) bool { return true })
+}
+
+func (a *app) completeMembers(ctx context.Context, wanted func(api.Member) bool) ([]string, cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp
-	reader, err := a.openReader(cmd.Context())
-	if err != nil || len(given) > 0 {
+	reader, err := a.openReader(ctx)
+	if err != nil {
 		return nil, directive
 	}
 	defer reader.Close()
-	members, err := reader.members(cmd.Context())
+	members, err := reader.members(ctx)
 	if err != nil {
 		return nil, directive
 	}
 	var names []string
 	for _, m := range members {
+		text := m.State
 		if m.State == api.MemberAbsent {
-			names = append(names, m.Name+"\taway since "+stamp(m.LastSeen))
+			text = "away since " + stamp(m.LastSeen)
+		}
+		if wanted(m) {
+			names = append(names, m.Name+"\t"+text)
 		}
 	}
 	return names, directive

@@ -101,7 +101,7 @@ func (a *app) planElsewhere(ctx context.Context, f planFlags) error {
 			zone = time.UTC
 		}
 		line := forecast.Slot{
-			Workflow: s.Workflow, Slot: s.Slot.In(zone), Count: max(s.Slots, 1), Usual: seconds(s.UsualSeconds), Fate: forecast.Fate(cmp.Or(string(s.Reason), string(forecast.FateRuns))), Why: s.Note,
+			Workflow: s.Workflow, RunsOn: s.RunsOn, Slot: s.Slot.In(zone), Count: max(s.Slots, 1), Usual: seconds(s.UsualSeconds), Fate: forecast.Fate(cmp.Or(string(s.Reason), string(forecast.FateRuns))), Why: s.Note,
 		}
 		if s.LastSlot != nil {
 			line.Last, line.Rule = s.LastSlot.In(zone), s.Note
@@ -164,7 +164,7 @@ func (a *app) tellFinding(x forecast.Finding) {
 func (a *app) listPlan(plan forecast.Forecast) listing {
 	const layout = "Mon 2006-01-02 15:04 MST"
 	l := listing{
-		columns: []string{"SLOT", "WORKFLOW", "SLOTS", "USUALLY", "EXPECTED", "NOTE"},
+		columns: []string{"SLOT", "WORKFLOW", "RUNS ON", "SLOTS", "USUALLY", "EXPECTED", "NOTE"},
 		empty:   "nothing is due in that time",
 		data:    viewPlan(plan),
 	}
@@ -180,7 +180,7 @@ func (a *app) listPlan(plan forecast.Forecast) listing {
 		if s.Fate.Skipped() && s.Count <= 1 {
 			expected = p.yellow(expected)
 		}
-		l.rows = append(l.rows, []string{s.Slot.Format(layout), s.Workflow, slots, usual, expected, oneLine(s.Why, 0)})
+		l.rows = append(l.rows, []string{s.Slot.Format(layout), s.Workflow, api.PlaceWords(s.RunsOn), slots, usual, expected, oneLine(s.Why, 0)})
 	}
 	return l
 }

@@ -14,6 +14,7 @@ import (
 )
 
 func newWhy(a *app) *cobra.Command {
+	var node string
 	cmd := &cobra.Command{
 		Use:   "why WORKFLOW [DATE]",
 		Short: "Tell why a workflow did or did not run",
@@ -21,37 +22,46 @@ func newWhy(a *app) *cobra.Command {
 it, or why none did. Without a date it is about the slot that was due last.
 
 DATE is in the time zone of the workflow: 2026-03-29, 03-29, today, yesterday,
-sunday, "2026-03-29 02:30", or an instant such as 2026-03-29T00:30:00Z.`,
-		Example:           "  upkeep why daily\n  upkeep why daily yesterday\n  upkeep why daily \"2026-03-29 02:30\" -o json",
+sunday, "2026-03-29 02:30", or an instant such as 2026-03-29T00:30:00Z.
+
+Of a workflow that every node runs, the answer says it for each of them, or with
+--node for one. Of any other it says on which node it ran, or for what it waits.`,
+		Example:           "  upkeep why daily\n  upkeep why daily yesterday\n  upkeep why daily \"2026-03-29 02:30\" -o json\n  upkeep why logs today --node db-2",
 		ValidArgsFunction: a.completeScheduled,
 		RunE: func(cmd *cobra.Command, given []string) error {
-			date := ""
+			ask := service.Inquiry{Workflow: given[0], Node: node}
 			if len(given) > 1 {
-				date = given[1]
+				ask.Date = given[1]
 			}
-			return a.why(cmd.Context(), given[0], date)
+			return a.why(cmd.Context(), ask)
 		},
 	}
 	a.outputFlag(cmd)
+	cmd.Flags().StringVar(&node, "node", "", "only the share of this `NODE`")
+	completeFlag(cmd, "node", a.completeNodes)
 	return cmd
 }
 
-func (a *app) why(ctx context.Context, workflow, date string) error {
+func (a *app) why(ctx context.Context, ask service.Inquiry) error {
 	cfg, err := a.loadForReading()
 	if err != nil || a.farServer() != "" {
-		return a.askWhy(ctx, workflow, date)
+		return a.askWhy(ctx, ask)
 	}
 	reader, err := a.openHistory(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	answer, err := service.Explain(ctx, cfg, reader.slots, workflow, date, time.Now())
+	members, err := reader.members(ctx)
+	if err != nil {
+		return err
+	}
+	answer, err := service.Explain(ctx, cfg, reader.slots, members, ask, time.Now())
 	if err != nil {
 		return err
 	}
 	if a.format != formatTable {
-		return a.list(listWhy(service.WhyOf(cfg, workflow, answer)))
+		return a.list(listWhy(service.WhyOf(cfg, ask.Workflow, answer)))
 	}
 	a.tellWhy(answer)
 	return nil
@@ -70,9 +80,11 @@ func (a *app) tellWhy(answer explain.Answer) {
 		if alike > 1 {
 			when += fmt.Sprintf(" to %s, %d slots", p.bold(rest[alike-1].Local), alike)
 		}
-		fmt.Fprintf(a.std.Out, "%s  %s\n", when, oneLine(s.Sentence, 0))
-		if s.Next != "" {
-			fmt.Fprintf(a.std.Out, "  %s\n", p.faint(s.Next))
+		if len(s.Hosts) > 1 {
+			fmt.Fprintln(a.std.Out, when)
+			a.tellHosts(s)
+		} else {
+			a.tellSlot(when, s)
 		}
 		rest = rest[alike:]
 	}
@@ -81,13 +93,33 @@ func (a *app) tellWhy(answer explain.Answer) {
 	}
 }
 
+// tellSlot says what became of a slot.
+func (a *app) tellSlot(when string, s explain.SlotAnswer) {
+	fmt.Fprintf(a.std.Out, "%s  %s\n", when, oneLine(s.Sentence, 0))
+	if s.Next != "" {
+		fmt.Fprintf(a.std.Out, "  %s\n", a.painter(a.std.Out).faint(s.Next))
+	}
+}
+
+// tellHosts says what became of the shares of the nodes in a slot, a line each.
+func (a *app) tellHosts(s explain.SlotAnswer) {
+	p := a.painter(a.std.Out)
+	for _, h := range s.Hosts {
+		line := oneLine(h.Sentence, 0)
+		if h.Next != "" {
+			line += "  " + p.faint(h.Next)
+		}
+		fmt.Fprintf(a.std.Out, "  %s: %s\n", p.bold(oneLine(h.Host, 0)), line)
+	}
+}
+
 // askWhy asks the service when the configuration on disk cannot answer.
-func (a *app) askWhy(ctx context.Context, workflow, date string) error {
+func (a *app) askWhy(ctx context.Context, ask service.Inquiry) error {
 	_, c, err := a.configOrHolder(ctx)
 	if err != nil {
 		return err
 	}
-	view, err := c.Why(ctx, workflow, date)
+	view, err := c.Why(ctx, ask.Workflow, ask.Date, ask.Node)
 	if err != nil {
 		return err
 	}
@@ -96,7 +128,11 @@ func (a *app) askWhy(ctx context.Context, workflow, date string) error {
 	}
 	answer := explain.Answer{}
 	for _, s := range view.Slots {
-		answer.Slots = append(answer.Slots, explain.SlotAnswer{Local: s.Local, Sentence: s.Text, Next: s.Hint})
+		told := explain.SlotAnswer{Local: s.Local, Sentence: s.Text, Next: s.Hint}
+		for _, h := range s.Hosts {
+			told.Hosts = append(told.Hosts, explain.HostAnswer{Host: h.Host, Verdict: explain.Verdict(h.Verdict), Sentence: h.Text, Next: h.Hint})
+		}
+		answer.Slots = append(answer.Slots, told)
 	}
 	if view.Summary != "" {
 		answer.Notes = []string{view.Summary}
@@ -105,10 +141,18 @@ func (a *app) askWhy(ctx context.Context, workflow, date string) error {
 	return nil
 }
 
+// listWhy is the answer for programs: a line for each slot, or for each node of
+// each slot.
 func listWhy(view api.Why) listing {
-	l := listing{columns: []string{"slot", "local", "verdict", "run", "sentence", "next"}, data: view}
+	l := listing{columns: []string{"slot", "local", "node", "verdict", "run", "sentence", "next"}, data: view}
 	for _, s := range view.Slots {
-		l.rows = append(l.rows, []string{s.Slot.Format(time.RFC3339), s.Local, strings.Join(s.Details, " "), string(s.Run), s.Text, s.Hint})
+		slot := s.Slot.Format(time.RFC3339)
+		for _, h := range s.Hosts {
+			l.rows = append(l.rows, []string{slot, s.Local, h.Host, h.Verdict, string(h.Run), h.Text, h.Hint})
+		}
+		if len(s.Hosts) == 0 {
+			l.rows = append(l.rows, []string{slot, s.Local, s.Node, strings.Join(s.Details, " "), string(s.Run), s.Text, s.Hint})
+		}
 	}
 	return l
 }

@@ -28,15 +28,25 @@ type Workflow struct {
 	Window schedule.Window
 	// Delay is by how much jitter delays its starts on this node.
 	Delay time.Duration
-	// Host is the node's name for workflows that every node runs, otherwise
-	// empty.
-	Host string
+	// Hosts are the nodes that each have a share of their own, for workflows
+	// that every node runs, otherwise none.
+	Hosts []Host
 	// Rule is what cursors call its schedule; empty means that it is not
 	// compared.
 	Rule string
 	// Elsewhere says why this node does not run it, such as "it runs on nodes
 	// with the label db"; empty when this node does.
 	Elsewhere string
+}
+
+// Host is a node that has a share of its own in a workflow.
+type Host struct {
+	Name string
+	// Delay is by how much jitter delays the starts there.
+	Delay time.Duration
+	// Away says why it does not run anything at present, such as "it was last
+	// seen at …"; empty when it does.
+	Away string
 }
 
 // Question asks about the slots of a workflow in [From, Until).
@@ -46,6 +56,11 @@ type Question struct {
 	Now         time.Time
 	// Node is the name of this node, for cursors of its own.
 	Node string
+	// Only is the host that the answer is about; empty for all.
+	Only string
+	// Waits says what a queued run waits for, in words that follow "it is queued:
+	// "; nil when there is one node.
+	Waits func(r runner.Run) string
 	// Keep is how long history is kept, and KeepRuns how many runs of the
 	// workflow; 0 means without end.
 	Keep     time.Duration
@@ -100,9 +115,22 @@ type SlotAnswer struct {
 	// Runs are the rows of the slot: one, or one for each node; or the row that
 	// stands for many slots, this one among them; or none.
 	Runs []runner.Run
+	// Hosts are the answers of the nodes, by name, for a workflow that every node
+	// runs; the rest is what they come to, the worst of them first.
+	Hosts []HostAnswer
 	// Unscheduled tells that the present schedule does not have the slot: the
 	// row says that it was due.
 	Unscheduled bool
+}
+
+// HostAnswer is what became of the share of one node in a slot.
+type HostAnswer struct {
+	Host           string
+	Verdict        Verdict
+	Sentence, Next string
+	// Runs are the rows of that node: one at most, or those that stand for many
+	// slots.
+	Runs []runner.Run
 }
 
 // Answer is what became of the slots in a stretch of time.

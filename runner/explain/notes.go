@@ -40,8 +40,12 @@ func (in *inquiry) notes(a *Answer) []string {
 	}
 	for _, r := range in.asked {
 		_, sentence, _ := in.row(r)
-		sentence = strings.TrimPrefix(sentence, "ran because "+asker(r)+" asked for it at that instant and ")
-		notes = append(notes, fmt.Sprintf("%s asked for a run on %s: it %s", asker(r), in.local(r.Slot), sentence))
+		where := in.onNode(r)
+		sentence = strings.TrimPrefix(sentence, "ran"+where+" because "+asker(r)+" asked for it at that instant and ")
+		if r.Host != "" {
+			where = " for " + oneLine(r.Host)
+		}
+		notes = append(notes, fmt.Sprintf("%s asked for a run%s on %s: it %s", asker(r), where, in.local(r.Slot), sentence))
 	}
 	return notes
 }

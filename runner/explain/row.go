@@ -27,7 +27,7 @@ func (in *inquiry) row(r runner.Run) (verdict Verdict, sentence, next string) {
 		if r.Approval && r.ApprovedBy == "" {
 			return verdict, "waits for somebody to approve it since " + in.local(r.QueuedAt), "upkeep approve " + id
 		}
-		return verdict, "is queued since " + in.local(r.QueuedAt) + ": it waits for its turn" + retried(r), "upkeep show " + id
+		return verdict, "is queued since " + in.local(r.QueuedAt) + ": " + in.waits(r) + retried(r), "upkeep show " + id
 	case runner.Running:
 		return verdict, in.began(r) + " and is still under way" + canceling(r) + retried(r), "upkeep logs -f " + id
 	case runner.Succeeded:
@@ -53,18 +53,18 @@ func (in *inquiry) row(r runner.Run) (verdict Verdict, sentence, next string) {
 
 // began says when the run started, compared with its slot.
 func (in *inquiry) began(r runner.Run) string {
-	late := r.StartedAt.Sub(r.Slot)
+	late, where := r.StartedAt.Sub(r.Slot), in.onNode(r)
 	switch {
 	case r.StartedAt.IsZero():
 		return "is on record as begun"
 	case r.Trigger == runner.ByCatchUp:
-		return "was caught up " + span(late) + " later"
+		return "was caught up " + span(late) + " later" + where
 	case r.Trigger != runner.BySchedule:
-		return "ran because " + asker(r) + " asked for it at that instant"
-	case late <= in.Workflow.Delay+punctual:
-		return "ran on time"
+		return "ran" + where + " because " + asker(r) + " asked for it at that instant"
+	case late <= in.delayOf(r)+punctual:
+		return "ran on time" + where
 	default:
-		return "started " + span(late) + " late"
+		return "started " + span(late) + " late" + where
 	}
 }
 

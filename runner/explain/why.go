@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -16,9 +15,10 @@ const pageOfRows = 1000
 // inquiry is a question with what the ledger says.
 type inquiry struct {
 	Question
-	zone   *time.Location
-	pause  *runner.Pause
-	cursor *runner.Cursor
+	zone  *time.Location
+	pause *runner.Pause
+	// cursors are those of the workflow, by host.
+	cursors map[string]runner.Cursor
 	// node tells that there is a calendar of any name: the service has run.
 	node bool
 	// bySlot are the rows by slot, in microseconds; folded those that stand for
@@ -38,7 +38,7 @@ func Why(ctx context.Context, reader Reader, q Question) (Answer, error) {
 	if !q.From.Before(q.Until) {
 		return a, fmt.Errorf("explain %s: the time asked for is empty: it ends at %s and begins at %s", q.Workflow.Name, q.Until, q.From)
 	}
-	in := &inquiry{Question: q, zone: q.Workflow.Zone, bySlot: map[int64][]runner.Run{}, told: map[runner.RunID]bool{}}
+	in := &inquiry{Question: q, zone: q.Workflow.Zone, bySlot: map[int64][]runner.Run{}, told: map[runner.RunID]bool{}, cursors: map[string]runner.Cursor{}}
 	if in.zone == nil {
 		in.zone = q.Workflow.Schedule.Zone()
 	}
@@ -83,17 +83,29 @@ func (in *inquiry) read(ctx context.Context, reader Reader, until time.Time) err
 	if i := slices.IndexFunc(pauses, func(p runner.Pause) bool { return p.Workflow == in.Workflow.Name }); i >= 0 {
 		in.pause = &pauses[i]
 	}
-	cursors, err := reader.Cursors(ctx, in.Node)
-	if err != nil {
-		return err
+	hosts := []string{in.Node}
+	for _, h := range in.Workflow.Hosts {
+		if in.about(h.Name) && h.Name != in.Node {
+			hosts = append(hosts, h.Name)
+		}
 	}
-	in.node = len(cursors) > 0
-	key := runner.CalendarKey{Workflow: in.Workflow.Name, Host: in.Workflow.Host}
-	if i := slices.IndexFunc(cursors, func(c runner.Cursor) bool { return c.CalendarKey == key }); i >= 0 {
-		in.cursor = &cursors[i]
+	for _, host := range hosts {
+		cursors, err := reader.Cursors(ctx, host)
+		if err != nil {
+			return err
+		}
+		in.node = in.node || len(cursors) > 0
+		for _, c := range cursors {
+			if c.Workflow == in.Workflow.Name {
+				in.cursors[c.Host] = c
+			}
+		}
 	}
 	return in.rows(ctx, reader, until)
 }
+
+// about tells whether the answer is about the share of a host.
+func (in *inquiry) about(host string) bool { return in.Only == "" || host == in.Only || host == "" }
 
 // rows reads the runs page by page. A page begins with the last slot of the one
 // before, and folded runs reach into several pages, so runs come again.
@@ -127,6 +139,7 @@ func (in *inquiry) rows(ctx context.Context, reader Reader, until time.Time) err
 // sort puts a run where the answer looks for it.
 func (in *inquiry) sort(r runner.Run) {
 	switch {
+	case !in.about(r.Host):
 	case r.Slots > 1:
 		in.folded = append(in.folded, r)
 	case r.Trigger == runner.BySchedule || r.Trigger == runner.ByCatchUp || in.takes(r):
@@ -169,20 +182,17 @@ func (in *inquiry) merged(slots []time.Time) []moment {
 func (in *inquiry) answer(m moment) SlotAnswer {
 	a := SlotAnswer{Slot: m.at, Local: in.local(m.at), Unscheduled: !m.scheduled}
 	a.Runs = in.bySlot[m.at.UnixMicro()]
-	if len(a.Runs) == 0 {
-		a.Runs = in.standsFor(m.at)
+	if stand := in.standsFor(m.at, a.Runs); len(stand) > 0 {
+		a.Runs = append(slices.Clone(a.Runs), stand...)
 	}
-	if len(a.Runs) == 0 {
-		a.Verdict, a.Sentence, a.Next = in.absent(m.at)
-		return a
-	}
-	in.tell(&a)
-	if in.Workflow.Host != "" && !slices.ContainsFunc(a.Runs, func(r runner.Run) bool { return r.Host == in.Workflow.Host }) {
-		verdict, sentence, next := in.absent(m.at)
-		a.Sentence += "; " + in.Workflow.Host + ": " + sentence
-		if verdict != VerdictBefore && verdict != VerdictElsewhere {
-			a.Verdict, a.Next = verdict, next
-		}
+	ofHost := slices.ContainsFunc(a.Runs, func(r runner.Run) bool { return r.Host != "" })
+	switch {
+	case ofHost || len(in.Workflow.Hosts) > 0:
+		in.tellHosts(&a, m.at)
+	case len(a.Runs) > 0:
+		a.Verdict, a.Sentence, a.Next = in.row(a.Runs[0])
+	default:
+		a.Verdict, a.Sentence, a.Next = in.absent(m.at, Host{Delay: in.Workflow.Delay})
 	}
 	if a.Unscheduled {
 		a.Sentence += " (the present schedule does not have this slot)"
@@ -190,45 +200,20 @@ func (in *inquiry) answer(m moment) SlotAnswer {
 	return a
 }
 
-// standsFor returns the rows that stand for many slots, this one among them.
-func (in *inquiry) standsFor(at time.Time) []runner.Run {
+// standsFor returns the rows that stand for many slots, this one among them, of
+// hosts that have no row of their own.
+func (in *inquiry) standsFor(at time.Time, own []runner.Run) []runner.Run {
 	var found []runner.Run
 	for _, r := range in.folded {
-		if !at.Before(r.Slot) && !at.After(r.LastSlot) {
+		if at.Before(r.Slot) || at.After(r.LastSlot) {
+			continue
+		}
+		if !slices.ContainsFunc(own, func(o runner.Run) bool { return o.Host == r.Host }) {
 			found = append(found, r)
 			in.told[r.ID] = true
 		}
 	}
 	return found
-}
-
-// tell puts the rows of a slot into one sentence. Of several nodes the worst
-// one gives the verdict.
-func (in *inquiry) tell(a *SlotAnswer) {
-	if len(a.Runs) == 1 && a.Runs[0].Host == "" {
-		a.Verdict, a.Sentence, a.Next = in.row(a.Runs[0])
-		return
-	}
-	worst := -1
-	var parts []string
-	for _, r := range a.Runs {
-		verdict, sentence, next := in.row(r)
-		if r.Host != "" {
-			sentence = r.Host + ": " + sentence
-		}
-		parts = append(parts, sentence)
-		if rank := verdict.rank(); rank > worst {
-			worst, a.Verdict, a.Next = rank, verdict, next
-		}
-	}
-	a.Sentence = strings.Join(parts, "; ")
-}
-
-// rank orders the verdicts of rows from good to bad.
-func (v Verdict) rank() int {
-	return slices.Index([]Verdict{
-		VerdictSucceeded, VerdictWarned, VerdictRunning, VerdictQueued, VerdictSkipped, VerdictCanceled, VerdictMissed, VerdictFailed, VerdictLost,
-	}, v)
 }
 
 // local writes an instant as the clock of the zone shows it.

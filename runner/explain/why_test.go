@@ -364,7 +364,7 @@ func TestWhy_Notes(t *testing.T) {
 	t.Run("EveryNode", func(t *testing.T) {
 		t.Parallel()
 		s := newScene(t)
-		s.q.Workflow.Host = "db-1"
+		s.q.Workflow.Hosts = []explain.Host{{Name: "db-1"}}
 		s.memory.cursors[0].Host = "db-1"
 		slot := time.Date(2026, 11, 22, 1, 30, 0, 0, time.UTC)
 		s.memory.add("daily", slot, func(r *runner.Run) { r.Host = "db-1" })
@@ -374,7 +374,7 @@ func TestWhy_Notes(t *testing.T) {
 			Sun 2026-11-22 02:30:00 CET failed: db-1: ran on time and succeeded after 12m; db-2: ran on time and failed after 12m: no room [upkeep show run-2]
 			`+dueDaily, s.ask("sunday"))
 		expect(t, `
-			Sat 2026-11-21 02:30:00 CET unrecorded: db-2: ran on time and succeeded after 12m; db-1: nothing is on record for it, although the service was there: another schedule was in force then, or it was pruned (history keeps 10,000 runs) [upkeep history --workflow daily]
+			Sat 2026-11-21 02:30:00 CET unrecorded: db-1: nothing is on record for it, although the service was there: another schedule was in force then, or it was pruned (history keeps 10,000 runs); db-2: ran on time and succeeded after 12m [upkeep history --workflow daily]
 			`+dueDaily, s.ask("saturday"))
 	})
 }

@@ -100,7 +100,6 @@ type WorkflowDetail struct {
 	Approval   bool            `json:"approval" doc:"its scheduled runs wait until somebody approves them"`
 	Window     string          `json:"window" doc:"when its runs may start, in words; empty for always"`
 	CatchUp    string          `json:"catch_up" doc:"what happens to slots missed while nothing ran, in words"`
-	RunsOn     string          `json:"runs_on" doc:"any, every, or the label of nodes"`
 	Jitter     float64         `json:"jitter_seconds" doc:"the most by which a start is delayed"`
 	Makes      []string        `json:"makes_artifacts" nullable:"false" doc:"its jobs that put artifacts into stores"`
 }

@@ -31,7 +31,7 @@ func (v Plan) Filled() Plan {
 // Filled returns the answer without lists that would be null.
 func (v Why) Filled() Why {
 	v.Slots = converted(v.Slots, func(e Explained) Explained {
-		e.Details = filled(e.Details)
+		e.Details, e.Hosts = filled(e.Details), filled(e.Hosts)
 		return e
 	})
 	return v

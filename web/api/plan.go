@@ -24,6 +24,7 @@ type PlannedSlot struct {
 	Slot         time.Time `json:"slot"`
 	Local        string    `json:"local" doc:"the slot in the workflow's time zone, for people"`
 	Zone         string    `json:"zone"`
+	RunsOn       string    `json:"runs_on" doc:"which nodes run it, as of workflows"`
 	UsualSeconds float64   `json:"usual_seconds" doc:"how long it usually takes, the median; 0 when nothing is known"`
 	P95Seconds   float64   `json:"p95_seconds"`
 	Runs         int       `json:"runs" doc:"how many runs that rests on"`
@@ -70,9 +71,24 @@ type Explained struct {
 	LastSlot *time.Time    `json:"last_slot" doc:"the last of several slots that one run stands for"`
 	Slots    int64         `json:"slots" doc:"how many slots it stands for"`
 	Run      runner.RunID  `json:"run" doc:"empty when there is none"`
+	Node     string        `json:"node" doc:"the node that executed it last; empty before that"`
 	State    runner.State  `json:"state"`
 	Reason   runner.Reason `json:"reason"`
 	Text     string        `json:"text" doc:"what happened and why, in a sentence"`
 	Details  []string      `json:"details" nullable:"false" doc:"the evidence, one line each"`
 	Hint     string        `json:"hint"`
+	// Hosts are for workflows that every node runs; the rest tells the worst of
+	// them.
+	Hosts []ExplainedHost `json:"hosts" nullable:"false" doc:"the share of each node, by name, of a workflow that every node runs"`
+}
+
+// ExplainedHost is what became of the share of one node in a slot.
+type ExplainedHost struct {
+	Host    string        `json:"host"`
+	Verdict string        `json:"verdict" doc:"one word, as in details"`
+	Run     runner.RunID  `json:"run" doc:"empty when there is none"`
+	State   runner.State  `json:"state"`
+	Reason  runner.Reason `json:"reason"`
+	Text    string        `json:"text" doc:"what happened and why, in a sentence"`
+	Hint    string        `json:"hint"`
 }

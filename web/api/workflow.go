@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -12,6 +13,7 @@ type Workflow struct {
 	Description string     `json:"description"`
 	Schedule    string     `json:"schedule" doc:"when it is due, in words"`
 	Zone        string     `json:"zone" doc:"the time zone of its schedule"`
+	RunsOn      string     `json:"runs_on" doc:"which nodes run it: any, every, the label of nodes, or every and a label"`
 	Next        *time.Time `json:"next" doc:"when it is due next; null when it runs on request only"`
 	Jobs        []string   `json:"jobs" nullable:"false"`
 	Last        *Last      `json:"last" doc:"its newest run"`
@@ -36,6 +38,20 @@ type Last struct {
 	StartedAt       *time.Time    `json:"started_at"`
 	FinishedAt      *time.Time    `json:"finished_at"`
 	DurationSeconds float64       `json:"duration_seconds"`
+}
+
+// PlaceWords says for people which nodes Workflow.RunsOn means.
+func PlaceWords(where string) string {
+	label, every := strings.CutPrefix(where, "every ")
+	switch {
+	case where == "any" || where == "":
+		return "any node"
+	case where == "every":
+		return "every node"
+	case every:
+		return "every node labeled " + label
+	}
+	return "a node labeled " + where
 }
 
 // NewLast makes the JSON form of a workflow's newest run.

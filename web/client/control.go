@@ -107,10 +107,10 @@ func (c *Client) Plan(ctx context.Context, workflow string, from, until time.Tim
 }
 
 // Why explains what became of the slots of a day; an empty date is the last
-// slot.
-func (c *Client) Why(ctx context.Context, workflow, date string) (api.Why, error) {
+// slot, an empty node all of them.
+func (c *Client) Why(ctx context.Context, workflow, date, node string) (api.Why, error) {
 	var why api.Why
-	err := c.do(ctx, call{method: http.MethodGet, path: path("workflows", workflow, "why"), query: query{}.set("date", date)}, &why)
+	err := c.do(ctx, call{method: http.MethodGet, path: path("workflows", workflow, "why"), query: query{}.set("date", date).set("node", node)}, &why)
 	return why, err
 }
 

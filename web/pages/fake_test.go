@@ -171,7 +171,7 @@ func usualWorld(name, text string) *world {
 		w.answers["/runs/"+string(r.ID)] = r
 	}
 	w.answers["/workflows/daily"] = api.WorkflowDetail{
-		Workflow: list[0], Definition: text, Digest: strings.Repeat("ab", 32), Overlap: "skip", Timeout: 3600, CatchUp: "the last missed slot runs", RunsOn: "any",
+		Workflow: list[0], Definition: text, Digest: strings.Repeat("ab", 32), Overlap: "skip", Timeout: 3600, CatchUp: "the last missed slot runs",
 		Graph: []api.JobNode{
 			{Name: "backup", Kind: "pgbackup", Description: text, When: "success", Retries: 2, TimeoutSeconds: 60},
 			{Name: "prune", Kind: "prune", Needs: []string{"backup"}, When: "always", If: text, Locks: []string{text}},

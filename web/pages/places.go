@@ -16,16 +16,11 @@ const (
 
 // placeWords says where a workflow runs.
 func placeWords(where string) string {
-	label, every := strings.CutPrefix(where, onEvery+" ")
-	switch {
-	case where == onAny || where == "":
-		return "any node"
-	case where == onEvery:
-		return "every node, each for itself"
-	case every:
-		return "every node labeled " + label + ", each for itself"
+	text := api.PlaceWords(where)
+	if strings.HasPrefix(where, onEvery) {
+		text += ", each for itself"
 	}
-	return "a node labeled " + where
+	return text
 }
 
 // places are where a run may be asked for besides where its workflow says; none

@@ -24,6 +24,8 @@ type workflowsView struct {
 
 // workflowRow is one workflow in the list.
 type workflowRow struct {
+	// Place is where it runs; empty for any node.
+	Place                       string
 	Name, Description, Schedule string
 	Zone                        *time.Location
 	Next                        *time.Time
@@ -100,6 +102,9 @@ func rowOf(w api.Workflow, now time.Time) workflowRow {
 	row := workflowRow{
 		Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: zone, Next: w.Next, Last: lastOf(w.Last),
 		Strip: stripOf(w.Name, w.Recent, zone), Running: w.Running, Fresh: freshness(w, now), LastSuccess: w.LastSuccess,
+	}
+	if w.RunsOn != onAny && w.RunsOn != "" {
+		row.Place = api.PlaceWords(w.RunsOn)
 	}
 	if w.Usual != nil {
 		row.Usual = tookSeconds(w.Usual.MedianSeconds)

@@ -26,7 +26,7 @@ func configuredWorkflows(cfg *configs.Config, now time.Time) []web.Workflow {
 	list := make([]web.Workflow, 0, len(cfg.Workflows))
 	for _, w := range cfg.Workflows {
 		v := web.Workflow{
-			Name: w.Name, Description: w.Description, Schedule: "on request", Zone: w.Zone.String(), FreshWithin: w.FreshWithin,
+			Name: w.Name, Description: w.Description, Schedule: "on request", Zone: w.Zone.String(), FreshWithin: w.FreshWithin, RunsOn: w.Where(),
 		}
 		for _, j := range w.Jobs {
 			v.Jobs = append(v.Jobs, j.Name)
@@ -79,10 +79,14 @@ func Forecast(ctx context.Context, cfg *configs.Config, slots runner.SlotReader,
 	return forecast.Of(in), nil
 }
 
-// delayOf is by how much the starts of a workflow are delayed on this node, as
-// the ticker does it.
+// delayOf is by how much the starts of a workflow are delayed, as the ticker
+// of this node does it.
 func delayOf(cfg *configs.Config, w *configs.Workflow) time.Duration {
-	return schedule.Jitter(w.Jitter, w.Name, cfg.Node).Truncate(time.Second)
+	host := cfg.Node
+	if shared(cfg) && !w.EveryNode {
+		host = "" // it starts at the same instant whichever node decides
+	}
+	return schedule.Jitter(w.Jitter, w.Name, host).Truncate(time.Second)
 }
 
 // forecastable is what the forecast needs to know about a workflow.
@@ -100,7 +104,7 @@ func planOf(f forecast.Forecast) api.Plan {
 	p := api.Plan{From: f.From.UTC(), Until: f.Until.UTC(), Slots: []api.PlannedSlot{}, Remarks: []api.Remark{}, More: f.Listed < f.Total}
 	for _, s := range f.Slots {
 		v := api.PlannedSlot{
-			Workflow: s.Workflow, Slot: s.Slot.UTC(), Local: s.Slot.Format("2006-01-02 15:04:05"), Zone: s.Slot.Location().String(),
+			Workflow: s.Workflow, Slot: s.Slot.UTC(), Local: s.Slot.Format("2006-01-02 15:04:05"), Zone: s.Slot.Location().String(), RunsOn: s.RunsOn,
 			UsualSeconds: s.Usual.Seconds(), Beside: []string{}, Note: s.Why, Slots: max(s.Count, 1), EndsAt: api.Instant(s.Ends),
 		}
 		if s.Fate.Skipped() {
@@ -124,9 +128,16 @@ func planOf(f forecast.Forecast) api.Plan {
 }
 
 // Why implements web.Catalog.
-func (c catalog) Why(ctx context.Context, workflow, date string) (api.Why, error) {
+func (c catalog) Why(ctx context.Context, workflow, date, node string) (api.Why, error) {
 	cfg := c.e.Config()
-	answer, err := Explain(ctx, cfg, c.e.ledger, workflow, date, time.Now())
+	var members []api.Member
+	if shared(cfg) {
+		var err error
+		if members, err = MembersOf(ctx, c.e.ledger); err != nil {
+			return api.Why{}, err
+		}
+	}
+	answer, err := Explain(ctx, cfg, c.e.ledger, members, Inquiry{workflow, date, node}, time.Now())
 	if err != nil {
 		return api.Why{}, err
 	}
@@ -213,7 +224,7 @@ func Workflows(ctx context.Context, cfg *configs.Config, runs runner.Reader, slo
 	list := make([]api.Workflow, len(configured))
 	for i, w := range configured {
 		v := api.Workflow{
-			Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: w.Zone, Next: api.Instant(w.Next),
+			Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: w.Zone, Next: api.Instant(w.Next), RunsOn: w.RunsOn,
 			Jobs: append([]string{}, w.Jobs...), LastSuccess: api.Instant(successes[w.Name]), FreshWithinSeconds: w.FreshWithin.Seconds(),
 		}
 		for _, run := range underWay {

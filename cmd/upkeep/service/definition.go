@@ -38,7 +38,7 @@ func (d definitions) Definition(name string) (api.WorkflowDetail, error) {
 func DefinitionOf(cfg *configs.Config, w *configs.Workflow) api.WorkflowDetail {
 	v := api.WorkflowDetail{
 		Definition: cfg.Definition(w), Digest: w.Spec.Digest, Timeout: w.Timeout.Seconds(), Parallel: w.Parallel, Overlap: w.Overlap,
-		Approval: w.Approval, CatchUp: catchUpWords(w.Policy.CatchUp), RunsOn: w.Where(), Jitter: w.Jitter.Seconds(),
+		Approval: w.Approval, CatchUp: catchUpWords(w.Policy.CatchUp), Jitter: w.Jitter.Seconds(),
 	}
 	if !w.Window.IsZero() {
 		v.Window = w.Window.String()

@@ -13,15 +13,25 @@ import (
 	"github.com/ghosteam/upkeep/web/api"
 )
 
-// Explain says what became of the slots of a workflow on the date that a
-// person wrote. Its errors about the question are of *api.Problem.
-func Explain(ctx context.Context, cfg *configs.Config, slots runner.SlotReader, name, date string, now time.Time) (explain.Answer, error) {
-	w, err := cfg.Workflow(name)
+// Inquiry is what somebody wants to know about the slots of a workflow.
+type Inquiry struct {
+	// Workflow is its name, Date what a person wrote; empty for the last slot.
+	Workflow, Date string
+	// Node is the node whose share it is about, as `run --on` names one; empty
+	// for all.
+	Node string
+}
+
+// Explain says what became of the slots of a workflow. members are the nodes that
+// share the ledger; they do not matter where it is a file. Its errors about the
+// question are of *api.Problem.
+func Explain(ctx context.Context, cfg *configs.Config, slots runner.SlotReader, members []api.Member, ask Inquiry, now time.Time) (explain.Answer, error) {
+	w, err := cfg.Workflow(ask.Workflow)
 	if err != nil {
 		return explain.Answer{}, noWorkflow(err)
 	}
-	from, until, err := explain.ParseDate(date, w.Zone, now)
-	if date == "" {
+	from, until, err := explain.ParseDate(ask.Date, w.Zone, now)
+	if ask.Date == "" {
 		from, until, err = lastSlot(w, now)
 	}
 	if err != nil {
@@ -34,8 +44,20 @@ func Explain(ctx context.Context, cfg *configs.Config, slots runner.SlotReader, 
 		},
 		From: from, Until: until, Now: now, Node: cfg.Node, Keep: w.History.Keep, KeepRuns: w.History.Runs,
 	}
+	places := placesOf(cfg, members)
+	if q.Only, err = placeNamed(places, ask.Node); err != nil {
+		return explain.Answer{}, err
+	}
 	if w.EveryNode {
-		q.Workflow.Host = cfg.Node
+		q.Workflow.Hosts = hostsOf(w, places, q.Only)
+		if len(q.Workflow.Hosts) == 0 {
+			q.Workflow.Elsewhere = "it runs on " + api.PlaceWords(w.Where()) + ", and there is none"
+		}
+	} else if q.Only != "" {
+		q.Only = "" // one run for all nodes: the answer says where that was
+	}
+	if shared(cfg) {
+		q.Waits = func(run runner.Run) string { return waitsFor(places, run) }
 	}
 	return explain.Why(ctx, slots, q)
 }
@@ -68,7 +90,10 @@ func WhyOf(cfg *configs.Config, workflow string, a explain.Answer) api.Why {
 		e := api.Explained{Slot: &slot, Local: s.Local, Slots: 1, Text: s.Sentence, Details: []string{string(s.Verdict)}, Hint: s.Next}
 		if len(s.Runs) > 0 {
 			run := s.Runs[0]
-			e.Run, e.State, e.Reason, e.LastSlot, e.Slots = run.ID, run.State, run.Reason, api.Instant(run.LastSlot), max(run.Slots, 1)
+			e.Run, e.Node, e.State, e.Reason, e.LastSlot, e.Slots = run.ID, run.Node, run.State, run.Reason, api.Instant(run.LastSlot), max(run.Slots, 1)
+		}
+		for _, h := range s.Hosts {
+			e.Hosts = append(e.Hosts, hostOf(h))
 		}
 		v.Slots = append(v.Slots, e)
 	}
