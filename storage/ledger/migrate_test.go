@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"database/sql"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -100,6 +101,42 @@ func upgrade(t *testing.T, dsn secret.String, db *sql.DB, dialect, rows string) 
 		t.Error(err)
 	}
 	if _, err := l.Submit(t.Context(), ledgertest.Request("w", ledgertest.Midnight())); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPostgres_Newer: where a newer upkeep came first, this one does not begin to
+// work; what was at work goes on, and what only reads does.
+func TestPostgres_Newer(t *testing.T) {
+	t.Parallel()
+	dsn := ledgertest.Postgres(t)
+	l := ledgertest.Join(t, dsn, "old", time.Hour)
+	for _, statement := range []string{
+		"ALTER TABLE runs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",
+		"ALTER TABLE nodes ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",
+		"INSERT INTO schema_versions (version_id, is_applied) VALUES (4711, TRUE)",
+	} {
+		if _, err := l.Writer().Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if newer, is := errors.AsType[*ledger.SchemaError](second(ledger.Open(t.Context(), ledger.Options{DSN: dsn}))); !is || newer.Have != 4711 {
+		t.Errorf("Open: %v", newer)
+	}
+	if _, err := l.Submit(t.Context(), ledgertest.Request("w", ledgertest.Midnight())); err != nil {
+		t.Errorf("what was at work: %v", err)
+	}
+	r, err := ledger.OpenReader(t.Context(), ledger.Options{DSN: dsn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runs, err := r.Runs(t.Context(), runner.Filter{Workflow: "w"}); err != nil || len(runs) != 1 {
+		t.Errorf("%d runs, %v", len(runs), err)
+	}
+	if version, err := r.Schema(t.Context()); err != nil || version != 4711 {
+		t.Errorf("schema %d, %v", version, err)
+	}
+	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
 }

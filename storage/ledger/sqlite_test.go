@@ -289,8 +289,19 @@ func testNewerSchema(t *testing.T, dsn secret.String) {
 		t.Fatal(err)
 	}
 	_, writeErr := ledger.Open(t.Context(), ledger.Options{DSN: dsn, Exclusive: true})
-	_, readErr := ledger.OpenReader(t.Context(), ledger.Options{DSN: dsn})
-	for what, err := range map[string]error{"Open": writeErr, "OpenReader": readErr} {
+	refused := map[string]error{"Open": writeErr}
+	r, readErr := ledger.OpenReader(t.Context(), ledger.Options{DSN: dsn})
+	switch {
+	case strings.HasPrefix(dsn.Reveal(), "sqlite:"):
+		refused["OpenReader"] = readErr
+	case readErr != nil:
+		t.Errorf("OpenReader of a newer ledger on a server, where migrations only add: %v", readErr)
+	default:
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for what, err := range refused {
 		var schema *ledger.SchemaError
 		if !errors.As(err, &schema) || schema.Have != 99 || !strings.Contains(err.Error(), "newer upkeep") || jobs.HintOf(err) == "" {
 			t.Errorf("%s of a newer ledger: %v", what, err)

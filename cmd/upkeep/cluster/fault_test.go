@@ -221,28 +221,6 @@ func (c *cluster) hurry(t *testing.T, f *fault) {
 	f.gone = time.Now()
 }
 
-// upgrade replaces the program of one node after the other. Each drains first.
-func (c *cluster) upgrade(t *testing.T, f *fault) {
-	t.Helper()
-	f.asked = time.Now()
-	to := newVersion
-	if c.nodes[0].program == c.programs[newVersion] {
-		to = oldVersion
-	}
-	for i := range c.nodes {
-		n := c.nodes[len(c.nodes)-1-i]
-		before := n.starts(t)
-		n.drain(t)
-		n.program = c.programs[to]
-		n.start(t)
-		n.awaitStart(t, before)
-		if now := c.awaitLease(t, n); now.version != to {
-			t.Errorf("%s says that it is version %s, want %s", n.name, now.version, to)
-		}
-	}
-	f.gone = time.Now()
-}
-
 // disturbed tells whether a fault that the filter takes touches the time between
 // two moments. All faults are over.
 func (c *cluster) disturbed(from, to time.Time, filter func(*fault) bool) bool {
