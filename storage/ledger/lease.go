@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/ghosteam/upkeep/runner"
 )
 
@@ -30,6 +32,8 @@ type registration struct {
 	// database cannot be reached; interrupted tells that there was a time before.
 	renewed, held time.Duration
 	interrupted   bool
+	// mute is since when renewals have had no answer; 0 when the last one had.
+	mute time.Duration
 }
 
 // lose notes that the lease is lost.
@@ -78,6 +82,7 @@ func (l *Ledger) Heartbeat(ctx context.Context) error {
 	}
 	began := steadyTime()
 	changed, err := l.extendLease(ctx, me.owner)
+	l.answered(began, err)
 	if err != nil {
 		return l.explain(ctx, "renew the lease of node "+l.o.Node, err)
 	}
@@ -86,6 +91,24 @@ func (l *Ledger) Heartbeat(ctx context.Context) error {
 	}
 	l.extended(me.owner, began)
 	return nil
+}
+
+// answered notes whether a renewal that began at an instant had an answer, err or
+// none. After a time without, connections on which nothing came since then hang.
+func (l *Ledger) answered(began time.Duration, err error) {
+	var refused *pgconn.PgError
+	l.mu.Lock()
+	since := l.mute
+	switch {
+	case err == nil || errors.As(err, &refused):
+		l.mute = 0
+	case since == 0:
+		l.mute = began
+	}
+	l.mu.Unlock()
+	if err == nil && since > 0 && l.wires != nil {
+		l.wires.sever(steadyTime() - since)
+	}
 }
 
 // extended notes that the lease of owner was extended by a statement that began

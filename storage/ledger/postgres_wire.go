@@ -37,7 +37,8 @@ var (
 // pgx sees a connection that it gives up through in good order, for up to 15 s,
 // and its place in the pool is taken meanwhile: where the network swallows
 // everything, all places are soon taken by such. So wires bound that, and can
-// sever what has been silent.
+// sever what has been silent. That is done when the lease has ended, when the
+// instance registers anew, and with the first renewal that has an answer again.
 type wires struct {
 	mu   sync.Mutex
 	open map[*wire]struct{}

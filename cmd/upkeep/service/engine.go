@@ -82,6 +82,9 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := newEngine(o)
+	if err := makeStateDir(o.Config); err != nil {
+		return nil, err
+	}
 	lo := LedgerOptions(o.Config, o.Version, named(o.Log, "ledger"))
 	lo.Exclusive, lo.Command, lo.Member = true, o.Command, o.Pending
 	lo.Alarm, lo.Owed = o.Config.Alarm(), e.told

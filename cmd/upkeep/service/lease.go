@@ -33,6 +33,8 @@ func (e *Engine) beat(ctx context.Context) {
 	every := cmp.Or(e.Config().Lease.Every, ledger.HeartbeatEvery)
 	timer := time.NewTimer(every)
 	defer timer.Stop()
+	// left tells to look also for what belongs to nodes that are no longer there.
+	left := false
 	for {
 		wait := every
 		select {
@@ -40,7 +42,7 @@ func (e *Engine) beat(ctx context.Context) {
 			return
 		case <-e.nodes:
 			// Somebody came or left, or may have while nobody listened.
-			e.reap(ctx, every, true)
+			left = !e.reap(ctx, every, true)
 			continue
 		case <-timer.C:
 		}
@@ -51,6 +53,7 @@ func (e *Engine) beat(ctx context.Context) {
 			if !e.lapse(ctx, every, err) {
 				return
 			}
+			left = !e.reap(ctx, every, true)
 		case err != nil:
 			wait = every / leaseTries
 			if left := e.ledger.LeaseLeft(); left > 0 {
@@ -58,7 +61,7 @@ func (e *Engine) beat(ctx context.Context) {
 			}
 			e.o.Log.WarnContext(ctx, "the lease could not be renewed yet", "left", e.ledger.LeaseLeft().Round(time.Millisecond), "error", err)
 		default:
-			e.reap(ctx, every, false)
+			left = !e.reap(ctx, every, left) && left
 		}
 		timer.Reset(wait)
 	}
@@ -119,7 +122,6 @@ func (e *Engine) lapse(ctx context.Context, every time.Duration, why error) (aga
 		}
 	}
 	e.o.Log.InfoContext(ctx, "this node is registered anew: runs start again", "instance", e.ledger.Instance())
-	e.reap(ctx, every, true)
 	return true
 }
 
@@ -130,10 +132,10 @@ func (e *Engine) registerAnew(ctx context.Context, every time.Duration) error {
 }
 
 // reap delivers what dead nodes left behind. left tells to look also for what
-// belongs to nodes that are no longer on the list.
-func (e *Engine) reap(ctx context.Context, every time.Duration, left bool) {
+// belongs to nodes that are no longer on the list. It tells whether it could.
+func (e *Engine) reap(ctx context.Context, every time.Duration, left bool) bool {
 	if !e.shared() || !e.o.Pending {
-		return
+		return true
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, every, errSlowLease)
 	defer cancel()
@@ -145,4 +147,5 @@ func (e *Engine) reap(ctx context.Context, every time.Duration, left bool) {
 	if err != nil && ctx.Err() == nil {
 		e.o.Log.WarnContext(ctx, "look for what dead nodes left behind", "error", err)
 	}
+	return err == nil
 }

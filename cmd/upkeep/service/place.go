@@ -1,7 +1,9 @@
 package service
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/ghosteam/upkeep/configs"
@@ -18,6 +20,14 @@ func StateDir(cfg *configs.Config) string {
 		return filepath.Dir(cfg.Ledger.Path)
 	}
 	return filepath.Join(cfg.Root, "var")
+}
+
+// makeStateDir makes StateDir for this user alone where it is missing.
+func makeStateDir(cfg *configs.Config) error {
+	if err := os.MkdirAll(StateDir(cfg), 0o700); err != nil {
+		return fmt.Errorf("make the folder for the state of this node: %w", err)
+	}
+	return nil
 }
 
 // SocketPath is where the process that holds the ledger answers on this host.

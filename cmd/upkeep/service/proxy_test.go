@@ -14,8 +14,11 @@ import (
 
 type ledgerNode = ledger.Node
 
-// proxy stands between a service and its database and can be closed.
+// proxy stands between a service and its database and can be closed, or swallow
+// what is sent.
 type proxy struct {
+	silence
+
 	server string
 	// refused counts connections that it did not pass on.
 	refused atomic.Int32
@@ -107,12 +110,36 @@ func (p *proxy) serve(from net.Conn) {
 		return
 	}
 	var both sync.WaitGroup
+	var sunk atomic.Bool
 	for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
 		both.Go(func() {
-			_, _ = io.Copy(way[0], way[1])
+			_, _ = io.Copy(&swallower{Conn: way[0], of: &p.silence, sunk: &sunk}, way[1])
+			if sunk.Load() {
+				return // the other end hears nothing of it
+			}
 			_ = way[0].Close()
 			_ = way[1].Close()
 		})
 	}
 	both.Wait()
+}
+
+// swallower passes on what is written, until something is swallowed.
+type swallower struct {
+	net.Conn
+
+	of   *silence
+	sunk *atomic.Bool
+}
+
+// Write implements net.Conn.
+func (s *swallower) Write(p []byte) (int, error) {
+	if s.of.deep.Load() {
+		s.sunk.Store(true)
+	}
+	if s.sunk.Load() {
+		s.of.swallowed.Add(1)
+		return len(p), nil
+	}
+	return s.Conn.Write(p)
 }
