@@ -26,7 +26,9 @@
 //	Reopen: epoch+1 (a person retries); attempts that are not done become
 //	superseded
 //
-// A run is never lost: somebody goes on with it. Its jobs may be.
+// A run is never lost: somebody goes on with it. Its jobs may be. What nobody
+// who is there may go on with, because it is for certain nodes, waits for one of
+// them as long as its start deadline says; then Strand makes it failed (crash).
 //
 // # The life of an attempt
 //

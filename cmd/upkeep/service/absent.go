@@ -19,6 +19,10 @@ const (
 	// expireEvery is how often runs are looked for that no node has begun in
 	// time.
 	expireEvery = 15 * time.Second
+	// strandAfter is how long a run that began waits for a node that may go on
+	// with it, when its workflow has no start deadline: long enough for a machine
+	// to be restarted.
+	strandAfter = 15 * time.Minute
 	// absentEvery is how often the slots of nodes are looked for that are not
 	// there.
 	absentEvery = 30 * time.Second
@@ -29,11 +33,19 @@ const (
 	mostAbsent = 1000
 )
 
-// expire records that runs were not begun in time.
+// expire records that runs were not begun in time, or that nobody goes on with
+// them.
 func (e *Engine) expire(ctx context.Context) error {
 	expired, err := e.ledger.Expire(ctx)
 	for _, id := range expired {
 		e.o.Log.WarnContext(ctx, "no node began a run in time", "run", string(id))
+	}
+	if err != nil || !e.shared() {
+		return err
+	}
+	ended, err := e.ledger.Strand(ctx, strandAfter)
+	for _, id := range ended {
+		e.o.Log.WarnContext(ctx, "no node could go on with a run", "run", string(id))
 	}
 	return err
 }

@@ -63,6 +63,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Expire", testExpire},
 		{"ExpireWaits", testExpireWaits},
 		{"ExpireAlerts", testExpireAlerts},
+		{"Strand", testStrand},
 		{"SlotFilter", testSlotFilter},
 		{"Filter", testFilter},
 		{"Paging", testPaging},
