@@ -87,7 +87,7 @@ func WhyOf(cfg *configs.Config, workflow string, a explain.Answer) api.Why {
 	}
 	for _, s := range a.Slots {
 		slot := s.Slot.UTC()
-		e := api.Explained{Slot: &slot, Local: s.Local, Slots: 1, Text: s.Sentence, Details: []string{string(s.Verdict)}, Hint: s.Next}
+		e := api.Explained{Slot: &slot, Local: s.Local, Slots: 1, Text: s.Sentence, Details: []string{string(s.Verdict)}, Hint: s.Next, Hosts: []api.ExplainedHost{}}
 		if len(s.Runs) > 0 {
 			run := s.Runs[0]
 			e.Run, e.Node, e.State, e.Reason, e.LastSlot, e.Slots = run.ID, run.Node, run.State, run.Reason, api.Instant(run.LastSlot), max(run.Slots, 1)
