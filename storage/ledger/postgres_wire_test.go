@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
@@ -212,5 +214,39 @@ func TestPostgres_SeveralHosts(t *testing.T) {
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPostgres_ReadOnly: a server that is found read-only counts as one that is
+// away, and its connections are given up: the next one may be another's.
+func TestPostgres_ReadOnly(t *testing.T) {
+	t.Parallel()
+	l := ledgertest.Join(t, ledgertest.Postgres(t), "a", time.Hour)
+	var all []*pgxpool.Conn
+	for range 8 {
+		c, err := l.Pool().Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Exec(t.Context(), "SET default_transaction_read_only = on"); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	for _, c := range all {
+		c.Release()
+	}
+	refused := 0
+	for {
+		_, err := l.Submit(t.Context(), ledgertest.Request("w", ledgertest.Midnight()))
+		if err == nil {
+			break
+		}
+		if refused++; refused > 8 || !errors.Is(err, runner.ErrUnavailable) {
+			t.Fatalf("%d connections refused to write: %v", refused, err)
+		}
+	}
+	if refused == 0 {
+		t.Error("no connection was read-only")
 	}
 }
