@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -38,7 +39,12 @@ type server struct {
 // listen opens the control socket. d is nil for a command in the foreground.
 func (e *Engine) listen(ctx context.Context, d *Daemon) (*server, error) {
 	path := SocketPath(e.Config())
-	first, err := socket.Listen(ctx, path)
+	// A ledger on a server leaves nothing here that would have made the folder.
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	var first *socket.Listener
+	if err == nil {
+		first, err = socket.Listen(ctx, path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the control socket: %w", err)
 	}
