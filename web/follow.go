@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -53,6 +54,8 @@ type follower struct {
 	w    http.ResponseWriter
 	sub  *subscription
 	seen []byte // the last snapshot; nil when one has to come first
+	// jobs are those of a run of which this process has heard nothing.
+	jobs []api.JobName
 }
 
 // follow writes until the run has ended, the reader has gone or the server
@@ -158,12 +161,27 @@ func (f *follower) look(ctx context.Context, names []api.JobName) (api.RunRecord
 		return api.RunRecord{}, nil, err
 	}
 	record := f.s.record(run, attempts, alive, false)
+	if names == nil && run.Epoch > 0 {
+		names = f.plan(ctx, run)
+	}
 	event := api.Event{Kind: api.EventSnapshot, Run: &record, Jobs: names}
 	for _, a := range attempts {
 		event.Attempts = append(event.Attempts, api.NewAttemptRecord(a))
 	}
 	data, err := json.Marshal(event)
 	return record, data, err
+}
+
+// plan is what the jobs of a run are of which this process has heard nothing.
+func (f *follower) plan(ctx context.Context, run runner.Run) []api.JobName {
+	if f.jobs == nil {
+		for _, j := range f.s.o.Definitions.Graph(ctx, run.Spec, run.Params) {
+			if len(run.Jobs) == 0 || slices.Contains(run.Jobs, j.Name) {
+				f.jobs = append(f.jobs, api.JobName{Name: j.Name, Kind: j.Kind})
+			}
+		}
+	}
+	return f.jobs
 }
 
 // send writes one event and tells whether the reader is still there.

@@ -178,6 +178,21 @@ func TestFollow_Elsewhere(t *testing.T) {
 	expect(t, l, "run started [{a script}]", "a/1 started running", "a/1 ended succeeded", "b/0 ended skipped", "run ended succeeded")
 }
 
+// TestFollow_WaitsElsewhere: a run on another node has its jobs before the first
+// of them has its lock.
+func TestFollow_WaitsElsewhere(t *testing.T) {
+	t.Parallel()
+	d := start(t, alive(newFake()))
+	run := followed(runner.Running)
+	run.Spec.Workflow, run.Jobs = "daily", []string{"prune"}
+	d.put(run)
+	l := listen(t.Context(), d.client)
+	waitFor(t, "the beginning", l.has("run started"))
+	run.State = runner.Succeeded
+	d.put(run, attempt("prune", 1, runner.Succeeded))
+	expect(t, l, "run started [{prune prune}]", "prune/1 started running", "prune/1 ended succeeded", "run ended succeeded")
+}
+
 // TestFollow_Retried tells what earlier claims finished as done, and nothing
 // of what a retry took the place of.
 func TestFollow_Retried(t *testing.T) {

@@ -30,7 +30,7 @@ func progress(job string, done int64) runner.AttemptProgress {
 }
 
 func followed(state runner.State) runner.Run {
-	r := runner.Run{ID: followedID, Request: runner.Request{Spec: runner.Spec{Workflow: "daily"}, Trigger: runner.ByManual, Slot: day(1)}, State: state, Epoch: 1, Owner: "i-1", QueuedAt: day(1), StartedAt: day(1)}
+	r := runner.Run{ID: followedID, Request: runner.Request{Spec: runner.Spec{Workflow: "followed"}, Trigger: runner.ByManual, Slot: day(1)}, State: state, Epoch: 1, Owner: "i-1", QueuedAt: day(1), StartedAt: day(1)}
 	if state == runner.Queued {
 		r.Epoch, r.StartedAt = 0, r.FinishedAt
 	}
