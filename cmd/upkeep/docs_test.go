@@ -201,6 +201,10 @@ func TestDocs_JSON(t *testing.T) {
 	if err := os.WriteFile(healthy, []byte("checks: {api: {kind: script, with: {run: [echo, metric rows=3]}}}\nworkflows: {daily: {jobs: {say: {kind: script, with: {run: [echo]}}}}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	every := filepath.Join(dir, "every.yaml")
+	if err := os.WriteFile(every, []byte("workflows: {daily: {schedule: {daily: \"00:00\"}, runs_on: every, jobs: {say: {kind: script, with: {run: [echo]}}}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	h := &house{dir: dir}
 	h.owe(t)
 	d := h.serve(t)
@@ -225,7 +229,7 @@ func TestDocs_JSON(t *testing.T) {
 		"show":              {call(t, 1, "-c", config, "run", "daily", "-q", "-o", "json"), call(t, 0, "-c", config, "show", "last", "-o", "json")},
 		"history":           {call(t, 0, "-c", config, "history", "-o", "json")},
 		"list":              {call(t, 0, "-c", config, "list", "-o", "json")},
-		"why":               {call(t, 0, "-c", config, "why", "daily", "-o", "json")},
+		"why":               {call(t, 0, "-c", every, "why", "daily", "-o", "json")},
 		"plan":              {call(t, 0, "-c", config, "plan", "-o", "json")},
 		"plan --around-dst": {call(t, 0, "-c", berlin, "plan", "--around-dst", "2027", "-o", "json")},
 		"alert outbox":      {call(t, 0, "-c", config, "alert", "outbox", "-o", "json")},
