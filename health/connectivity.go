@@ -11,7 +11,8 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 )
 
-// FingerprintConnectivity is that of the fault of this machine's own network.
+// FingerprintConnectivity is that of the fault of this machine's own network;
+// where other nodes watch too, "@" and the node's name follow.
 const FingerprintConnectivity = "upkeep/connectivity"
 
 const (
@@ -154,6 +155,14 @@ func (m *Monitor) tend(ctx context.Context) {
 	}
 }
 
+// networkFault is the fingerprint of the fault of this machine's own network.
+func (m *Monitor) networkFault() string {
+	if m.o.Shared {
+		return FingerprintConnectivity + "@" + m.o.Env.Node
+	}
+	return FingerprintConnectivity
+}
+
 func (m *Monitor) tellDown(ctx context.Context) {
 	m.gate.mu.Lock()
 	o := m.gate.o
@@ -173,7 +182,7 @@ func (m *Monitor) tellUp(ctx context.Context) {
 	if !m.gate.told {
 		return
 	}
-	if _, err := m.o.Incidents.Clear(ctx, FingerprintConnectivity, time.Now().UTC()); err != nil {
+	if _, err := m.o.Incidents.Clear(ctx, m.networkFault(), time.Now().UTC()); err != nil {
 		m.o.Log.ErrorContext(ctx, "record that the network is up again", "error", err)
 		m.gate.fell(true)
 		pause(ctx, againAfter)

@@ -144,8 +144,14 @@ func (m *Monitor) remember(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, i := range open {
-		if i.Fingerprint == FingerprintConnectivity {
+		switch i.Fingerprint {
+		case m.networkFault():
 			m.gate.fell(true)
+			continue
+		case FingerprintConnectivity: // of a time when there was one node only
+			if _, err := m.o.Incidents.Clear(ctx, i.Fingerprint, time.Now().UTC()); err != nil {
+				m.o.Log.WarnContext(ctx, "resolve the incident of a machine's network that was the only one", "error", err)
+			}
 			continue
 		}
 		name, ours := checkOf(i.Fingerprint)

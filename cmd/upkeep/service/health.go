@@ -56,10 +56,10 @@ func (d *Daemon) connectivity(cfg *configs.Config) *health.Connectivity {
 		TCP: cfg.Connectivity.TCP, Timeout: cfg.Connectivity.Timeout,
 		Fault: func(title string, severity jobs.Severity, at time.Time) runner.Fault {
 			const reason = alerts.ReasonNetwork
-			return runner.Fault{
+			return d.own(runner.Fault{
 				Fingerprint: health.FingerprintConnectivity, Severity: severity, Reason: reason, Title: title, At: at,
 				Channels: d.Config().Alarm().Channels(severity, "", reason),
-			}
+			})
 		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ghosteam/upkeep/alerts"
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web/api"
 )
 
@@ -124,9 +125,13 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 
 // forgetRemoved resolves the incidents of workflows that are no longer
 // configured: nothing else would, and one that comes back under the same name
-// begins anew.
+// begins anew. While other nodes go by another configuration, that is left to
+// the last of them that takes this one over.
 func (d *Daemon) forgetRemoved(ctx context.Context) {
 	cfg := d.Config()
+	if d.shared() && d.othersDiffer(ctx, cfg.SharedDigest()) {
+		return
+	}
 	open, err := d.ledger.Incidents(ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostOpen})
 	for _, i := range open {
 		if i.Workflow == "" {
@@ -169,6 +174,7 @@ func fixedChanges(old, cfg *configs.Config) []string {
 		"ledger":      old.Ledger.Dialect != cfg.Ledger.Dialect || old.Ledger.Path != cfg.Ledger.Path || old.Ledger.URL.Reveal() != cfg.Ledger.URL.Reveal(),
 		"root":        old.Root != cfg.Root,
 		"node":        old.Node != cfg.Node,
+		"labels":      !slices.Equal(old.Labels, cfg.Labels),
 		"project":     old.Project != cfg.Project,
 		"timezone":    old.Timezone.String() != cfg.Timezone.String(),
 		"max_running": old.MaxRunning != cfg.MaxRunning,
@@ -199,4 +205,17 @@ func problemLines(err error) []string {
 		lines[i] = fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Col, p.Message)
 	}
 	return lines
+}
+
+// othersDiffer tells whether a node that is there goes by another configuration
+// than that of a digest, or may.
+func (d *Daemon) othersDiffer(ctx context.Context, digest string) bool {
+	nodes, err := d.ledger.Nodes(ctx)
+	if err != nil {
+		d.o.Log.WarnContext(ctx, "look whether other nodes go by this configuration", "error", err)
+		return true
+	}
+	return slices.ContainsFunc(nodes, func(n ledger.Node) bool {
+		return n.Member && n.Alive && n.Name != d.Config().Node && n.Facts.Config != "" && n.Facts.Config != digest
+	})
 }
