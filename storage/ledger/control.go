@@ -75,6 +75,16 @@ func (l *Ledger) cancelQueued(ctx context.Context, s session, run runner.Run, by
 	return l.judgeEnd(ctx, s, run.ID)
 }
 
+// startAnew is by when a run must begin that a person wants to run now after all,
+// for an UPDATE of its row: some time from now, if it is for certain nodes.
+func startAnew(d *dialect) string {
+	return fmt.Sprintf("CASE WHEN host = '' AND target = '' THEN NULL ELSE %s + %d END", d.now, patience.Microseconds())
+}
+
+// patience is how long a run for certain nodes waits for one of them when a
+// person wants it now: long enough for a machine to be restarted.
+const patience = 15 * time.Minute
+
 // Reopen queues a final run again under the next epoch.
 func (l *Ledger) Reopen(ctx context.Context, id runner.RunID, reopen []string, by string) error {
 	return l.transact(ctx, "reopen run "+string(id), func(ctx context.Context, s session) error {
@@ -99,7 +109,7 @@ func (l *Ledger) Reopen(ctx context.Context, id runner.RunID, reopen []string, b
 		if _, err := s.exec(ctx, "DELETE FROM locks WHERE run = ?", id); err != nil {
 			return err
 		}
-		changed, err := s.exec(ctx, `UPDATE runs SET state = ?, reason = '', message = '', canceled_by = '', reopened_by = ?, finished_at = NULL, epoch = epoch + 1
+		changed, err := s.exec(ctx, `UPDATE runs SET state = ?, reason = '', message = '', canceled_by = '', reopened_by = ?, finished_at = NULL, epoch = epoch + 1, start_by = `+startAnew(s.d)+`
 			WHERE id = ? AND epoch = ? AND state = ?`, runner.Queued, cleanLine(by, maxShortText), id, run.Epoch, run.State)
 		if err == nil && changed != 1 {
 			err = fmt.Errorf("%w: it changed meanwhile", runner.ErrNotClaimable)

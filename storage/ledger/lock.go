@@ -114,24 +114,26 @@ type holding struct {
 	runner.LockHolder
 	key   string
 	epoch int64
-	// current tells whether the holding run goes on under the same epoch, stale
+	// current tells whether the holding run goes on under the same epoch, planned
+	// that the job may have ended its process by itself, and is judged when
+	// somebody goes on with the run: until then the place is its own. stale tells
 	// that the holder cannot use the place any longer.
-	current, stale bool
+	current, planned, stale bool
 }
 
 // nameOf is the name of the lock of which k is a place.
 const nameOf = "CASE WHEN k.name = '' THEN k.key ELSE k.name END"
 
-// lockHolders selects what scanHolding reads, and whether the holding run goes
-// on under the same epoch.
+// lockHolders selects what scanHolding reads.
 const lockHolders = `SELECT k.key, ` + nameOf + `, k.run, r.workflow, k.job, k.owner, r.node, k.since, k.epoch,
-		CASE WHEN r.state = 'running' AND r.epoch = k.epoch THEN 1 ELSE 0 END
+		CASE WHEN r.state = 'running' AND r.epoch = k.epoch THEN 1 ELSE 0 END,
+		CASE WHEN r.` + isOpen + ` AND EXISTS (SELECT 1 FROM attempts a WHERE a.run = k.run AND a.job = k.job AND ` + stillPlanned + `) THEN 1 ELSE 0 END
 	FROM locks k JOIN runs r ON r.id = k.run `
 
 func scanHolding(row scanner) (h holding, err error) {
 	var since int64
-	err = row.Scan(&h.key, &h.Lock, &h.Run, &h.Workflow, &h.Job, &h.Owner, &h.Node, &since, &h.epoch, &h.current)
-	h.AcquiredAt, h.stale = time.UnixMicro(since).UTC(), !h.current
+	err = row.Scan(&h.key, &h.Lock, &h.Run, &h.Workflow, &h.Job, &h.Owner, &h.Node, &since, &h.epoch, &h.current, &h.planned)
+	h.AcquiredAt, h.stale = time.UnixMicro(since).UTC(), !h.current && !h.planned
 	return h, err
 }
 
@@ -186,7 +188,7 @@ func (v *view) readHolders(ctx context.Context, s session, w wish, names []strin
 		return err
 	}
 	for _, h := range list {
-		if !h.stale {
+		if !h.stale && !h.planned {
 			alive, err := v.lives(ctx, s, h.Owner)
 			if err != nil {
 				return err
@@ -261,7 +263,7 @@ func (r *Reader) Locks(ctx context.Context) ([]runner.LockHolder, error) {
 	var list []runner.LockHolder
 	err := r.reading().each(ctx, lockHolders+"ORDER BY "+nameOf+", k.since, k.key", nil, func(rows *sql.Rows) error {
 		h, err := scanHolding(rows)
-		if err == nil && h.current {
+		if err == nil && !h.stale {
 			list = append(list, h.LockHolder)
 		}
 		return err

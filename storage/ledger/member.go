@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -107,7 +108,7 @@ func (l *Ledger) lastSeen(ctx context.Context, s session) error {
 }
 
 // Forget takes a node whose service is not there off the lists of members and
-// nodes. *MemberAliveError while it is there; runner.ErrNotFound when neither
+// nodes, and resolves the incidents that only it could have ended. *MemberAliveError while it is there; runner.ErrNotFound when neither
 // list has it.
 func (l *Ledger) Forget(ctx context.Context, name string) error {
 	return l.transact(ctx, "forget node "+name, func(ctx context.Context, s session) error {
@@ -133,8 +134,46 @@ func (l *Ledger) Forget(ctx context.Context, name string) error {
 		if err == nil && gone+changed == 0 {
 			err = runner.ErrNotFound
 		}
+		if err != nil {
+			return err
+		}
+		return endIncidentsOf(ctx, s, name)
+	})
+}
+
+// endIncidentsOf resolves what only the node could have found to be over: the
+// faults of its shares and of its service. Those of checks end with the checks.
+func endIncidentsOf(ctx context.Context, s session, node string) error {
+	var list []string
+	err := s.each(ctx, "SELECT fingerprint FROM incidents WHERE state = 'open' ORDER BY fingerprint", nil, func(rows *sql.Rows) error {
+		var f string
+		err := rows.Scan(&f)
+		if (strings.HasPrefix(f, "workflow/") || strings.HasPrefix(f, "upkeep/")) && strings.HasSuffix(f, "@"+node) {
+			list = append(list, f)
+		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	for _, f := range list {
+		i, err := holdIncident(ctx, s, "i.fingerprint = ? AND i.state = 'open'", f)
+		if err != nil {
+			return err
+		}
+		at, r := now, new(record)
+		if i.LastAt.After(at) {
+			at = i.LastAt
+		}
+		if err := i.resolve(ctx, s, at, "the node "+node+" was forgotten", "", r); err != nil {
+			return err
+		}
+		if err := r.write(ctx, s, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Working returns how many runs each instance has under way, by instance.

@@ -71,11 +71,16 @@ func scanNode(row scanner) (Node, error) {
 
 // isAlive tells whether the instance owner works on its runs.
 func isAlive(ctx context.Context, s session, owner string) (bool, error) {
-	n, err := scanNode(s.row(ctx, "SELECT "+nodeColumns(s.d)+" FROM nodes n WHERE n.instance = ?", owner))
+	n, err := readNode(ctx, s, owner)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	return n.Alive, err
+}
+
+// readNode reads an instance; sql.ErrNoRows when it is not on the list.
+func readNode(ctx context.Context, s session, instance string) (Node, error) {
+	return scanNode(s.row(ctx, "SELECT "+nodeColumns(s.d)+" FROM nodes n WHERE n.instance = ?", instance))
 }
 
 // Nodes returns the instances on record, ordered by name and registration.

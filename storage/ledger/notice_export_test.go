@@ -9,7 +9,7 @@ import (
 func (l *Ledger) TakeQueries(ctx context.Context, channel string, now time.Time) (due int, next time.Time, queries []Recorded, err error) {
 	rec := &recorder{executor: l.on}
 	s := session{on: rec, d: l.d}
-	if err := inheritNotices(ctx, s, channel, l.Instance(), now); err != nil {
+	if err := l.inheritNotices(ctx, s, channel, l.Instance(), now); err != nil {
 		return 0, time.Time{}, nil, err
 	}
 	ids, err := dueNotices(ctx, s, channel, now, 50)

@@ -39,7 +39,7 @@ func (l *Ledger) Take(ctx context.Context, channel string, now time.Time, lease 
 		if err != nil {
 			return err
 		}
-		if err := inheritNotices(ctx, s, channel, owner, now); err != nil {
+		if err := l.inheritNotices(ctx, s, channel, owner, now); err != nil {
 			return err
 		}
 		ids, err := dueNotices(ctx, s, channel, now, limit)
@@ -58,8 +58,11 @@ func (l *Ledger) Take(ctx context.Context, channel string, now time.Time, lease 
 	return taken, next, nil
 }
 
-// inheritNotices makes due what dead instances were sending.
-func inheritNotices(ctx context.Context, s session, channel, owner string, now time.Time) error {
+// inheritNotices makes due what dead instances were sending. After the database
+// was away nobody has a lease: whoever comes back first gives the others time to
+// put on record what they have sent, and one that has registered anew has until
+// the lease of the notice ends.
+func (l *Ledger) inheritNotices(ctx context.Context, s session, channel, owner string, now time.Time) error {
 	var others []string
 	err := s.each(ctx, "SELECT DISTINCT n.owner FROM notices n WHERE n.channel = ? AND n.state = 'sending' AND n.owner <> ?",
 		[]any{channel, owner}, func(rows *sql.Rows) error {
@@ -72,11 +75,14 @@ func inheritNotices(ctx context.Context, s session, channel, owner string, now t
 		return err
 	}
 	for _, other := range others {
-		alive, err := isAlive(ctx, s, other)
-		if err != nil {
+		n, err := readNode(ctx, s, other)
+		switch {
+		case errors.Is(err, sql.ErrNoRows) && l.d.local:
+		case errors.Is(err, sql.ErrNoRows):
+			continue
+		case err != nil:
 			return err
-		}
-		if alive {
+		case n.Alive || !l.mayTakeOver(n):
 			continue
 		}
 		if _, err := s.exec(ctx, "UPDATE notices SET next_at = ? WHERE channel = ? AND state = 'sending' AND owner = ? AND next_at > ?",

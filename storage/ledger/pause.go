@@ -116,7 +116,7 @@ func (l *Ledger) Approve(ctx context.Context, id runner.RunID, by string) error 
 		case run.ApprovedBy != "":
 			return fmt.Errorf("%w: %s has approved it", runner.ErrNotClaimable, run.ApprovedBy)
 		}
-		_, err = s.exec(ctx, "UPDATE runs SET approved_by = ? WHERE id = ? AND epoch = ? AND approved_by = ''", by, id, run.Epoch)
+		_, err = s.exec(ctx, "UPDATE runs SET approved_by = ?, start_by = "+startAnew(s.d)+" WHERE id = ? AND epoch = ? AND approved_by = ''", by, id, run.Epoch)
 		if !l.isRegistered() {
 			s.ring(Bell{Kind: BellQueued, Run: id}) // who is no node delivers nothing
 		}

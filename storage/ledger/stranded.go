@@ -22,22 +22,19 @@ type stranded struct {
 	// owner executed it last, on the node.
 	owner, node string
 	canceledBy  string
-	// patience is how long it waits for a node that may go on with it, by its own
-	// start deadline; 0 when it has none.
-	patience time.Duration
 	// idle is for how long nobody has worked on it, by the database's clock.
 	idle time.Duration
 }
 
 // Strand ends runs that began, that nobody works on since their node died or
 // gave them back, and that no node that is there may go on with: they would be
-// open for ever, and all later runs of their workflows would be skipped. It
-// waits for such a node as long as the run's start deadline says, wait when it
-// says nothing; not at all when no member that is away could go on with it
-// either, or when somebody canceled it. A process that has not had its lease for
-// as long as that ends nothing: the others may have been away together with it. The
-// runs become Failed, or Canceled, their running attempts Lost. It may be called
-// by every node, changes at most 100 runs, and returns those that it ended.
+// open for ever, and all later runs of their workflows would be skipped. It gives
+// such nodes the time of wait to come back; none when no member that is away
+// could go on with it either, or when somebody canceled it. A process that has
+// not had its lease for as long as that ends nothing: the others may have been
+// away together with it. The runs become Failed, or Canceled, their running
+// attempts Lost. It may be called by every node, changes at most 100 runs, and
+// returns those that it ended.
 func (l *Ledger) Strand(ctx context.Context, wait time.Duration) ([]runner.RunID, error) {
 	nodes, err := l.Nodes(ctx)
 	if err != nil {
@@ -74,20 +71,19 @@ func (l *Ledger) Strand(ctx context.Context, wait time.Duration) ([]runner.RunID
 func (l *Ledger) idleRuns(ctx context.Context) ([]stranded, error) {
 	now := l.d.now
 	query := `SELECT id, state, epoch, ` + targetOfRun + `, owner, node, canceled_by,
-		CASE WHEN start_by IS NULL THEN 0 ELSE start_by - slot END,
 		` + now + ` - COALESCE(
 			(SELECT n.lease_until FROM nodes n WHERE n.instance = runs.owner AND runs.state = 'running'),
 			(SELECT m.last_seen FROM members m WHERE m.name = runs.node AND runs.state = 'running'),
 			(SELECT MAX(a.finished_at) FROM attempts a WHERE a.run = runs.id), started_at)
 		FROM runs WHERE ` + isOpen + ` AND started_at IS NOT NULL
-			AND (state = 'queued' OR NOT EXISTS (SELECT 1 FROM nodes n WHERE n.instance = runs.owner AND n.lease_until > ` + now + `))
+			AND (state = 'queued' AND (start_by IS NULL OR start_by <= ` + now + `) OR state = 'running' AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.instance = runs.owner AND n.lease_until > ` + now + `))
 		ORDER BY id`
 	var list []stranded
 	err := l.reading().each(ctx, query, nil, func(rows *sql.Rows) error {
 		var r stranded
-		var patience, idle int64
-		err := rows.Scan(&r.id, &r.state, &r.epoch, &r.target, &r.owner, &r.node, &r.canceledBy, &patience, &idle)
-		r.patience, r.idle = time.Duration(patience)*time.Microsecond, time.Duration(idle)*time.Microsecond
+		var idle int64
+		err := rows.Scan(&r.id, &r.state, &r.epoch, &r.target, &r.owner, &r.node, &r.canceledBy, &idle)
+		r.idle = time.Duration(idle) * time.Microsecond
 		list = append(list, r)
 		return err
 	})
@@ -104,9 +100,6 @@ func (l *Ledger) isStranded(r stranded, nodes []Node, members []Member, wait tim
 		return n.Alive && (n.Member && fits(n.Name, n.Labels) || r.state == runner.Running && n.Instance == r.owner)
 	}) {
 		return false
-	}
-	if r.patience > 0 {
-		wait = r.patience
 	}
 	hope := slices.ContainsFunc(members, func(m Member) bool { return fits(m.Name, m.Labels) })
 	if r.canceledBy != "" || !hope {

@@ -2,7 +2,6 @@ package ledgertest
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,50 +23,55 @@ func testStrand(t *testing.T, dsn secret.String) {
 			Title: "ended", Run: run.ID, At: run.FinishedAt,
 		}}
 	}))
-	g := &site{t: t, ctx: s.ctx, Ledger: Open(t, dsn, func(o *ledger.Options) {
-		o.Node, o.Labels, o.LeaseTTL, o.Member = "g", []string{"gpu"}, shortLease, true
-	})}
-	s.must(g.Register(g.ctx))
+	g, h := s.dying(dsn, "g", "gpu"), s.dying(dsn, "h", "old")
 	at := Midnight()
-	request := func(target runner.Target, startWithin time.Duration) runner.Request {
+	request := func(label string) runner.Request {
 		at = at.Add(time.Hour)
 		r := Request("w", at)
-		if r.Target = target; startWithin > 0 {
-			r.StartBy = at.Add(startWithin)
+		if label != "" {
+			r.Target = runner.OnLabel(label)
 		}
 		return r
 	}
-	gpu := runner.OnLabel("gpu")
-	ids := s.submit(request(gpu, 0), request(gpu, time.Hour), request("", 0), request(gpu, 0), request(gpu, time.Hour), request("", 0))
-	died, patient, anyone, given, asked, alive := ids[0], ids[1], ids[2], ids[3], ids[4], ids[5]
+	patient := request("gpu")
+	patient.StartBy = time.Now().Add(time.Hour)
+	ids := s.submit(request("gpu"), request("gpu"), request("gpu"), request("old"), request(""), request(""), patient)
+	died, given, asked, forgotten, others := ids[0], ids[1], ids[2], ids[3], ids[4:]
 	old := g.claim(died)
 	g.begin(old, Attempt("x", 1), "held")
-	g.claim(patient)
-	g.claim(anyone)
 	s.must(g.Release(g.ctx, g.claim(given)))
 	g.claim(asked)
 	_, err := s.Cancel(s.ctx, asked, "anna")
 	s.must(err)
-	s.claim(alive)
+	h.claim(forgotten)
+	g.claim(others[0])
+	s.claim(others[1])
+	s.must(g.Release(g.ctx, g.claim(others[2])))
 
-	if got, err := s.Strand(s.ctx, time.Hour); err != nil || len(got) > 0 {
-		t.Fatalf("what has time yet, or is at work: %v, %v", got, err)
+	strand := func(wait time.Duration) []runner.RunID {
+		t.Helper()
+		got, err := s.Strand(s.ctx, wait)
+		s.must(err)
+		return got
+	}
+	if got := strand(time.Hour); len(got) > 0 {
+		t.Fatalf("what is at work, or may be in a moment: %v", got)
 	}
 	var ended []runner.RunID
-	eventually(t, "three runs are ended", func() bool {
-		got, err := s.Strand(s.ctx, 0)
-		s.must(err)
-		ended = append(ended, got...)
-		return len(ended) >= 3
+	eventually(t, "the canceled run is ended", func() bool {
+		ended = append(ended, strand(time.Hour)...)
+		return len(ended) > 0
 	})
-	slices.Sort(ended)
-	same(t, "what was ended", []runner.RunID{died, given, asked}, ended)
+	same(t, "what was ended because it was canceled", []runner.RunID{asked}, ended)
+	eventually(t, "the other node is dead too", func() bool { return s.Forget(s.ctx, "h") == nil })
+	same(t, "what was ended because nobody is to come back", []runner.RunID{forgotten}, strand(time.Hour))
+	same(t, "what was ended because nobody came back", []runner.RunID{died, given}, strand(time.Millisecond))
 	s.strandedAs(died, runner.Failed, runner.ReasonCrash, "the node g died")
 	s.strandedAs(given, runner.Failed, runner.ReasonShutdown, "gave this run back")
 	s.strandedAs(asked, runner.Canceled, runner.ReasonUser, "nodes labeled gpu")
-	for id, want := range map[runner.RunID]runner.State{patient: runner.Running, anyone: runner.Running, alive: runner.Running} {
-		if got := s.run(id).State; got != want {
-			t.Errorf("run %s is %s, want %s", id, got, want)
+	for i, want := range []runner.State{runner.Running, runner.Running, runner.Queued} {
+		if got := s.run(others[i]).State; got != want {
+			t.Errorf("run %d of the others is %s, want %s", i, got, want)
 		}
 	}
 	attempts, err := s.Attempts(s.ctx, died)
@@ -83,11 +87,24 @@ func testStrand(t *testing.T, dsn secret.String) {
 	if _, err := g.Advance(g.ctx, old, runner.Step{Finish: &runner.Finish{State: runner.Succeeded}}); !errors.Is(err, runner.ErrStale) {
 		t.Errorf("its owner wakes and writes: %v, want ErrStale", err)
 	}
-	// Nobody waits for a node that is not to come back.
-	s.must(s.Forget(s.ctx, "g"))
-	got, err := s.Strand(s.ctx, time.Hour)
-	s.must(err)
-	same(t, "what was ended when the node was forgotten", []runner.RunID{patient}, got)
+	// Who retries it gives the nodes time again.
+	s.must(s.Reopen(s.ctx, died, nil, "anna"))
+	if got := strand(0); len(got) > 0 {
+		t.Errorf("what a person wants now was ended: %v", got)
+	}
+	if expired, err := s.Expire(s.ctx); err != nil || len(expired) > 0 {
+		t.Errorf("what a person wants now has expired: %v, %v", expired, err)
+	}
+}
+
+// dying joins a member that does not renew its lease.
+func (s *site) dying(dsn secret.String, node, label string) *site {
+	s.t.Helper()
+	d := &site{t: s.t, ctx: s.ctx, Ledger: Open(s.t, dsn, func(o *ledger.Options) {
+		o.Node, o.Labels, o.LeaseTTL, o.Member = node, []string{label}, shortLease, true
+	})}
+	s.must(d.Register(d.ctx))
+	return d
 }
 
 func (s *site) strandedAs(id runner.RunID, state runner.State, reason runner.Reason, text string) {
