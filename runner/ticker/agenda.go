@@ -44,7 +44,57 @@ func (a *agenda) move(c *calendar) {
 	heap.Fix(&a.heap, c.at)
 }
 
-// next returns the earliest start; never without any.
+// leave gives others the time to decide the slots of c that came due at an
+// instant: it is looked at again after wait, or, without look, when somebody
+// asks for what is left.
+func (a *agenda) leave(c *calendar, came time.Time, wait time.Duration, look bool) {
+	c.came, c.wake = came, never()
+	if look {
+		c.wake = came.Add(wait)
+	}
+	heap.Fix(&a.heap, c.at)
+}
+
+// again returns when, after now, the first that is left to others is looked at
+// again; never for none.
+func (a *agenda) again(now time.Time) time.Time {
+	best := never()
+	for _, c := range a.heap {
+		if !c.came.IsZero() && c.wake.After(now) && c.wake.Before(best) {
+			best = c.wake
+		}
+	}
+	return best
+}
+
+// left returns what was left to others without an instant to look at it again.
+func (a *agenda) left() []*calendar {
+	var left []*calendar
+	for _, c := range a.heap {
+		if !c.came.IsZero() && c.wake.Equal(never()) {
+			left = append(left, c)
+		}
+	}
+	return left
+}
+
+// start returns when the next slot starts that is not left to others; never
+// without any.
+func (a *agenda) start(now time.Time) time.Time {
+	best := never()
+	for _, c := range a.heap {
+		at := c.wake
+		if !c.came.IsZero() {
+			at = c.following(now)
+		}
+		if at.Before(best) {
+			best = at
+		}
+	}
+	return best
+}
+
+// next returns the earliest instant to look at one; never without any.
 func (a *agenda) next() time.Time {
 	if len(a.heap) == 0 {
 		return never()
@@ -79,17 +129,19 @@ func (a *agenda) due(now time.Time) []*calendar {
 }
 
 // walk visits the calendars below place i whose start has come, and the first
-// on each way whose start has not: no other can be the next.
+// on each way whose start has not: no other can be the next. Those that are left
+// to others are no starts.
 func (a *agenda) walk(i int, now time.Time, due, ahead func(*calendar)) {
 	if i >= len(a.heap) {
 		return
 	}
-	c := a.heap[i]
-	if c.wake.After(now) {
+	switch c := a.heap[i]; {
+	case !c.wake.After(now):
+		due(c)
+	case c.came.IsZero():
 		ahead(c)
 		return
 	}
-	due(c)
 	a.walk(2*i+1, now, due, ahead)
 	a.walk(2*i+2, now, due, ahead)
 }

@@ -43,6 +43,9 @@ type calendar struct {
 	unrecorded bool
 	// success is the latest success that is known of; zero for none.
 	success time.Time
+	// came is when the first slot came due that is left to other nodes; zero when
+	// none is.
+	came time.Time
 	// wake is when to look at it; at is its place in the agenda.
 	wake time.Time
 	at   int
@@ -56,6 +59,7 @@ func atOnce() time.Time { return time.Time{} }
 
 // arm computes when c is to be looked at.
 func (c *calendar) arm() {
+	c.came = time.Time{}
 	if c.unrecorded || len(c.past) > 0 {
 		c.wake = atOnce()
 		return

@@ -84,6 +84,18 @@ func (l *fakeLedger) Cursors(_ context.Context, host string) ([]runner.Cursor, e
 	return out, err
 }
 
+func (l *fakeLedger) CursorsOf(_ context.Context, workflows []string) ([]runner.Cursor, error) {
+	unlock, err := l.lock("cursors of")
+	defer unlock()
+	var out []runner.Cursor
+	for _, name := range workflows {
+		if c, known := l.cursors[runner.CalendarKey{Workflow: name}]; known {
+			out = append(out, c)
+		}
+	}
+	return out, err
+}
+
 func (l *fakeLedger) Decide(_ context.Context, decided ...runner.Decided) ([]runner.Submission, error) {
 	unlock, err := l.lock("decide")
 	defer unlock()

@@ -35,7 +35,7 @@ func (t *Ticker) Status() Status {
 	defer t.mu.Unlock()
 	s := t.status
 	s.Calendars, s.Held = len(t.agenda.heap), t.held
-	if next := t.agenda.next(); s.Ready && next.Before(never()) {
+	if next := t.agenda.start(t.now()); s.Ready && next.Before(never()) {
 		s.Next = next
 	}
 	if s.Next.IsZero() && s.Ready {
@@ -101,8 +101,13 @@ func (t *Ticker) holding() bool {
 // Options.Sweep, and returns what went wrong. It waits for Run to have begun.
 func (t *Ticker) Sweep(ctx context.Context) error { return t.order(ctx, t.sweep) }
 
-// rule puts a workflow in force.
+// rule puts a workflow in force. Nodes that share its slots start them at the
+// same instant, whoever it is that decides.
 func (t *Ticker) rule(w Workflow) rule {
-	delay := schedule.Jitter(w.Jitter, w.Name, t.options.Node).Truncate(time.Second)
+	host := t.options.Node
+	if t.options.Turn != nil && w.Host == "" {
+		host = ""
+	}
+	delay := schedule.Jitter(w.Jitter, w.Name, host).Truncate(time.Second)
 	return rule{Workflow: w, words: RuleOf(w.Schedule), delay: delay}
 }

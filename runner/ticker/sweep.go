@@ -20,7 +20,7 @@ const (
 // sweep looks at everything again.
 func (t *Ticker) sweep(ctx context.Context) error {
 	t.checkClock(ctx)
-	failed := []error{t.look(ctx)}
+	failed := []error{t.look(ctx, true)}
 	if unavailable(failed[0]) {
 		return failed[0]
 	}

@@ -22,11 +22,11 @@ const (
 )
 
 // look decides and delivers what is due. What could not be recorded stays due.
-func (t *Ticker) look(ctx context.Context) error {
+func (t *Ticker) look(ctx context.Context, sweep bool) error {
 	if t.holding() {
 		return nil
 	}
-	err := t.tick(ctx)
+	err := t.tick(ctx, sweep)
 	switch {
 	case err == nil:
 		t.uncertain, t.trouble = false, trouble{}
@@ -36,23 +36,32 @@ func (t *Ticker) look(ctx context.Context) error {
 	return err
 }
 
-func (t *Ticker) tick(ctx context.Context) error {
+func (t *Ticker) tick(ctx context.Context, sweep bool) error {
 	if t.known && t.overslept() {
 		// While this process was stopped others may have decided its slots.
 		t.known = false
 	}
+	why := occasion{sweep: sweep, fresh: !t.known}
 	if !t.known {
 		if err := t.learn(ctx); err != nil {
 			return err
 		}
 	}
-	now := t.now()
-	t.mu.Lock()
-	due := t.agenda.due(now)
-	t.mu.Unlock()
+	mine, others := t.divide(t.now(), why)
+	failed := t.decide(ctx, mine)
+	if unavailable(failed) || ctx.Err() != nil {
+		return failed
+	}
+	rest, err := t.remaining(ctx, others, why)
+	return errors.Join(failed, err, t.decide(ctx, rest))
+}
+
+// decide settles what is due of calendars and puts it on record.
+func (t *Ticker) decide(ctx context.Context, due []*calendar) error {
 	if len(due) == 0 {
 		return nil
 	}
+	now := t.now()
 	m := moment{now: now, trouble: t.trouble, usual: t.usual(ctx, due)}
 	var failed []error
 	for len(due) > 0 && ctx.Err() == nil {

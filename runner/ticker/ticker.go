@@ -24,6 +24,9 @@ const longestWait = 30 * time.Second
 // Ledger is what the ticker needs of the ledger.
 type Ledger interface {
 	runner.Calendars
+	// CursorsOf returns the cursors that the ledger has of the calendars without
+	// host of some workflows. It is asked only with Options.Turn.
+	CursorsOf(ctx context.Context, workflows []string) ([]runner.Cursor, error)
 	// Usual, Successes and Pauses are those of runner.SlotReader.
 	Usual(ctx context.Context, workflows []string) (map[string]runner.Usual, error)
 	Successes(ctx context.Context, workflows []string) (map[string]time.Time, error)
@@ -47,6 +50,18 @@ type Options struct {
 	Node string
 	// Workflows is what there is at the start.
 	Workflows []Workflow
+	// Turn says, where several nodes share the slots of the workflows without
+	// Host, how long this node leaves a slot of one of them to the others after
+	// its start: it decides at once for 0 and true. Otherwise it looks after wait,
+	// or, without look, in its first sweep from then on, what is on record, and
+	// decides what is not. It is a matter of work only: each slot is recorded
+	// once whatever Turn says on however many nodes, and when it is wrong about
+	// the others a slot starts later, by wait or by a sweep, as far as that is
+	// still in time. So the nodes that are there should agree on their order, and
+	// one that knows of no other should say 0 and true. It may answer otherwise
+	// each time. It is asked while ticks wait, so it returns at once without
+	// asking anybody, and calls no method of the Ticker. nil means 0 and true.
+	Turn func(workflow string) (wait time.Duration, look bool)
 	// Chores are done beside the sweep.
 	Chores []Chore
 	// Stale is called in each sweep for each workflow that has not succeeded
@@ -199,9 +214,11 @@ func (t *Ticker) Run(ctx context.Context) error {
 
 // loop does one round after the other.
 func (t *Ticker) loop(ctx context.Context) {
-	retry := time.NewTimer(0)
+	retry, again := time.NewTimer(0), time.NewTimer(0)
 	defer retry.Stop()
+	defer again.Stop()
 	<-retry.C
+	<-again.C
 	ask(t.sweeps)
 	for ctx.Err() == nil {
 		var err error
@@ -209,9 +226,11 @@ func (t *Ticker) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.looks:
-			err = t.look(ctx)
+			err = t.look(ctx, false)
 		case <-retry.C:
-			err = t.look(ctx)
+			err = t.look(ctx, false)
+		case <-again.C:
+			err = t.look(ctx, false)
 		case <-t.sweeps:
 			err = t.sweep(ctx)
 		case o := <-t.orders:
@@ -223,6 +242,7 @@ func (t *Ticker) loop(ctx context.Context) {
 		if wait := t.note(ctx, err); wait > 0 {
 			retry.Reset(wait)
 		}
+		t.settleAgain(again)
 	}
 }
 

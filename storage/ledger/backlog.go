@@ -57,18 +57,14 @@ func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]
 // a death. With left it also returns, at the price of a look at all runs under
 // way, those whose owner is no longer on the list of nodes.
 func (l *Ledger) Abandoned(ctx context.Context, left bool) ([]runner.RunID, error) {
-	var dead []Node
-	err := l.reading().each(ctx, "SELECT "+nodeColumns(l.d)+" FROM nodes n WHERE n.lease_until <= "+l.d.now, nil, func(rows *sql.Rows) error {
-		n, err := scanNode(rows)
-		dead = append(dead, n)
-		return err
-	})
+	nodes, err := listNodes(ctx, l.reading())
 	if err != nil {
 		return nil, l.explain(ctx, "look for dead nodes", err)
 	}
+	l.meet(nodes)
 	var found []runner.RunID
-	for _, n := range dead {
-		if l.isBuried(n) || !l.mayTakeOver(n) {
+	for _, n := range nodes {
+		if n.Alive || n.LeaseUntil.IsZero() || l.isBuried(n) || !l.mayTakeOver(n) {
 			continue
 		}
 		before := len(found)
@@ -99,6 +95,20 @@ func (l *Ledger) Abandoned(ctx context.Context, left bool) ([]runner.RunID, erro
 	}
 	slices.Sort(found)
 	return slices.Compact(found), nil
+}
+
+// Peers returns the nodes as Abandoned last saw them, and when that was by the
+// local clock; zero for never. Nobody is asked, and the list is not to be changed.
+func (l *Ledger) Peers() ([]Node, time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.peers, l.peersAt
+}
+
+func (l *Ledger) meet(nodes []Node) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.peers, l.peersAt = nodes, time.Now()
 }
 
 // isBuried tells whether nothing was left of a dead node at an earlier look, and

@@ -16,8 +16,46 @@ import (
 // Cursors returns the cursors of all calendars whose host is empty or host,
 // ordered by workflow and host.
 func (r *Reader) Cursors(ctx context.Context, host string) ([]runner.Cursor, error) {
-	var list []runner.Cursor
-	err := r.reading().each(ctx, "SELECT workflow, host, schedule, through, since FROM cursors WHERE host = '' OR host = ? ORDER BY workflow, host", []any{host}, func(rows *sql.Rows) error {
+	list, err := r.cursors(ctx, "host = '' OR host = ?", host)
+	return list, r.explain(ctx, "read the cursors", err)
+}
+
+// mostNamed is of how many workflows cursors are looked up by name; of more, all
+// are read.
+const mostNamed = 1 << 10
+
+// CursorsOf returns the cursors that are on record of the calendars without host
+// of some workflows, ordered by workflow. It takes one query.
+func (r *Reader) CursorsOf(ctx context.Context, workflows []string) ([]runner.Cursor, error) {
+	if len(workflows) == 0 {
+		return nil, nil
+	}
+	condition, args := "host = ''", []any(nil)
+	if len(workflows) <= mostNamed {
+		// Powers of two: each number of names is another statement to prepare.
+		places := 1
+		for places < len(workflows) {
+			places *= 2
+		}
+		condition += " AND workflow IN (" + marks(places) + ")"
+		for i := range places {
+			args = append(args, workflows[min(i, len(workflows)-1)])
+		}
+	}
+	list, err := r.cursors(ctx, condition, args...)
+	if len(workflows) > mostNamed {
+		asked := make(map[string]bool, len(workflows))
+		for _, name := range workflows {
+			asked[name] = true
+		}
+		list = slices.DeleteFunc(list, func(c runner.Cursor) bool { return !asked[c.Workflow] })
+	}
+	return list, r.explain(ctx, "read the cursors of what is due", err)
+}
+
+// cursors returns those that meet a condition.
+func (r *Reader) cursors(ctx context.Context, condition string, args ...any) (list []runner.Cursor, err error) {
+	err = r.reading().each(ctx, "SELECT workflow, host, schedule, through, since FROM cursors WHERE "+condition+" ORDER BY workflow, host", args, func(rows *sql.Rows) error {
 		var c runner.Cursor
 		var through, since int64
 		err := rows.Scan(&c.Workflow, &c.Host, &c.Schedule, &through, &since)
@@ -25,7 +63,7 @@ func (r *Reader) Cursors(ctx context.Context, host string) ([]runner.Cursor, err
 		list = append(list, c)
 		return err
 	})
-	return list, r.explain(ctx, "read the cursors", err)
+	return list, err
 }
 
 // Decide records slots and cursors in one transaction, all or none, and

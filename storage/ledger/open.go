@@ -53,6 +53,9 @@ type Ledger struct {
 	// buried are the ends of leases of dead instances of which nothing is left to
 	// take over.
 	buried map[string]time.Time
+	// peers are the nodes as Abandoned last saw them, and peersAt when that was.
+	peers   []Node
+	peersAt time.Time
 	// seen is when this node was last noted as a member, by the local clock.
 	seen time.Time
 	// facts are what this instance last had to announce; told tells that they

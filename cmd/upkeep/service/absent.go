@@ -1,10 +1,8 @@
 package service
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -160,25 +158,5 @@ func rankOf(members []ledger.Member, node string) int {
 			there = append(there, m.Name)
 		}
 	}
-	return max(slices.Index(rendezvous("absent nodes", there), node), 0)
-}
-
-// rendezvous orders nodes for something, for each thing otherwise: who is first
-// changes only when that one goes, or a new one comes before it.
-func rendezvous(thing string, nodes []string) []string {
-	weight := func(node string) uint64 {
-		h := fnv.New64a()
-		// A hash never fails.
-		_, _ = h.Write([]byte(thing + "\x00" + node))
-		x := h.Sum64()
-		// The end of splitmix64, because FNV hardly mixes its last bytes.
-		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-		x = (x ^ x>>27) * 0x94d049bb133111eb
-		return x ^ x>>31
-	}
-	order := slices.Clone(nodes)
-	slices.SortFunc(order, func(a, b string) int {
-		return cmp.Or(cmp.Compare(weight(b), weight(a)), strings.Compare(a, b))
-	})
-	return order
+	return placeIn("absent nodes", there, node)
 }
