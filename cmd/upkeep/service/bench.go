@@ -147,12 +147,16 @@ func (b *bench) work(ctx context.Context, by string, t errand, tell func(api.Wor
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	cfg := b.d.Config()
+	own, err := b.d.ledger.Identity(ctx)
+	if err != nil {
+		return result, err
+	}
 	log := named(b.d.o.Log, "custody")
 	log.InfoContext(ctx, "work on artifacts begins", slog.String("what", t.verb), slog.String("subject", t.subject), slog.String("by", by))
 	began := time.Now()
 	said := &saying{tell: tell}
 	c := custody.New(custody.Options{
-		Config: cfg, Version: b.d.o.Version, Trigger: runner.ByAPI, Ledger: b.d.ledger, Identities: identities, Own: ownFiles(cfg), OwnDatabase: b.d.identity(ctx), Absolute: true,
+		Config: cfg, Version: b.d.o.Version, Trigger: runner.ByAPI, Ledger: b.d.ledger, Identities: identities, Own: ownFiles(cfg), OwnDatabase: own, Absolute: true,
 		Out: said, Watch: watching(tell), Step: func(what string) { tell(api.WorkEvent{Kind: api.WorkStep, Text: jobs.OneLine(what)}) }, Log: log,
 	})
 	result, err = t.do(ctx, c)

@@ -99,13 +99,21 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if o.Config.Ledger.Dialect == "postgres" {
 		e.mirror = newMirror(e.ledger.Mirror, named(o.Log, "mirror"))
 	}
+	identity, err := e.ledger.Identity(ctx)
+	switch {
+	case errors.Is(err, runner.ErrUnavailable):
+		// Nobody may rewrite the ledger because it was away at the wrong moment.
+		return nil, errors.Join(err, e.ledger.Close())
+	case err != nil:
+		o.Log.WarnContext(ctx, "jobs cannot tell the database of the ledger from others", "error", err)
+	}
 	// Runs outlive the context of whoever asks for them: only stop ends them.
 	e.hard, e.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	e.exec = executor.New(executor.Options{
 		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, e.echo, failures{e}, e.mirrored(), o.Observer}, Node: o.Config.Node, Version: o.Version,
 		LiveDir: e.ledger.LiveDir(), WorkDir: filepath.Join(StateDir(o.Config), "work"), Own: ownFiles(o.Config),
 		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, Holds: e.ledger.Holds, OnNoSpace: func() { ring(e.full) }, OnOutput: e.wrote,
-		Limit: e.limit, Locker: locker{e}, OwnDatabase: e.identity(ctx),
+		Limit: e.limit, Locker: locker{e}, OwnDatabase: identity,
 	})
 	proving, lie := context.WithCancel(context.WithoutCancel(ctx))
 	e.lie = lie

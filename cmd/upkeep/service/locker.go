@@ -15,15 +15,6 @@ import (
 	"github.com/ghosteam/upkeep/storage/lock/redis"
 )
 
-// identity identifies the ledger's database, so that jobs leave it alone.
-func (e *Engine) identity(ctx context.Context) string {
-	identity, err := e.ledger.Identity(ctx)
-	if err != nil {
-		e.o.Log.WarnContext(ctx, "jobs cannot tell the database of the ledger from others", "error", err)
-	}
-	return identity
-}
-
 // Identity identifies the database of the configured ledger; empty when there is
 // none on a PostgreSQL server.
 func Identity(ctx context.Context, cfg *configs.Config, version string, log *slog.Logger) (identity string, err error) {

@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/ghosteam/upkeep/configs/secret"
@@ -73,9 +74,18 @@ func testMembers(t *testing.T, dsn secret.String) {
 	if err := a.Leave(a.ctx); err != nil {
 		t.Fatalf("Leave: %v", err)
 	}
+	for _, f := range []string{"workflow/w@a", "upkeep/disk@a", "workflow/w@aa", "check/system@a", "workflow/a"} {
+		command.raise(fault(f))
+	}
 	if err := command.Forget(command.ctx, "a"); err != nil {
 		t.Errorf("Forget: %v", err)
 	}
+	var open []string
+	for _, i := range command.incidents(runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}}) {
+		open = append(open, i.Fingerprint)
+	}
+	slices.Sort(open)
+	same(t, "what only the forgotten node could have ended is over", []string{"check/system@a", "workflow/a", "workflow/w@aa"}, open)
 	if list := command.members(); len(list) != 1 || list[0].Name != "b" {
 		t.Errorf("members without a: %+v", list)
 	}
