@@ -31,7 +31,10 @@ func (l *Ledger) Claim(ctx context.Context, id runner.RunID) (runner.Claim, runn
 		if err := l.claimable(ctx, s, run, owner); err != nil {
 			return err
 		}
-		before := run.Epoch
+		if err := l.mayJudge(ctx, s, run); err != nil {
+			return err
+		}
+		before, from := run.Epoch, run.Node
 		run.State, run.Reason, run.Message = runner.Running, "", ""
 		run.Owner, run.Node, run.Epoch = owner, l.o.Node, before+1
 		now := time.Now().UTC().Truncate(time.Microsecond)
@@ -39,10 +42,7 @@ func (l *Ledger) Claim(ctx context.Context, id runner.RunID) (runner.Claim, runn
 			run.StartedAt = now
 		}
 		if before > 0 {
-			if err := abandonUnplanned(ctx, s, id, runner.ReasonCrash, "the process that ran this attempt died", now); err != nil {
-				return err
-			}
-			if err := inherit(ctx, s, run); err != nil {
+			if err := l.takeOver(ctx, s, run, from, now); err != nil {
 				return err
 			}
 		}
@@ -113,10 +113,6 @@ func abandon(ctx context.Context, s session, id runner.RunID, reason runner.Reas
 	}
 	return stopWaiting(ctx, s, id)
 }
-
-// stillPlanned is the condition on attempts a of those that were about to do
-// what may have ended upkeep itself.
-const stillPlanned = "a.state = 'running' AND a.planned <> ''"
 
 // abandonUnplanned is abandon for all but the planned attempts, which the next
 // owner of the run judges by what they left.

@@ -32,7 +32,7 @@ func (r *Reader) Deliveries(ctx context.Context, ids ...runner.RunID) ([]runner.
 		for i, id := range chunk {
 			args[i] = id
 		}
-		err := r.reading().each(ctx, "SELECT id, epoch, "+targetOfRun+" FROM runs WHERE id IN ("+marks(len(chunk))+") AND "+isOpen+" ORDER BY id", args, func(rows *sql.Rows) error {
+		err := r.reading().each(ctx, "SELECT id, epoch, "+deliveredTo(r.d)+" FROM runs WHERE id IN ("+marks(len(chunk))+") AND "+isOpen+" ORDER BY id", args, func(rows *sql.Rows) error {
 			var d runner.Delivery
 			err := rows.Scan(&d.Run, &d.Epoch, &d.Target)
 			list = append(list, d)

@@ -34,12 +34,13 @@ func (pointer) Kind() string { return pointerKind }
 
 const pointerKind = "run"
 
-// insertOptions say where a pointer goes. There is at most one of each: one that
-// was taken is no longer in the table.
+// insertOptions say where a pointer goes. There is at most one of each in a
+// queue: one that was taken is no longer in the table. What waits for its node
+// in vain may wait in another queue as well.
 func insertOptions(t runner.Target) *riverqueue.InsertOpts {
 	return &riverqueue.InsertOpts{
 		Queue: queueOf(t), MaxAttempts: 1,
-		UniqueOpts: riverqueue.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+		UniqueOpts: riverqueue.UniqueOpts{ByArgs: true, ByQueue: true, ByState: []rivertype.JobState{
 			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateScheduled, rivertype.JobStateRunning, rivertype.JobStateRetryable,
 		}},
 	}
@@ -132,6 +133,13 @@ func once(list []runner.Delivery) []runner.Delivery {
 // River writes it so that PostgreSQL sends it once.
 func insertNotification(name string) string { return fmt.Sprintf("{\"queue\": %q}", name) }
 
+// placed is a pointer in a queue.
+type placed struct {
+	Run   runner.RunID
+	Epoch int64
+	Queue string
+}
+
 // fewRuns is up to how many runs are inserted without looking first.
 const fewRuns = 4
 
@@ -147,21 +155,21 @@ func missingOf(ctx context.Context, tx pgx.Tx, list []runner.Delivery) ([]runner
 	}
 	// IDs come in their order, a page of them at a time, so their range holds
 	// little else; a comparison with each of them would take longer.
-	const query = `SELECT args->>'run', CAST(args->>'epoch' AS bigint) FROM river_job
+	const query = `SELECT args->>'run', CAST(args->>'epoch' AS bigint), queue FROM river_job
 		WHERE kind = $1 AND state = 'available' AND (args->>'run') COLLATE "C" BETWEEN $2 AND $3`
 	rows, err := tx.Query(ctx, query, pointerKind, slices.Min(ids), slices.Max(ids))
 	if err != nil {
 		return nil, err
 	}
-	present, err := pgx.CollectRows(rows, pgx.RowToStructByPos[pointer])
+	present, err := pgx.CollectRows(rows, pgx.RowToStructByPos[placed])
 	if err != nil {
 		return nil, err
 	}
-	there := make(map[pointer]bool, len(present))
+	there := make(map[placed]bool, len(present))
 	for _, p := range present {
 		there[p] = true
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(d runner.Delivery) bool {
-		return there[pointer{Run: d.Run, Epoch: d.Epoch}]
+		return there[placed{Run: d.Run, Epoch: d.Epoch, Queue: queueOf(d.Target)}]
 	}), nil
 }

@@ -1,6 +1,8 @@
 package ledgertest
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/ghosteam/upkeep/configs/secret"
@@ -34,6 +36,26 @@ func testPlanned(t *testing.T, dsn secret.String) {
 				t.Error("a job that does not run could plan something")
 			}
 			stop(old, c)
+			// While the machine restarts nobody else may have what it holds.
+			rival := s.running()
+			if blocked := s.advance(rival, start("x", "host")); len(blocked) != 1 || len(s.held()) == 0 {
+				t.Errorf("the lock of a planned restart went to somebody else: %v, held are %v", blocked, s.held())
+			}
+			if blocked := s.advance(rival, start("y", "other")); len(blocked) > 0 {
+				t.Errorf("what the dead process held otherwise is not free: %+v", blocked)
+			}
+			s.finish(rival, runner.Canceled)
+			// Only the node that planned it can judge it.
+			again := join(t, dsn, "old", longLease)
+			if shared := !strings.HasPrefix(dsn.Reveal(), "sqlite:"); shared {
+				if _, _, err := s.Claim(s.ctx, c.Run); !errors.Is(err, runner.ErrNotClaimable) {
+					t.Errorf("another node may judge what was planned: %v", err)
+				}
+				if list, err := s.Deliveries(s.ctx, c.Run); err != nil || len(list) != 1 || list[0].Target != runner.OnNode("old") {
+					t.Errorf("it is delivered as %+v, %v, want to the node that planned it", list, err)
+				}
+				s = again
+			}
 			next := s.claim(c.Run)
 			attempts := s.attempts(c.Run)
 			if len(attempts) != 2 || attempts[0].State != runner.Running || attempts[0].Planned != "reboot now" || attempts[0].Epoch != next.Epoch ||
