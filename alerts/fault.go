@@ -17,19 +17,23 @@ const (
 )
 
 // Stale is the fault of a workflow that did not succeed within the time that
-// its `fresh_within` allows. since is its latest success, or, when never is
+// its `fresh_within` allows, on one host when every node runs it for itself. since is its latest success, or, when never is
 // set, when it was first seen. It has the fingerprint of the workflow's other
 // faults, so that a workflow that fails until it is stale alerts once, and its
 // next success ends both. Raise it once per transition, not at every look.
-func (p *Policy) Stale(workflow string, since time.Time, never bool, within time.Duration, at time.Time) runner.Fault {
+func (p *Policy) Stale(workflow, host string, since time.Time, never bool, within time.Duration, at time.Time) runner.Fault {
+	what := workflow
+	if host != "" {
+		what += " on " + host
+	}
 	title := fmt.Sprintf("%s has not succeeded since %s, %s ago; it must every %s",
-		workflow, since.UTC().Format("2006-01-02 15:04 UTC"), rough(at.Sub(since)), unit.Duration(within))
+		what, since.UTC().Format("2006-01-02 15:04 UTC"), rough(at.Sub(since)), unit.Duration(within))
 	if never {
 		title = fmt.Sprintf("%s has never succeeded, %s after it was first seen; it must every %s",
-			workflow, rough(at.Sub(since)), unit.Duration(within))
+			what, rough(at.Sub(since)), unit.Duration(within))
 	}
 	return p.address(runner.Fault{
-		Fingerprint: Fingerprint(workflow, ""), Workflow: workflow, Reason: ReasonStale, Title: title, At: at,
+		Fingerprint: Fingerprint(workflow, host), Workflow: workflow, Reason: ReasonStale, Title: title, At: at,
 	})
 }
 

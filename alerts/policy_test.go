@@ -164,11 +164,11 @@ func TestPolicy_Faults(t *testing.T) {
 	tests := map[string]struct {
 		got, want runner.Fault
 	}{
-		"stale": {p.Stale("daily", at().Add(-30*time.Hour), false, 26*time.Hour, at()), runner.Fault{
+		"stale": {p.Stale("daily", "", at().Add(-30*time.Hour), false, 26*time.Hour, at()), runner.Fault{
 			Fingerprint: "workflow/daily", Workflow: "daily", Severity: jobs.Warning, Reason: "stale", At: at(), Channels: []string{"ops"},
 			Title: "daily has not succeeded since 2026-03-12 20:00 UTC, 30 h 0 min ago; it must every 26h",
 		}},
-		"never": {p.Stale("daily", at().Add(-3*24*time.Hour), true, 26*time.Hour, at()), runner.Fault{
+		"never": {p.Stale("daily", "", at().Add(-3*24*time.Hour), true, 26*time.Hour, at()), runner.Fault{
 			Fingerprint: "workflow/daily", Workflow: "daily", Severity: jobs.Warning, Reason: "stale", At: at(), Channels: []string{"ops"},
 			Title: "daily has never succeeded, 3 d 0 h after it was first seen; it must every 26h",
 		}},

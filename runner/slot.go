@@ -62,6 +62,26 @@ type Usual struct {
 	Median, P95, Longest time.Duration
 }
 
+// Share is how a node does with its share in a workflow that every node runs.
+type Share struct {
+	CalendarKey
+	// Labels are those of the node: whether it still has a share follows from
+	// them.
+	Labels []string
+	// Since is when the node first saw the workflow; Success is when it last did
+	// its work of it, as SlotReader.Successes, zero for never.
+	Since, Success time.Time
+}
+
+// Fresh is when the share was last well: until its first success that is when it
+// began.
+func (s Share) Fresh() time.Time {
+	if s.Success.After(s.Since) {
+		return s.Success
+	}
+	return s.Since
+}
+
 // SlotReader answers questions about slots. Its methods follow the obligations
 // of Reader.
 type SlotReader interface {
@@ -74,6 +94,10 @@ type SlotReader interface {
 	// Successes returns when each named workflow last did its work: the end of
 	// its newest whole run, not dry, that is Succeeded or Warned.
 	Successes(ctx context.Context, workflows []string) (map[string]time.Time, error)
+	// Shares returns the shares of the nodes that belong to the system in the
+	// named workflows, ordered by workflow and host: of each that has ever looked
+	// at its calendar of one.
+	Shares(ctx context.Context, workflows []string) ([]Share, error)
 	// Pauses returns the pauses in force, ordered by workflow. A pause whose
 	// end has passed is not in force.
 	Pauses(ctx context.Context) ([]Pause, error)

@@ -31,6 +31,7 @@ type fake struct {
 	nodes     []api.Node
 	workflows []web.Workflow
 	successes map[string]time.Time
+	shares    []runner.Share
 	cursors   []runner.Cursor
 	checks    []api.StatusCheck
 	plan      api.Plan
@@ -225,6 +226,12 @@ func (f *fake) Successes(context.Context, []string) (map[string]time.Time, error
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.successes), f.fail
+}
+
+func (f *fake) Shares(context.Context, []string) ([]runner.Share, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.shares), f.fail
 }
 
 func (f *fake) Pauses(context.Context) ([]runner.Pause, error) {

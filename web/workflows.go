@@ -39,12 +39,14 @@ type standing struct {
 	pauses    map[string]runner.Pause
 	successes map[string]time.Time
 	since     map[string]time.Time
+	shares    []runner.Share
 }
 
 // mostRunning bounds how many runs under way are counted.
 const mostRunning = 10_000
 
-func (s *Server) standing(ctx context.Context, names []string) (standing, error) {
+func (s *Server) standing(ctx context.Context, configured []Workflow) (standing, error) {
+	names := namesOf(configured)
 	st := standing{running: map[string]int{}, pauses: map[string]runner.Pause{}, since: map[string]time.Time{}}
 	var err error
 	if st.latest, err = s.o.Runs.Latest(ctx, names); err != nil {
@@ -52,6 +54,11 @@ func (s *Server) standing(ctx context.Context, names []string) (standing, error)
 	}
 	if st.successes, err = s.o.Slots.Successes(ctx, names); err != nil {
 		return st, err
+	}
+	if shared := Shared(configured); len(shared) > 0 {
+		if st.shares, err = s.o.Slots.Shares(ctx, shared); err != nil {
+			return st, err
+		}
 	}
 	running, err := s.o.Runs.Runs(ctx, runner.Filter{States: []runner.State{runner.Running}, Limit: mostRunning})
 	if err != nil {
@@ -97,11 +104,7 @@ func (s *Server) listWorkflows(ctx context.Context, in *listWorkflows) (*reply[a
 // workflows makes the answers for configured workflows with so many of the
 // newest runs of each.
 func (s *Server) workflows(ctx context.Context, configured []Workflow, recent int) ([]api.Workflow, error) {
-	names := make([]string, len(configured))
-	for i, w := range configured {
-		names[i] = w.Name
-	}
-	st, err := s.standing(ctx, names)
+	st, err := s.standing(ctx, configured)
 	if err != nil {
 		return nil, err
 	}
@@ -113,11 +116,11 @@ func (s *Server) workflows(ctx context.Context, configured []Workflow, recent in
 	if recent == 0 {
 		return out, nil
 	}
-	strips, err := s.o.Strips.Recent(ctx, names, recent)
+	strips, err := s.o.Strips.Recent(ctx, namesOf(configured), recent)
 	if err != nil {
 		return nil, err
 	}
-	usual, err := s.o.Slots.Usual(ctx, names)
+	usual, err := s.o.Slots.Usual(ctx, namesOf(configured))
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +139,7 @@ func (st standing) view(w Workflow, now time.Time) api.Workflow {
 		Name: w.Name, Description: w.Description, Schedule: w.Schedule, Zone: w.Zone, Next: api.Instant(w.Next),
 		Jobs: append([]string{}, w.Jobs...), Running: st.running[w.Name],
 		LastSuccess: api.Instant(st.successes[w.Name]), FreshWithinSeconds: w.FreshWithin.Seconds(),
-		Fresh: st.fresh(w, now), RunsOn: w.RunsOn,
+		Fresh: Fresh(w, st.successes[w.Name], st.since[w.Name], st.shares, now), RunsOn: w.RunsOn,
 	}
 	if last, ok := st.latest[w.Name]; ok {
 		v.Last = api.NewLast(last, interrupted(last, st.alive))
@@ -146,20 +149,6 @@ func (st standing) view(w Workflow, now time.Time) api.Workflow {
 		v.Paused = &pause
 	}
 	return v
-}
-
-// fresh tells whether a workflow did its work recently enough. Until it is as
-// old as that itself, its beginning counts as a success.
-func (st standing) fresh(w Workflow, now time.Time) *bool {
-	last := st.successes[w.Name]
-	if since := st.since[w.Name]; since.After(last) {
-		last = since
-	}
-	if w.FreshWithin <= 0 || last.IsZero() {
-		return nil
-	}
-	fresh := now.Sub(last) <= w.FreshWithin
-	return &fresh
 }
 
 func (s *Server) listPauses(ctx context.Context, _ *struct{}) (*reply[api.Pauses], error) {

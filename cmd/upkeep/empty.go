@@ -49,6 +49,9 @@ func (emptyLedger) Usual(context.Context, []string) (map[string]runner.Usual, er
 	return map[string]runner.Usual{}, nil
 }
 
+// Shares knows none.
+func (emptyLedger) Shares(context.Context, []string) ([]runner.Share, error) { return nil, nil }
+
 // Successes knows none.
 func (emptyLedger) Successes(context.Context, []string) (map[string]time.Time, error) {
 	return map[string]time.Time{}, nil

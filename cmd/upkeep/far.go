@@ -218,6 +218,9 @@ func (farSlots) Successes(context.Context, []string) (map[string]time.Time, erro
 	return nil, errHere()
 }
 
+// Shares refuses.
+func (farSlots) Shares(context.Context, []string) ([]runner.Share, error) { return nil, errHere() }
+
 // Cursors refuses.
 func (farSlots) Cursors(context.Context, string) ([]runner.Cursor, error) { return nil, errHere() }
 

@@ -64,6 +64,39 @@ func (r *Reader) Successes(ctx context.Context, workflows []string) (map[string]
 	return ends, nil
 }
 
+// Shares returns how the nodes that belong to the system do with their shares in
+// the named workflows, ordered by workflow and host.
+func (r *Reader) Shares(ctx context.Context, workflows []string) ([]runner.Share, error) {
+	var list []runner.Share
+	for names := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(workflows))), inChunk) {
+		args := make([]any, len(names))
+		for i, name := range names {
+			args[i] = name
+		}
+		err := r.reading().each(ctx, `SELECT c.workflow, c.host, m.labels, c.since,
+			(SELECT MAX(finished_at) FROM runs WHERE `+wholeRuns+` AND workflow = c.workflow AND host = c.host AND finished_at > 0)
+			FROM cursors c JOIN members m ON m.name = c.host WHERE c.workflow IN (`+marks(len(names))+`) ORDER BY c.workflow, c.host`, args, func(rows *sql.Rows) error {
+			var s runner.Share
+			var labels string
+			var since int64
+			var success sql.NullInt64
+			if err := rows.Scan(&s.Workflow, &s.Host, &labels, &since, &success); err != nil {
+				return err
+			}
+			s.Since, s.Success = time.UnixMicro(since).UTC(), instant(success)
+			if err := unpack(labels, &s.Labels); err != nil {
+				return fmt.Errorf("labels of member %s: %w", s.Host, err)
+			}
+			list = append(list, s)
+			return nil
+		})
+		if err != nil {
+			return nil, r.explain(ctx, "look up the latest successes of each node", err)
+		}
+	}
+	return list, nil
+}
+
 // wholeRun is a run that did all of its work.
 type wholeRun struct {
 	workflow          string

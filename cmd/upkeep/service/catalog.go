@@ -176,20 +176,14 @@ func AroundDST(cfg *configs.Config, workflow string, year int) []forecast.Night 
 // mostUnderWay bounds how many runs under way are counted.
 const mostUnderWay = 10_000
 
-// freshness tells whether a workflow did its work recently enough; nil when
-// that is not asked for or cannot be told. Until it is as old as that itself,
-// its beginning counts as a success.
-func freshness(w web.Workflow, success time.Time, cursors []runner.Cursor) *bool {
+// sinceOf is when a workflow was first seen; zero when it was not yet.
+func sinceOf(workflow string, cursors []runner.Cursor) time.Time {
 	for _, c := range cursors {
-		if c.Workflow == w.Name && c.Since.After(success) {
-			success = c.Since
+		if c.Workflow == workflow && c.Host == "" {
+			return c.Since
 		}
 	}
-	if w.FreshWithin <= 0 || success.IsZero() {
-		return nil
-	}
-	fresh := time.Since(success) <= w.FreshWithin
-	return &fresh
+	return time.Time{}
 }
 
 // Workflows lists a configuration with what the ledger says about it, for
@@ -217,6 +211,12 @@ func Workflows(ctx context.Context, cfg *configs.Config, runs runner.Reader, slo
 	if err != nil {
 		return nil, err
 	}
+	var shares []runner.Share
+	if names := web.Shared(configured); len(names) > 0 {
+		if shares, err = slots.Shares(ctx, names); err != nil {
+			return nil, err
+		}
+	}
 	underWay, err := runs.Runs(ctx, runner.Filter{States: []runner.State{runner.Running}, Limit: mostUnderWay})
 	if err != nil {
 		return nil, err
@@ -232,7 +232,7 @@ func Workflows(ctx context.Context, cfg *configs.Config, runs runner.Reader, slo
 				v.Running++
 			}
 		}
-		v.Fresh = freshness(w, successes[w.Name], cursors)
+		v.Fresh = web.Fresh(w, successes[w.Name], sinceOf(w.Name, cursors), shares, time.Now())
 		for _, p := range pauses {
 			if p.Workflow == w.Name {
 				pause := api.NewPause(p)

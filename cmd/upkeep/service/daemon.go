@@ -104,13 +104,14 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		return errors.Join(err, ballast.Close())
 	}
 	d.ticker, err = ticker.New(ticker.Options{
-		Ledger: d.meter(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
+		Ledger: d.clockwork(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
 		Stale: d.stale, Paused: d.remind, Failed: d.tickFailed, Log: named(d.o.Log, "ticker"),
 		Chores: []ticker.Chore{
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
 			{Name: "late starts", Every: expireEvery, First: expireEvery, Do: d.expire},
 			{Name: "absent nodes", Every: absentEvery, First: absentEvery, Do: d.standIn},
+			{Name: "stale nodes", Every: absentEvery, First: absentEvery, Do: d.staleAway},
 			{Name: "who asks", Every: shareEvery, First: shareEvery, Do: (&sharing{d: d}).look},
 			{Name: "drain", Every: time.Minute, Do: d.watchDrain},
 			{Name: "socket", Every: socketEvery, First: socketEvery, Do: func(ctx context.Context) error { return d.server.restore(ctx) }},

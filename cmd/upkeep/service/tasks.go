@@ -102,28 +102,6 @@ func (d *Daemon) remind(ctx context.Context, pauses []runner.Pause) error {
 	return errors.Join(errs...)
 }
 
-// stale puts on record, once, that a workflow did not succeed for too long. The
-// open incident of a workflow that fails anyway stays as it is.
-func (d *Daemon) stale(ctx context.Context, w ticker.Workflow, since time.Time) error {
-	if d.staleSince[w.Name].Equal(since) {
-		return nil
-	}
-	succeeded, err := d.ledger.Successes(ctx, []string{w.Name})
-	if err != nil {
-		return err
-	}
-	_, ever := succeeded[w.Name]
-	opened, err := d.ledger.Raise(ctx, d.Config().Alarm().Stale(w.Name, since, !ever, w.FreshWithin, time.Now().UTC()))
-	if err != nil {
-		return err
-	}
-	d.staleSince[w.Name] = since
-	if opened {
-		d.o.Log.ErrorContext(ctx, "a workflow is stale", "workflow", w.Name, "since", since, "fresh_within", w.FreshWithin)
-	}
-	return nil
-}
-
 // pruneHistory forgets runs that the configuration does not want kept.
 func (d *Daemon) pruneHistory(ctx context.Context) error {
 	pruned, err := PruneHistory(ctx, d.Config(), d.ledger, time.Now(), false)

@@ -129,6 +129,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"PlannedEnds", testPlannedEnds},
 		{"Slots", testSlots},
 		{"Usual", testUsual},
+		{"Shares", testShares},
 		{"PruneRuns", testPruneRuns},
 		{"PruneAll", testPruneAll},
 		{"PruneBeside", testPruneBeside},
