@@ -73,6 +73,9 @@ type Options struct {
 	// no longer be worked on: nothing changes the world any more then, and the run
 	// ends as when somebody took it over. nil means that all hold.
 	Holds func(runner.Claim) error
+	// Drop hears of a claim on which nobody here works any longer although its run
+	// has neither ended nor been given back. It must not block. Nil: nobody.
+	Drop func(runner.Claim)
 	// Log is where the executor and, with their identity, attempts log; nil
 	// for nowhere.
 	Log *slog.Logger
@@ -113,6 +116,9 @@ func New(o Options) *Executor {
 	}
 	if o.Limit == nil {
 		o.Limit = func(string) int { return 1 }
+	}
+	if o.Drop == nil {
+		o.Drop = func(runner.Claim) {}
 	}
 	if o.Holds == nil {
 		o.Holds = func(runner.Claim) error { return nil }

@@ -156,6 +156,25 @@ func TestHandle_LedgerAway(t *testing.T) {
 			}
 		})
 	})
+	// Not even that the run failed can be recorded: it is somebody's again later.
+	t.Run("RefusesAll", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, job("a", takes(time.Second)))
+			b.ledger.onAdvance = func(s runner.Step) error {
+				if len(s.Ended) > 0 || s.Finish != nil {
+					return errors.New("permission denied")
+				}
+				return nil
+			}
+			var dropped []runner.Claim
+			b.options.Drop = func(c runner.Claim) { dropped = append(dropped, c) }
+			b.handle(t.Context())
+			if len(dropped) != 1 || dropped[0].Run != b.ledger.run.ID || b.ledger.run.State != runner.Running {
+				t.Errorf("dropped %v, the run is %s", dropped, b.ledger.run.State)
+			}
+		})
+	})
 	// The server hangs until the write is given up: it neither answers nor
 	// refuses. Handle must not.
 	t.Run("HangsForGood", func(t *testing.T) {

@@ -309,6 +309,7 @@ func (r *run) leave(err error) {
 		finish := &runner.Finish{State: runner.Failed, Reason: runner.ReasonError, Message: "what the run did could not be recorded: " + err.Error()}
 		if _, err := r.advance(runner.Step{Finish: finish}); err != nil {
 			r.log.Error("the run is left as it is and will be found lost", "error", err)
+			r.Drop(r.claim)
 			return
 		}
 		r.finished(finish)

@@ -10,13 +10,14 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 )
 
-// Pending returns runs that are queued, or running under a dead owner,
-// recorded after the run after, oldest first. Runs that wait for approval are
+// Pending returns runs that are queued, running under a dead owner, or running
+// under this instance without anybody here who works on them, as after a claim
+// whose answer was lost; recorded after the run after, oldest first. Runs that wait for approval are
 // not among them; whether one that waits for older runs may go Claim decides.
 func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]runner.RunID, error) {
 	const page = 500
 	// The condition on the state is that of the index runs_open, word for word.
-	query := fmt.Sprintf("SELECT id, state, owner FROM runs WHERE state IN ('queued', 'running') AND (approval = 0 OR approved_by <> '') AND id > ? ORDER BY id LIMIT %d", page)
+	query := fmt.Sprintf("SELECT id, state, owner, epoch FROM runs WHERE state IN ('queued', 'running') AND (approval = 0 OR approved_by <> '') AND id > ? ORDER BY id LIMIT %d", page)
 	nodes, err := l.Nodes(ctx)
 	if err != nil {
 		return nil, err
@@ -27,16 +28,19 @@ func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]
 		spared[n.Instance] = n.Alive || !l.mayTakeOver(n)
 	}
 	var found []runner.RunID
+	own := l.Instance()
 	for len(found) < limit {
 		seen := 0
 		err := l.reading().each(ctx, query, []any{after}, func(rows *sql.Rows) error {
 			var state runner.State
 			var owner string
-			if err := rows.Scan(&after, &state, &owner); err != nil {
+			var epoch int64
+			if err := rows.Scan(&after, &state, &owner, &epoch); err != nil {
 				return err
 			}
 			seen++
-			if len(found) < limit && (state == runner.Queued || !spared[owner]) {
+			idle := state == runner.Queued || !spared[owner] || owner == own && !l.works(after, epoch)
+			if len(found) < limit && idle {
 				found = append(found, after)
 			}
 			return nil

@@ -154,6 +154,11 @@ func (l *Ledger) forget(c runner.Claim) {
 	}
 }
 
+// Drop says that this process works no longer on a claim whose run has neither
+// ended nor been given back, so that it is found pending and begins anew. It
+// does not block.
+func (l *Ledger) Drop(c runner.Claim) { l.forget(c) }
+
 func (l *Ledger) works(id runner.RunID, epoch int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

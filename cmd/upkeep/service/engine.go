@@ -112,7 +112,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.exec = executor.New(executor.Options{
 		Ledger: e.ledger, Compiler: compiler{e}, Observer: observers{e.accepted, e.hub, e.echo, failures{e}, e.mirrored(), o.Observer}, Node: o.Config.Node, Version: o.Version,
 		LiveDir: e.ledger.LiveDir(), WorkDir: filepath.Join(StateDir(o.Config), "work"), Own: ownFiles(o.Config),
-		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, Holds: e.ledger.Holds, OnNoSpace: func() { ring(e.full) }, OnOutput: e.wrote,
+		Stop: e.hard, Log: named(o.Log, "executor"), Next: e.passOnOf, Holds: e.ledger.Holds, Drop: e.ledger.Drop, OnNoSpace: func() { ring(e.full) }, OnOutput: e.wrote,
 		Limit: e.limit, Locker: locker{e}, OwnDatabase: identity,
 	})
 	proving, lie := context.WithCancel(context.WithoutCancel(ctx))

@@ -111,9 +111,16 @@ func testClaimAfterLostAnswer(t *testing.T, dsn secret.String) {
 	deaf := open()
 	c := deaf.running()
 	again := open()
-	if got := again.claim(c.Run); got.Epoch != 2 {
-		t.Errorf("claimed under epoch %d, want 2", got.Epoch)
+	same(t, "what nobody works on is found", []runner.RunID{c.Run}, again.pending())
+	taken := again.claim(c.Run)
+	if taken.Epoch != 2 {
+		t.Errorf("claimed under epoch %d, want 2", taken.Epoch)
 	}
+	if got := again.pending(); len(got) > 0 {
+		t.Errorf("what is worked on is found: %v", got)
+	}
+	again.Drop(taken)
+	same(t, "what was dropped is found", []runner.RunID{c.Run}, again.pending())
 	if _, err := deaf.Advance(deaf.ctx, c, runner.Step{}); !errors.Is(err, runner.ErrStale) {
 		t.Errorf("the lost claim: %v, want ErrStale", err)
 	}
