@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -73,7 +74,7 @@ func (m *checkMetrics) is(check string, status runner.Health) {
 // Checked implements runner.CheckObserver.
 func (s *Set) Checked(_ context.Context, r runner.CheckReport) {
 	s.mu.Lock()
-	known := !unless(s.inventory.Checks)([]string{r.Name})
+	known := slices.Contains(s.inventory.Checks, r.Name)
 	s.mu.Unlock()
 	if !known {
 		return
@@ -91,7 +92,7 @@ func (s *Set) Checked(_ context.Context, r runner.CheckReport) {
 // become too old.
 func (s *Set) Stands(check string, health runner.Health) {
 	s.mu.Lock()
-	known := !unless(s.inventory.Checks)([]string{check})
+	known := slices.Contains(s.inventory.Checks, check)
 	s.mu.Unlock()
 	if known {
 		s.checks.is(check, runner.Worst(health))

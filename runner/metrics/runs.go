@@ -172,9 +172,9 @@ func (s *Set) FillSuccess(workflow string, at time.Time) {
 // Due shows when a workflow is due next.
 func (s *Set) Due(workflow string) {
 	s.mu.Lock()
-	i := slices.IndexFunc(s.inventory.Workflows, func(w Workflow) bool { return w.Name == workflow })
+	i, known := s.inventory.places[workflow]
 	var next func(time.Time) time.Time
-	if i >= 0 {
+	if known {
 		next = s.inventory.Workflows[i].Next
 	}
 	s.mu.Unlock()

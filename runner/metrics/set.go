@@ -104,6 +104,9 @@ type Inventory struct {
 	Workflows []Workflow
 	// Checks and Channels are names.
 	Checks, Channels []string
+
+	// places are those of the workflows, by name.
+	places map[string]int
 }
 
 // Workflow is a configured workflow.
@@ -120,16 +123,22 @@ type Workflow struct {
 
 // job tells whether the inventory has a job.
 func (i Inventory) job(workflow, job string) bool {
-	return slices.ContainsFunc(i.Workflows, func(w Workflow) bool { return w.Name == workflow && slices.Contains(w.Jobs, job) })
+	at, known := i.places[workflow]
+	return known && slices.Contains(i.Workflows[at].Jobs, job)
 }
 
 func (i Inventory) workflow(name string) bool {
-	return slices.ContainsFunc(i.Workflows, func(w Workflow) bool { return w.Name == name })
+	_, known := i.places[name]
+	return known
 }
 
 // Configure makes the series of all that a configuration names, and removes
 // those of what it names no longer.
 func (s *Set) Configure(i Inventory) {
+	i.places = make(map[string]int, len(i.Workflows))
+	for at, w := range i.Workflows {
+		i.places[w.Name] = at
+	}
 	s.mu.Lock()
 	s.inventory = i
 	s.mu.Unlock()
@@ -150,7 +159,11 @@ func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 // unless tells whether none of the names is the first label value.
 func unless(names ...[]string) func(values []string) bool {
-	return func(values []string) bool {
-		return !slices.ContainsFunc(names, func(list []string) bool { return slices.Contains(list, values[0]) })
+	among := map[string]bool{}
+	for _, list := range names {
+		for _, name := range list {
+			among[name] = true
+		}
 	}
+	return func(values []string) bool { return !among[values[0]] }
 }

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/schedule"
 	"github.com/ghosteam/upkeep/runner/ticker"
@@ -333,4 +335,75 @@ func TestTurn_AfterAnOutage(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
+}
+
+// TestTurn_EachSlotOnce lets nodes come, go, lose the ledger, be held and change
+// their places and clocks in any order: each slot is on record once, none is lost,
+// and while one node is well none is late by more than a sweep.
+func TestTurn_EachSlotOnce(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		interval := rapid.SampledFrom([]time.Duration{time.Second, 10 * time.Second, time.Minute}).Draw(rt, "every")
+		steps := rapid.SliceOfN(rapid.Custom(drawFate), 3, 12).Draw(rt, "what happens")
+		synctest.Test(t, func(t *testing.T) { anyInterleaving(t, rt, interval, steps) })
+	})
+}
+
+// fate is what happens to one node, and how long it stays so.
+type fate struct {
+	node, what, place int
+	skew              time.Duration
+	last              time.Duration
+}
+
+func drawFate(t *rapid.T) fate {
+	return fate{
+		node: rapid.IntRange(1, 3).Draw(t, "node"), what: rapid.IntRange(0, 5).Draw(t, "what"), place: rapid.IntRange(0, 4).Draw(t, "place"),
+		skew: time.Duration(rapid.IntRange(-2000, 2000).Draw(t, "skew")) * time.Millisecond,
+		last: time.Duration(rapid.IntRange(100, 90_000).Draw(t, "last")) * time.Millisecond,
+	}
+}
+
+func anyInterleaving(t *testing.T, rt *rapid.T, interval time.Duration, steps []fate) {
+	l := newLedger()
+	w := workflow("w", every(t, interval))
+	w.Overlap = runner.OverlapAllow
+	// The first is well all the time, in whatever place; its clock is right.
+	seats := settledSeats(t, l, []int{3, 0, 1, 2}, w)
+	sits := []bool{true, true, true, true}
+	for _, f := range steps {
+		s := seats[f.node]
+		switch f.what {
+		case 0:
+			if sits[f.node] {
+				s.end()
+			} else {
+				s.sit(t, w)
+			}
+			sits[f.node] = !sits[f.node]
+		case 1:
+			s.cut.Store(!s.cut.Load())
+		case 2:
+			s.Hold("test")
+		case 3:
+			s.Resume()
+		case 4:
+			s.clock.jump(f.skew - time.Duration(s.clock.offset.Load()))
+		case 5:
+			seats[0].place.Store(int32(f.place))
+			s.place.Store(int32(4 - f.place))
+		}
+		pass(f.last)
+	}
+	pass(31*time.Second + 3*stagger)
+	until := time.Now().Add(-31*time.Second - 3*stagger)
+	for _, s := range seats {
+		s.end()
+	}
+	checkWhole(t, l, "w", interval, until)
+	for _, r := range l.of("w") {
+		if late := r.at.Sub(r.Slot); r.State != runner.Queued || late > 30*time.Second+3*stagger || late < -2*time.Second {
+			rt.Fatalf("slot %s is %s %s after it", r.Slot, r.State, late)
+		}
+	}
 }

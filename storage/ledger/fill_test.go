@@ -147,6 +147,17 @@ func questions(t testing.TB, l *ledger.Ledger, n int) []question {
 			}
 			return len(attempts)
 		}, 1},
+		{"the newest attempts of jobs", func(t testing.TB, l *ledger.Ledger) int {
+			jobs := []ledger.JobName{{Workflow: "w-7", Job: "backup"}, {Workflow: "never", Job: "backup"}, {Workflow: "rare", Job: "other"}}
+			for i := range 200 { // of most there is none
+				jobs = append(jobs, ledger.JobName{Workflow: fmt.Sprintf("w-%d", i), Job: "backup"})
+			}
+			newest, err := l.Newest(t.Context(), jobs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(newest)
+		}, 19},
 		{"history page with attempts", func(t testing.TB, l *ledger.Ledger) int {
 			runs, err := l.Runs(t.Context(), runner.Filter{Before: middle.ID})
 			if err != nil {

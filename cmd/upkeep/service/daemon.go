@@ -48,6 +48,7 @@ type Daemon struct {
 	bench      *bench
 	server     *server
 	reloading  sync.Mutex
+	digest     digest
 	// staleSince is since when the stale workflows are, as they were told; only
 	// the ticker's goroutine uses it.
 	staleSince map[string]time.Time
@@ -104,7 +105,7 @@ func (d *Daemon) assemble(ctx context.Context) error {
 		return errors.Join(err, ballast.Close())
 	}
 	d.ticker, err = ticker.New(ticker.Options{
-		Ledger: d.clockwork(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node,
+		Ledger: d.clockwork(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node, Turn: d.turn(),
 		Stale: d.stale, Paused: d.remind, Failed: d.tickFailed, Log: named(d.o.Log, "ticker"),
 		Chores: []ticker.Chore{
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},

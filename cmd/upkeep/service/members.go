@@ -9,8 +9,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web"
@@ -184,11 +186,29 @@ func (f facts) clusterCheck(ctx context.Context) (api.StatusCheck, bool) {
 	return ClusterCheck(list, time.Now()), true
 }
 
+// digest remembers what the configuration in force has in common with those of
+// other nodes: to compute it takes a walk through all of it. It is safe for use
+// by several goroutines.
+type digest struct {
+	mu  sync.Mutex
+	cfg *configs.Config
+	sum string
+}
+
+func (d *digest) of(cfg *configs.Config) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.cfg != cfg {
+		d.cfg, d.sum = cfg, cfg.SharedDigest()
+	}
+	return d.sum
+}
+
 // announce puts on record what the others are to know of this node.
 func (d *Daemon) announce(ctx context.Context) error {
 	cfg := d.Config()
 	return d.ledger.Announce(ctx, ledger.NodeFacts{
-		Config: cfg.SharedDigest(), Path: cfg.Path, Draining: d.gate.has(holdDrain) || d.gate.has(holdEnd), Web: outside(cfg.Node, cfg.Web.Hosts, d.web()),
+		Config: d.digest.of(cfg), Path: cfg.Path, Draining: d.gate.has(holdDrain) || d.gate.has(holdEnd), Web: outside(cfg.Node, cfg.Web.Hosts, d.web()),
 	})
 }
 

@@ -229,10 +229,10 @@ func (m *measuring) fill(ctx context.Context, cfg *configs.Config) error {
 	for name, at := range succeeded {
 		set.FillSuccess(name, at)
 	}
+	if err := m.fillJobs(ctx, cfg); err != nil {
+		return err
+	}
 	for _, name := range names {
-		if err := m.fillJobs(ctx, cfg, name); err != nil {
-			return err
-		}
 		m.filled[name] = true
 	}
 	return nil
@@ -244,22 +244,26 @@ func telling(kind string) bool {
 	return slices.Contains([]string{"archive", "pgbackup", "script", "sqlitebackup"}, kind)
 }
 
-func (m *measuring) fillJobs(ctx context.Context, cfg *configs.Config, workflow string) error {
-	w, err := cfg.Workflow(workflow)
-	if err != nil {
-		return err
-	}
-	for _, job := range w.Jobs {
-		if !telling(job.Kind) {
+// fillJobs reads the latest attempts of jobs that were not looked at yet, of all
+// of them together.
+func (m *measuring) fillJobs(ctx context.Context, cfg *configs.Config) error {
+	var names []ledger.JobName
+	for _, w := range cfg.Workflows {
+		if m.filled[w.Name] {
 			continue
 		}
-		past, err := m.d.ledger.Past(ctx, workflow, job.Name, "", 1)
-		if err != nil {
-			return fmt.Errorf("read the latest attempt of %s.%s for the metrics: %w", workflow, job.Name, err)
+		for _, job := range w.Jobs {
+			if telling(job.Kind) {
+				names = append(names, ledger.JobName{Workflow: w.Name, Job: job.Name})
+			}
 		}
-		for _, a := range past {
-			m.d.o.Metrics.FillAttempt(workflow, a)
-		}
+	}
+	newest, err := m.d.ledger.Newest(ctx, names)
+	if err != nil {
+		return fmt.Errorf("read the latest attempts for the metrics: %w", err)
+	}
+	for name, a := range newest {
+		m.d.o.Metrics.FillAttempt(name.Workflow, a)
 	}
 	return nil
 }
