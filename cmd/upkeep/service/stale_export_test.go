@@ -20,3 +20,12 @@ func on(l *ledger.Ledger, cfg *configs.Config) *Daemon {
 func StaleAway(ctx context.Context, l *ledger.Ledger, cfg *configs.Config) error {
 	return on(l, cfg).staleAway(ctx)
 }
+
+// Scraped are the names of the applications that a node reads.
+func Scraped(cfg *configs.Config, members []ledger.Member) []string {
+	var names []string
+	for _, t := range scrapeTargets(cfg, members) {
+		names = append(names, t.Name)
+	}
+	return names
+}
