@@ -9,12 +9,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
+
+// settleCluster is how long idle nodes are left alone first: they open their
+// connections, prepare their statements and look once at all there is.
+const settleCluster = 15 * time.Second
 
 // clusters measures services that share a ledger on PostgreSQL.
 type clusters struct {
@@ -26,10 +31,21 @@ type clusters struct {
 }
 
 func (c *clusters) register() {
-	flag.DurationVar(&c.idle, "cluster-idle", 15*time.Second, "how long idle nodes are watched")
-	flag.DurationVar(&c.light, "cluster-light", 10*time.Second, "how long nodes with little to do are watched")
+	flag.DurationVar(&c.idle, "cluster-idle", 20*time.Second, "how long idle nodes are watched")
+	flag.DurationVar(&c.light, "cluster-light", 15*time.Second, "how long nodes with little to do are watched")
 	flag.StringVar(&c.parts, "cluster-parts", "light,burst,idle", "which parts of the nodes are measured")
 	c.nodes = []int{1, 2, 4, 8}
+	flag.Func("cluster-nodes", "only these numbers of nodes, such as 1,4 (default 1,2,4,8)", func(text string) error {
+		c.nodes = nil
+		for part := range strings.SplitSeq(text, ",") {
+			n, err := strconv.Atoi(part)
+			if err != nil || n < 1 {
+				return fmt.Errorf("%q is no number of nodes", part)
+			}
+			c.nodes = append(c.nodes, n)
+		}
+		return nil
+	})
 }
 
 // fleet is a number of services with a database of their own.
@@ -184,9 +200,9 @@ func benchCluster(c clusters) error {
 }
 
 func (c *clusters) lightLoads(ctx context.Context, binary string) error {
-	fmt.Printf("\n## nodes with 20 workflows every second, watched for %s\n\n", c.light)
-	fmt.Println("| nodes | runs a second | from queued to running ms, p50 | p99 | max | from the slot to the job's start ms, p50 | p99 | transactions a run |")
-	fmt.Println("|---|---|---|---|---|---|---|---|")
+	fmt.Printf("\n## nodes with 20 workflows every second, left alone for %s, then watched for %s\n\n", settleFor, c.light)
+	fmt.Println("| nodes | runs a second | from queued to running ms, p50 | p99 | max | from the slot to the job's start ms, p50 | p99 | transactions a second | a run |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|")
 	for _, n := range c.nodes {
 		if err := lightLoad(ctx, binary, n, c.light); err != nil {
 			return err
@@ -200,6 +216,9 @@ func (c *clusters) bursts(ctx context.Context, binary string) error {
 	fmt.Println("| nodes | workflows | start lag ms, p50 | p99 | max | last one ended after ms | runs a second | CPU ms a run, node and job | of the database's sessions | transactions a run | share of the busiest node |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, at := range [][2]int{{1, 100}, {2, 100}, {4, 100}, {8, 100}, {1, 1000}, {2, 1000}, {4, 1000}, {8, 1000}, {1, 10_000}, {4, 10_000}} {
+		if !slices.Contains(c.nodes, at[0]) {
+			continue
+		}
 		if err := clusterBurst(ctx, binary, at[0], at[1]); err != nil {
 			return err
 		}
@@ -208,10 +227,13 @@ func (c *clusters) bursts(ctx context.Context, binary string) error {
 }
 
 func (c *clusters) idles(ctx context.Context, binary string) error {
-	fmt.Printf("\n## idle nodes, watched for %s\n\n", c.idle)
+	fmt.Printf("\n## idle nodes, left alone for %s after the last one was ready, then watched for %s\n\n", settleCluster, c.idle)
 	fmt.Println("| nodes | workflows | connections a node | transactions a second a node | CPU of the database's sessions a node | CPU of a node |")
 	fmt.Println("|---|---|---|---|---|---|")
-	for _, at := range [][2]int{{1, 100}, {2, 100}, {4, 100}, {8, 100}, {2, 1000}, {2, 10_000}} {
+	for _, at := range [][2]int{{1, 100}, {2, 100}, {4, 100}, {8, 100}, {2, 10_000}} {
+		if !slices.Contains(c.nodes, at[0]) {
+			continue
+		}
 		if err := idleCluster(ctx, binary, at[0], at[1], c.idle); err != nil {
 			return err
 		}

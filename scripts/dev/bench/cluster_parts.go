@@ -83,7 +83,7 @@ func lightLoad(ctx context.Context, binary string, nodes int, last time.Duration
 		return err
 	}
 	defer func() { err = errors.Join(err, f.end(ctx)) }()
-	time.Sleep(2 * time.Second)
+	time.Sleep(settleFor)
 	before, err := f.load(ctx)
 	if err != nil {
 		return err
@@ -109,8 +109,9 @@ func lightLoad(ctx context.Context, binary string, nodes int, last time.Duration
 		return fmt.Errorf("read how the runs started: %w", err)
 	}
 	seconds := after.at.Sub(before.at).Seconds()
-	fmt.Printf("| %d | %.1f | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f |\n", nodes, float64(runs)/seconds, queued.median, queued.p99, queued.most, due.median, due.p99,
-		float64(after.transactions-before.transactions)/float64(max(runs, 1)))
+	transactions := float64(after.transactions - before.transactions)
+	fmt.Printf("| %d | %.1f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.1f |\n", nodes, float64(runs)/seconds, queued.median, queued.p99, queued.most, due.median, due.p99,
+		transactions/seconds, transactions/float64(max(runs, 1)))
 	return nil
 }
 
@@ -122,7 +123,7 @@ func idleCluster(ctx context.Context, binary string, nodes, workflows int, last 
 		return err
 	}
 	defer func() { err = errors.Join(err, f.end(ctx)) }()
-	time.Sleep(settleFor)
+	time.Sleep(settleCluster)
 	before, err := f.load(ctx)
 	if err != nil {
 		return err

@@ -56,10 +56,11 @@ func main() {
 	c.register()
 	flag.Parse()
 	a.binary, b.binary, p.binary, w.binary, c.binary = *upkeep, *upkeep, *upkeep, *upkeep, *upkeep
-	var err error
+	err := present(*upkeep, "/bin/true")
 	switch {
 	case *key != "":
 		err = upload(os.Stdin, *key)
+	case err != nil:
 	case (*only == "backup" || *only == "cluster") && os.Getenv("UPKEEP_TEST_POSTGRES_URL") == "":
 		err = withServers()
 	case *only == "backup":
@@ -84,6 +85,17 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// present tells before anything is measured that a program is missing: some parts
+// first work for minutes.
+func present(programs ...string) error {
+	for _, path := range programs {
+		if _, err := exec.LookPath(path); err != nil {
+			return fmt.Errorf("%w\nhint: make build makes bin/upkeep; -upkeep names another one", err)
+		}
+	}
+	return nil
 }
 
 // withServers runs this program again beside the servers of the tests.
