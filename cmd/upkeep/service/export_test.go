@@ -79,3 +79,13 @@ func (f Front) Terms() *access.Terms { return f.f.inForce() }
 
 // Close ends it.
 func (f Front) Close() { f.f.close() }
+
+// TurnOf is when a node that goes by a configuration decides slots, by what it saw
+// of the nodes at an instant.
+func TurnOf(list []ledger.Node, at time.Time, node, config string) func(workflow string) (time.Duration, bool) {
+	cfg := &configs.Config{Node: node}
+	return (&turns{
+		config: func() *configs.Config { return cfg }, digest: func(*configs.Config) string { return config },
+		peers: func() ([]ledger.Node, time.Time) { return list, at },
+	}).turn
+}
