@@ -192,7 +192,7 @@ func (m *measurement) recovered(ctx context.Context, i runner.Incident) (time.Ti
 	if from.IsZero() {
 		from = i.OpenedAt
 	}
-	list, err := m.from.series(ctx, upSeries(i.Check), from, i.ResolvedAt.Add(time.Microsecond))
+	list, err := m.from.series(ctx, upSeries(i.Instance()), from, i.ResolvedAt.Add(time.Microsecond))
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -174,7 +174,11 @@ func boundText(b float64) string {
 func (m *measurement) probeLatency(ctx context.Context, f *Figure, checks []string) (bool, error) {
 	var all []runner.Stretch
 	var rows []Row
-	for _, name := range checks {
+	names, err := m.from.expand(ctx, checks)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range names {
 		list, err := m.from.series(ctx, secondsSeries(name), m.window.from, m.window.until)
 		if err != nil {
 			return false, err

@@ -171,7 +171,7 @@ func samplesOf(ctx context.Context, from Source, i runner.Incident, w window) (S
 	if i.Check == "" {
 		return s, nil
 	}
-	known, err := from.Samples.Series(ctx, "check."+i.Check+".")
+	known, err := from.Samples.Series(ctx, "check."+i.Instance()+".")
 	if err != nil {
 		return s, err
 	}
@@ -184,7 +184,7 @@ func samplesOf(ctx context.Context, from Source, i runner.Incident, w window) (S
 			continue
 		}
 		c := Chart{Title: one.Name, Count: true, From: w.from, Until: w.until, Points: pointsOf(list, w), Marks: []Mark{markOf(i, w)}}
-		if one.Name == secondsSeries(i.Check) || strings.Contains(one.Name, "_seconds") {
+		if one.Name == secondsSeries(i.Instance()) || strings.Contains(one.Name, "_seconds") {
 			c.Count, c.Unit = false, Seconds
 		}
 		s.Charts = append(s.Charts, c)

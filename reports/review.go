@@ -250,7 +250,11 @@ func (r Review) backups() Section {
 // checks says how the checks did.
 func (r Review) checks(ctx context.Context, from Source, w window, incidents []runner.Incident) (Section, error) {
 	s := Section{Title: "Checks", Table: Table{Columns: []string{"Check", "Uptime", "Coverage", "Answers", "p50", "p95", "p99", "Incidents"}, Empty: "no check is configured"}}
-	for _, c := range r.Plan.Checks {
+	checks, err := from.asked(ctx, r.Plan.Checks)
+	if err != nil {
+		return s, err
+	}
+	for _, c := range checks {
 		ups, err := from.series(ctx, upSeries(c.Name), w.from, w.until)
 		if err != nil {
 			return s, err
@@ -278,7 +282,7 @@ func (r Review) checks(ctx context.Context, from Source, w window, incidents []r
 		chart := Chart{Title: "how long answers of " + c.Name + " take", Unit: Seconds, From: w.from, Until: w.until, Points: pointsOf(times, w)}
 		faults := 0
 		for _, i := range incidents {
-			if i.Check == c.Name {
+			if i.Instance() == c.Name {
 				faults++
 				chart.Marks = append(chart.Marks, markOf(i, w))
 			}

@@ -60,7 +60,16 @@ func spellsOf(list []runner.Stretch, every time.Duration) []spell {
 // together makes the spells of a system of those of its checks, which do not
 // overlap within one: it is down when any check is, up when all are. Of shares
 // the worst one counts, as checks tend to fail together.
-func together(w window, checks [][]spell) []spell {
+func together(w window, checks [][]spell) []spell { return combined(w, checks, true) }
+
+// seenBy makes the spells of a check of those of the nodes that each ask it: it is
+// down while any node sees it down, and up while one sees it up and none down. A
+// node that does not ask, because it is away, says nothing.
+func seenBy(w window, nodes [][]spell) []spell { return combined(w, nodes, false) }
+
+// combined makes one list of spells of several. What is down is what the worst of
+// them says; known is what all of them know, or what any of them does.
+func combined(w window, checks [][]spell, all bool) []spell {
 	if len(checks) == 0 {
 		return []spell{{window: w}}
 	}
@@ -80,17 +89,24 @@ func together(w window, checks [][]spell) []spell {
 	var out []spell
 	for i := range len(cuts) - 1 {
 		s := spell{window: window{cuts[i], cuts[i+1]}}
-		known := 1.0
+		known := 0.0
+		if all {
+			known = 1
+		}
 		for k, list := range checks {
 			for at[k] < len(list) && !list[at[k]].until.After(s.from) {
 				at[k]++
 			}
 			if at[k] == len(list) || list[at[k]].from.After(s.from) {
-				known = 0
+				if all {
+					known = 0
+				}
 				continue
 			}
 			one := list[at[k]]
-			known = min(known, one.up+one.down)
+			if share := one.up + one.down; all == (share < known) {
+				known = share
+			}
 			s.down = max(s.down, one.down)
 		}
 		s.up = max(0, known-s.down)

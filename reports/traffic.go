@@ -32,7 +32,11 @@ func (m *measurement) errorRate(ctx context.Context) (Figure, error) {
 		}
 	}
 	var all, bad []runner.Stretch
-	for _, name := range aim.Checks {
+	names, err := m.from.expand(ctx, aim.Checks)
+	if err != nil {
+		return f, err
+	}
+	for _, name := range names {
 		list, err := m.from.series(ctx, upSeries(name), m.window.from, m.window.until)
 		if err != nil {
 			return f, err

@@ -25,17 +25,11 @@ func (m *measurement) uptime(ctx context.Context) (Figure, error) {
 	}
 	var checks [][]spell
 	for _, name := range p.UptimeChecks {
-		c := p.check(name)
-		list, err := m.from.series(ctx, upSeries(name), m.window.from.Add(-max(holdFor*c.Every, time.Hour)), m.window.until)
+		spells, err := m.answersOf(ctx, &f, name)
 		if err != nil {
 			return f, err
 		}
-		for _, s := range list {
-			f.N += s.Count
-		}
-		spells := spellsOf(list, c.Every)
 		checks = append(checks, spells)
-		f.Rows = append(f.Rows, rowsOf(name, together(m.window, [][]spell{spells}))...)
 	}
 	if f.N == 0 {
 		f.Rows = nil
@@ -56,6 +50,36 @@ func (m *measurement) uptime(ctx context.Context) (Figure, error) {
 		}
 	}
 	return f, nil
+}
+
+// answersOf are the spells of a check, of which a figure gets the rows: those of
+// each node when every node asks.
+func (m *measurement) answersOf(ctx context.Context, f *Figure, check string) ([]spell, error) {
+	every := m.plan.check(check).Every
+	names, err := m.from.instances(ctx, check)
+	if err != nil {
+		return nil, err
+	}
+	var nodes [][]spell
+	for _, name := range names {
+		list, err := m.from.series(ctx, upSeries(name), m.window.from.Add(-max(holdFor*every, time.Hour)), m.window.until)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 && len(names) > 1 {
+			continue // a node that was here long ago
+		}
+		for _, s := range list {
+			f.N += s.Count
+		}
+		spells := spellsOf(list, every)
+		nodes = append(nodes, spells)
+		f.Rows = append(f.Rows, rowsOf(name, together(m.window, [][]spell{spells}))...)
+	}
+	if len(nodes) == 1 {
+		return nodes[0], nil
+	}
+	return seenBy(m.window, nodes), nil
 }
 
 // judgeUptime decides what the totals prove.

@@ -60,6 +60,24 @@ func TestMeasure_Uptime(t *testing.T) {
 			s.observe("check.api.up", hour, 30*time.Second, ups(120)...)
 			s.observe("check.db.up", hour, 30*time.Second, ups(119)...) // holds to the end
 		}, []string{"api", "db"}, 0, 3600, reports.Met, 1},
+		"down while any node sees it down": {func(s *shelf) {
+			s.observe("check.api@a.up", hour, 30*time.Second, withOutage(10, 2)...)
+			s.observe("check.api@b.example.org.up", hour, 30*time.Second, withOutage(11, 2)...)
+		}, []string{"api"}, 90, 3600, reports.Missed, 1},
+		"a node that is away says nothing": {func(s *shelf) {
+			s.observe("check.api@a.up", hour, 30*time.Second, ups(120)...)
+			s.observe("check.api@b.up", hour, 30*time.Second, ups(20)...)
+			s.observe("check.api@gone.up", hour.AddDate(-1, 0, 0), 30*time.Second, 0, 0)
+		}, []string{"api"}, 0, 3600, reports.Met, 1},
+		"one node asked, then all": {func(s *shelf) {
+			s.observe("check.api.up", hour, 30*time.Second, ups(60)...)
+			s.observe("check.api@a.up", hour.Add(30*time.Minute), 30*time.Second, ups(60)...)
+		}, []string{"api"}, 0, 3600, reports.Met, 1},
+		"not another check of a like name": {func(s *shelf) {
+			s.observe("check.api.up", hour, 30*time.Second, ups(120)...)
+			s.observe("check.api2@a.up", hour, 30*time.Second, withOutage(10, 20)...)
+			s.observe("check.api.upper.up", hour, 30*time.Second, withOutage(10, 20)...)
+		}, []string{"api"}, 0, 3600, reports.Met, 1},
 		"the answer before the window counts": {func(s *shelf) {
 			s.observe("check.api.up", hour.Add(-10*time.Second), 30*time.Second, ups(121)...)
 		}, []string{"api"}, 0, 3600, reports.Met, 1},

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/jobs"
@@ -40,6 +41,15 @@ type Fault struct {
 	// Evidence is what was found when the fault was first seen, before anything
 	// could change it. That of later occurrences is not kept.
 	Evidence []Evidence
+}
+
+// Instance is the name under which the answers of the check at fault are on
+// record: Check, or that of one node's instance of it, NAME@NODE.
+func (f Fault) Instance() string {
+	if name, ok := strings.CutPrefix(f.Fingerprint, "check/"); ok && CheckBase(name) == f.Check {
+		return name
+	}
+	return f.Check
 }
 
 // Evidence is one thing that was found.

@@ -275,7 +275,7 @@ func (s incidentStory) commands() [][2]string {
 	if s.State == runner.IncidentOpen {
 		out = append(out, [2]string{"say that you work on it:", "incident ack " + s.ID})
 		if s.Check != "" {
-			out = append(out, [2]string{"how the check is now:", "health --check " + s.Check + " --fresh"})
+			out = append(out, [2]string{"how the check is now:", "health --check " + s.Instance() + " --fresh"})
 		}
 	}
 	if s.Fault.Run != "" {

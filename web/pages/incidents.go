@@ -189,7 +189,7 @@ func newIncidentRow(i runner.Incident, now time.Time) incidentRow {
 func subjectOf(i runner.Incident) link {
 	switch {
 	case i.Check != "":
-		return link{checkPath(i.Check), "check " + i.Check}
+		return link{checkPath(i.Instance()), "check " + i.Instance()}
 	case i.Workflow != "":
 		return link{workflowPath(i.Workflow), "workflow " + i.Workflow}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ghosteam/upkeep/alerts"
@@ -127,7 +128,7 @@ func setUp(cfg *configs.Config, v api.Check) api.Check {
 	c := cfg.Checks[at]
 	v.CheckSetup = api.CheckSetup{
 		RetrySeconds: c.RetryEvery.Seconds(), TimeoutSeconds: c.Timeout.Seconds(), FailAfter: c.FailAfter, OKAfter: c.OKAfter,
-		DependsOn: c.DependsOn, Slug: c.Slug, GraceSeconds: c.Grace.Seconds(),
+		DependsOn: instancesBeside(cfg, v.Name, c.DependsOn), Slug: c.Slug, GraceSeconds: c.Grace.Seconds(),
 	}
 	if c.Public {
 		v.Slug = "" // it is a secret: whoever knows it may tell the heartbeat
@@ -136,6 +137,19 @@ func setUp(cfg *configs.Config, v api.Check) api.Check {
 		v.Limits = append(v.Limits, api.Limit(l))
 	}
 	return v.Filled()
+}
+
+// instancesBeside are the names of the checks that one depends on: of those that
+// every node asks, that of the same node.
+func instancesBeside(cfg *configs.Config, check string, names []string) []string {
+	_, node, ofNode := strings.Cut(check, "@")
+	list := slices.Clone(names)
+	for i, name := range list {
+		if ofNode && slices.ContainsFunc(cfg.Checks, func(c configs.Check) bool { return c.Name == name && c.EveryNode }) {
+			list[i] = runner.CheckOn(name, node)
+		}
+	}
+	return list
 }
 
 // Ping implements web.Monitor.

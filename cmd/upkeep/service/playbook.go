@@ -131,6 +131,7 @@ func (p Playbook) Plan(ctx context.Context, name string) (api.RunbookPlan, error
 	if err != nil {
 		return api.RunbookPlan{}, err
 	}
+	b = here(p.Config, b)
 	now := time.Now()
 	s, err := runbook.Look(ctx, p.Records, b, now)
 	if err != nil {
@@ -173,7 +174,7 @@ func (p Playbook) reports(ctx context.Context) ([]runner.CheckReport, error) {
 		if i.Check == "" {
 			continue
 		}
-		r := runner.CheckReport{Name: i.Check, Health: runner.HealthWarning, Cause: strings.TrimPrefix(i.Parent, runbook.CheckFingerprint(""))}
+		r := runner.CheckReport{Name: strings.TrimPrefix(i.Fingerprint, runbook.CheckFingerprint("")), Health: runner.HealthWarning, Cause: strings.TrimPrefix(i.Parent, runbook.CheckFingerprint(""))}
 		if i.Severity == jobs.Critical {
 			r.Health = runner.HealthCritical
 		}

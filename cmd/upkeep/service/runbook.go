@@ -38,12 +38,18 @@ func (d *Daemon) newRunbooks() *runbook.Engine {
 func runbooksHere(cfg *configs.Config) []runbook.Runbook {
 	list := cfg.Runbooks()
 	for i, b := range list {
-		at := slices.IndexFunc(cfg.Checks, func(c configs.Check) bool { return c.Name == b.Trigger.Check })
-		if at >= 0 && cfg.Checks[at].EveryNode && shared(cfg) {
-			list[i].Trigger.Check = runner.CheckOn(b.Trigger.Check, cfg.Node)
-		}
+		list[i] = here(cfg, b)
 	}
 	return list
+}
+
+// here is a runbook as this node follows it.
+func here(cfg *configs.Config, b runbook.Runbook) runbook.Runbook {
+	at := slices.IndexFunc(cfg.Checks, func(c configs.Check) bool { return c.Name == b.Trigger.Check })
+	if at >= 0 && cfg.Checks[at].EveryNode && shared(cfg) {
+		b.Trigger.Check = runner.CheckOn(b.Trigger.Check, cfg.Node)
+	}
+	return b
 }
 
 // monitored reads the monitor of a daemon.
