@@ -49,6 +49,17 @@
 // tell: it is the newest of its workflow, none of the slots decided with it
 // runs, and the next slot is more than 15 minutes away.
 //
+// # Several nodes
+//
+// Calendars without host are the same on all nodes that share the ledger. Which
+// of them decides is no question of right but of work, and Options.Turn answers
+// it: one node decides when a start has come; others leave it to that one for a
+// moment, or until they sweep, then read the cursors of what was due, and decide
+// what is not on record yet. So what is due together costs one transaction and a
+// few reads however many nodes there are, and nothing is lost when the first one
+// is dead, hangs or has another time. Their starts are delayed alike: jitter
+// does not depend on the node.
+//
 // # Cursors
 //
 // A calendar without a cursor begins now and owes nothing. So does one whose
