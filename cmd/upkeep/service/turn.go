@@ -11,7 +11,7 @@ import (
 
 const (
 	// stagger is how much longer each node leaves a slot to those before it in the
-	// order of a workflow. To decide takes a few milliseconds, a hundred on a busy
+	// order. To decide takes a few milliseconds, a hundred on a busy
 	// server, and the clocks of nodes differ by as much: half a second lets none
 	// look in vain, and is what a run is late at most when the first node is dead
 	// and nobody knows it yet.
@@ -43,8 +43,11 @@ func (d *Daemon) turn() func(workflow string) (time.Duration, bool) {
 	return (&turns{config: d.Config, digest: d.digest.of, peers: d.ledger.Peers}).turn
 }
 
-// turn is the place of this node in the order of a workflow.
-func (t *turns) turn(workflow string) (wait time.Duration, look bool) {
+// turn is the place of this node in the order of those who decide. The order is
+// one for all workflows: what is due in the same second is one transaction and one
+// delivery then, which each node looks into once. With an order for each workflow
+// it would be as many of both as there are nodes.
+func (t *turns) turn(string) (wait time.Duration, look bool) {
 	cfg := t.config()
 	list, at := t.peers()
 	if at.IsZero() || time.Since(at) > cmp.Or(cfg.Lease.TTL, ledger.DefaultLeaseTTL) {
@@ -53,7 +56,7 @@ func (t *turns) turn(workflow string) (wait time.Duration, look bool) {
 	if cfg != t.of || !at.Equal(t.at) {
 		t.nodes, t.at, t.of = deciders(list, cfg.Node, t.digest(cfg)), at, cfg
 	}
-	place := placeIn("slots of "+workflow, t.nodes, cfg.Node)
+	place := placeIn("slots", t.nodes, cfg.Node)
 	return time.Duration(min(place, seconds+1)) * stagger, place <= seconds
 }
 
