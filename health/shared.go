@@ -66,6 +66,14 @@ func (m *Monitor) Watches(checks []Check) bool {
 	return true
 }
 
+// Elsewhere tells whether another node asks a check.
+func (m *Monitor) Elsewhere(check string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.watches[check]
+	return w != nil && w.check.Node != ""
+}
+
 // openIncidents are those of checks, by the name of the check.
 func (m *Monitor) openIncidents(ctx context.Context) (map[string]runner.Incident, error) {
 	list, err := m.o.Known.Incidents(ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostOpen})

@@ -18,6 +18,16 @@ const (
 	OutcomeDropped  Outcome = "dropped"   // nothing was done: it was turned down, or no longer needed
 )
 
+// Budget is how often a check may start runs of a workflow, whichever nodes they
+// are for. While any run of the workflow is open, there is no room for another.
+type Budget struct {
+	// Cooldown is the shortest time between the end of one and the record of the
+	// next. Max is how many may begin within Per; 0 means any number.
+	Cooldown time.Duration
+	Max      int
+	Per      time.Duration
+}
+
 // Remedy is what is on record of a run of a runbook: a workflow that a check
 // starts.
 type Remedy struct {

@@ -139,6 +139,10 @@ type Request struct {
 	// StartBy is the latest instant at which the run may begin: when it is still
 	// queued then, it becomes Skipped as missed; zero for never, UTC.
 	StartBy time.Time
+	// Budget bounds how often a check may start runs of the workflow, over all
+	// nodes; nil for no bound. It is looked at when the run is recorded, and not
+	// kept: a run beyond it is recorded as Skipped.
+	Budget *Budget
 }
 
 // Place returns the Target that counts: with Host that node.

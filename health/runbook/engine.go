@@ -30,7 +30,7 @@ type Actions interface {
 	Ask(ctx context.Context, b Runbook, run runner.RunID, text string) error
 }
 
-// Options configure an Engine. All are required but Log.
+// Options configure an Engine. All are required but Elsewhere and Log.
 type Options struct {
 	// Runbooks returns those in force. It is called for every answer of a check.
 	Runbooks func() []Runbook
@@ -42,6 +42,9 @@ type Options struct {
 	Remedies runner.Remedies
 	Actions  Actions
 	Checks   runner.CheckReader
+	// Elsewhere tells whether another node asks a check, which then looks after
+	// its runbooks; nil for never.
+	Elsewhere func(check string) bool
 	// Past has what the checks said before this process.
 	Past runner.SampleReader
 	// Log is told how it goes; nil for nobody.
@@ -63,13 +66,15 @@ type Engine struct {
 
 	// The rest belongs to the goroutine of Run.
 	cases map[string]*history
-	began time.Time
 }
 
 var _ runner.CheckObserver = (*Engine)(nil)
 
 // New returns an engine. Run makes it work.
 func New(o Options) *Engine {
+	if o.Elsewhere == nil {
+		o.Elsewhere = func(string) bool { return false }
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -97,7 +102,6 @@ func (e *Engine) Checked(_ context.Context, report runner.CheckReport) {
 // Run starts what is due and judges what was started, until ctx ends. It is
 // called once.
 func (e *Engine) Run(ctx context.Context) error {
-	e.began = time.Now()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -115,8 +119,14 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// look does what is to be done about one runbook.
+// look does what is to be done about one runbook. What another node looks after
+// is forgotten: when this one takes the check over, it goes on from what stands on
+// record.
 func (e *Engine) look(ctx context.Context, b Runbook) error {
+	if e.o.Elsewhere(b.Trigger.Check) {
+		e.forget(b)
+		return nil
+	}
 	h, err := e.history(ctx, b)
 	if err != nil {
 		return err

@@ -26,10 +26,12 @@ type world struct {
 	holders  []runner.LockHolder
 	locks    []string
 	held     error
-	told     []string
-	asked    []runner.RunID
-	raised   map[string]string
-	samples  map[string][]runner.Stretch
+	// elsewhere tells that another node asks the check.
+	elsewhere bool
+	told      []string
+	asked     []runner.RunID
+	raised    map[string]string
+	samples   map[string][]runner.Stretch
 	// fail makes the next so many writes of remedies fail.
 	fail int
 
@@ -56,10 +58,11 @@ func (w *world) start(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	w.stop, w.done = stop, make(chan struct{})
 	w.engine = runbook.New(runbook.Options{
-		Runbooks: func() []runbook.Runbook { w.mu.Lock(); defer w.mu.Unlock(); return []runbook.Runbook{w.book} },
-		Locks:    func(string) []string { w.mu.Lock(); defer w.mu.Unlock(); return w.locks },
-		Held:     func() error { w.mu.Lock(); defer w.mu.Unlock(); return w.held },
-		Records:  w, Remedies: w, Actions: w, Checks: w, Past: w,
+		Runbooks:  func() []runbook.Runbook { w.mu.Lock(); defer w.mu.Unlock(); return []runbook.Runbook{w.book} },
+		Locks:     func(string) []string { w.mu.Lock(); defer w.mu.Unlock(); return w.locks },
+		Held:      func() error { w.mu.Lock(); defer w.mu.Unlock(); return w.held },
+		Elsewhere: func(string) bool { w.mu.Lock(); defer w.mu.Unlock(); return w.elsewhere },
+		Records:   w, Remedies: w, Actions: w, Checks: w, Past: w,
 	})
 	engine, done := w.engine, w.done
 	go func() {

@@ -3,6 +3,7 @@ package runbook
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -15,6 +16,9 @@ type history struct {
 	// known yet, unsaved that the ledger does not have it yet.
 	latest        runner.Remedy
 	open, unsaved bool
+	// read is when it was read from the ledger; zero for a run that this process
+	// asked for.
+	read time.Time
 	// disabled tells that it led to a pause that may have been ended since.
 	disabled bool
 	// refused is the rule that was last put on record, for the fault since then;
@@ -31,21 +35,35 @@ func begun() []runner.State {
 	return []runner.State{runner.Queued, runner.Running, runner.Succeeded, runner.Warned, runner.Failed, runner.Canceled, runner.Lost}
 }
 
+// mostRecent is among how many runs of a runbook, those of all nodes, the latest
+// of this one is looked for.
+const mostRecent = 200
+
+// ofNode tells whether one of two checks is a node's instance of one that every
+// node asks.
+func ofNode(a, b string) bool { return a != runner.CheckBase(a) || b != runner.CheckBase(b) }
+
 // history returns that of a runbook. After a start it is read from the ledger:
 // a run that the process before asked for is this one's to judge.
 func (e *Engine) history(ctx context.Context, b Runbook) (*history, error) {
 	if h, known := e.cases[b.Name]; known {
 		return h, nil
 	}
-	h := &history{}
-	remedies, err := e.o.Remedies.Remedies(ctx, runner.RemedyFilter{Workflow: b.Name, Limit: 1})
+	h := &history{read: time.Now()}
+	remedies, err := e.o.Remedies.Remedies(ctx, runner.RemedyFilter{Workflow: b.Name, Limit: mostRecent})
 	if err != nil {
 		return nil, err
 	}
-	runs, err := e.o.Records.Runs(ctx, runner.Filter{Workflow: b.Name, Triggers: []runner.Trigger{runner.ByCheck}, States: begun(), Limit: 1})
+	runs, err := e.o.Records.Runs(ctx, runner.Filter{Workflow: b.Name, Triggers: []runner.Trigger{runner.ByCheck}, States: begun(), Limit: mostRecent})
 	if err != nil {
 		return nil, err
 	}
+	// Of a check that every node asks, each looks after its own.
+	remedies = slices.DeleteFunc(remedies, func(r runner.Remedy) bool { return ofNode(b.Trigger.Check, r.Check) && r.Check != b.Trigger.Check })
+	runs = slices.DeleteFunc(runs, func(r runner.Run) bool {
+		base := runner.CheckBase(b.Trigger.Check)
+		return base != b.Trigger.Check && runner.CheckOn(base, r.Host) != b.Trigger.Check
+	})
 	if len(remedies) > 0 {
 		h.latest = remedies[0]
 		h.open, h.disabled = h.latest.Outcome == runner.OutcomeOpen, h.latest.Disabled

@@ -2,6 +2,7 @@ package runbook_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ghosteam/upkeep/health/runbook"
@@ -76,4 +77,29 @@ func TestEngine_ForOverARestart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Of a check that another node asks this one judges nothing; when it asks itself,
+// it goes on from what stands on record.
+func TestEngine_Elsewhere(t *testing.T) {
+	t.Parallel()
+	inWorld(t, book(), func(t *testing.T, w *world) {
+		w.answers("api", runner.HealthCritical, 2*time.Minute)
+		w.move(true)
+		w.end(runner.Succeeded)
+		time.Sleep(20 * time.Minute)
+		w.want(t, "")
+		w.move(false)
+		w.answer("api", runner.Healthy)
+		w.want(t, "fixed")
+	})
+}
+
+// move has another node ask the check, or this one again.
+func (w *world) move(elsewhere bool) {
+	w.mu.Lock()
+	w.elsewhere = elsewhere
+	w.mu.Unlock()
+	time.Sleep(10 * time.Second)
+	synctest.Wait()
 }

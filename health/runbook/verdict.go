@@ -31,7 +31,7 @@ func (e *Engine) follow(ctx context.Context, b Runbook, h *history, w watch) err
 		e.ignore(b, run.FinishedAt.Add(b.Limits.Grace))
 		h.ended = true
 	}
-	outcome, why := e.judge(ctx, b, h.latest, w, run)
+	outcome, why := e.judge(ctx, b, h, w, run)
 	if outcome == runner.OutcomeOpen {
 		return nil
 	}
@@ -58,7 +58,8 @@ func (e *Engine) wait(ctx context.Context, b Runbook, h *history, w watch, run r
 
 // judge decides what a run did that has ended; OutcomeOpen as long as nobody
 // knows.
-func (e *Engine) judge(ctx context.Context, b Runbook, r runner.Remedy, w watch, run runner.Run) (runner.Outcome, string) {
+func (e *Engine) judge(ctx context.Context, b Runbook, h *history, w watch, run runner.Run) (runner.Outcome, string) {
+	r := h.latest
 	ended := ""
 	switch {
 	case run.DryRun:
@@ -79,8 +80,8 @@ func (e *Engine) judge(ctx context.Context, b Runbook, r runner.Remedy, w watch,
 	if fresh && b.Trigger.Well(w.latest) {
 		return runner.OutcomeFixed, fmt.Sprintf("%s is well %s after the run%s", b.Trigger.Check, unit.Duration(w.latest.At.Sub(after).Round(time.Second)), ended)
 	}
-	if e.began.After(after) {
-		after = e.began // nobody looked meanwhile
+	if h.read.After(after) {
+		after = h.read // nobody, or another node, looked meanwhile
 	}
 	deadline := after.Add(b.Limits.Grace)
 	if !fresh {

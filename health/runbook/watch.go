@@ -75,3 +75,11 @@ func (e *Engine) ignore(b Runbook, until time.Time) {
 		w.since = time.Time{}
 	}
 }
+
+// forget drops what is known of a runbook that another node looks after.
+func (e *Engine) forget(b Runbook) {
+	delete(e.cases, b.Name)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.watches, b.Name)
+}

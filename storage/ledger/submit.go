@@ -81,6 +81,9 @@ func (l *Ledger) record(ctx context.Context, s session, list []submitted, pauses
 	if err := insertSpecs(ctx, s, list); err != nil {
 		return err
 	}
+	if err := decideBudgets(ctx, s, list); err != nil {
+		return err
+	}
 	if err := decideStates(ctx, s, list, pauses); err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ func (d *Daemon) newRunbooks() *runbook.Engine {
 		Runbooks: func() []runbook.Runbook { return runbooksHere(d.Config()) },
 		Locks:    func(name string) []string { return LocksOf(d.Config(), name) },
 		Held:     func() error { return d.refusal() },
-		Records:  d.ledger, Remedies: d.ledger, Actions: remedies{d.Engine}, Checks: monitored{d}, Past: d.ledger, Log: d.o.Log,
+		Records:  d.ledger, Remedies: d.ledger, Actions: remedies{d.Engine}, Checks: monitored{d, &glanced{}}, Past: d.ledger, Log: d.o.Log,
+		Elsewhere: func(check string) bool { return d.monitor.Elsewhere(check) },
 	})
 }
 
@@ -52,11 +53,20 @@ func here(cfg *configs.Config, b runbook.Runbook) runbook.Runbook {
 	return b
 }
 
-// monitored reads the monitor of a daemon.
-type monitored struct{ d *Daemon }
+// monitored reads the monitor of a daemon, with what other nodes see.
+type monitored struct {
+	d    *Daemon
+	seen *glanced
+}
 
-// Reports implements runner.CheckReader.
-func (m monitored) Reports(ctx context.Context) []runner.CheckReport { return m.d.monitor.Reports(ctx) }
+// Reports implements runner.CheckReader. What other nodes ask is as old as what
+// was last read when the ledger is away.
+func (m monitored) Reports(ctx context.Context) []runner.CheckReport {
+	if err := (checks{monitor: m.d.monitor, seen: m.seen}).look(ctx); err != nil && ctx.Err() == nil {
+		m.d.o.Log.WarnContext(ctx, "look at the checks of other nodes", "error", err)
+	}
+	return m.d.monitor.Reports(ctx)
+}
 
 // LocksOf returns the named locks that the jobs of a workflow need. What cannot
 // be made now, such as for lack of a secret, tells no more than its locks:.
@@ -93,6 +103,7 @@ func (r remedies) Start(ctx context.Context, b runbook.Runbook, why string) (run
 		return runner.Submission{}, err
 	}
 	request.Overlap, request.Approval = runner.OverlapSkip, b.Mode == runbook.Approve
+	request.Budget = &runner.Budget{Cooldown: b.Limits.Cooldown, Max: b.Limits.Max, Per: b.Limits.Per}
 	if cfg := r.e.Config(); b.Trigger.Check != runner.CheckBase(b.Trigger.Check) {
 		request.Host = cfg.Node // what this node alone sees is cured here
 	} else if w, err := cfg.Workflow(b.Name); err == nil && w.EveryNode {

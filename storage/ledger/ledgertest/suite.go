@@ -130,6 +130,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Slots", testSlots},
 		{"Usual", testUsual},
 		{"Shares", testShares},
+		{"Budget", testBudget},
 		{"PruneRuns", testPruneRuns},
 		{"PruneAll", testPruneAll},
 		{"PruneBeside", testPruneBeside},
