@@ -154,6 +154,14 @@ func startNode(t *testing.T, dsn secret.String, name, shared, more string) *node
 	if strings.HasPrefix(more, "lease:") {
 		text = strings.Replace(frame, usualLease, "", 1) + more
 	}
+	return startNodeIn(t, dsn, name, shared, dir, text)
+}
+
+// startNodeIn starts a service with its own files in dir and text, in which the
+// name of the node and the folder of all nodes are still to be filled in, as its
+// configuration.
+func startNodeIn(t *testing.T, dsn secret.String, name, shared, dir, text string) *node {
+	t.Helper()
 	path := filepath.Join(dir, "upkeep.yaml")
 	if err := os.WriteFile(path, fmt.Appendf(nil, text, name, shared), 0o600); err != nil {
 		t.Fatal(err)
