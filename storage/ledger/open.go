@@ -108,8 +108,10 @@ func Open(ctx context.Context, o Options) (*Ledger, error) {
 }
 
 // OpenReader opens a ledger for reading only. It never creates or changes
-// anything: ErrMissing when there is no ledger. Of o only DSN and Live
-// matter. The caller closes it.
+// anything: ErrMissing when there is no ledger. On a PostgreSQL server it also
+// reads a ledger that a newer upkeep wrote, as migrations only add; an SQLite
+// file of that kind is refused with *SchemaError. Of o only DSN and Live matter.
+// The caller closes it.
 func OpenReader(ctx context.Context, o Options) (*Reader, error) {
 	at, err := parseDSN(o.DSN)
 	if err != nil {
