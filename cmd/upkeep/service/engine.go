@@ -61,6 +61,8 @@ type Engine struct {
 	full chan struct{}
 	// nodes rings when nodes came or left.
 	nodes chan struct{}
+	// beaten rings after each renewal of the lease.
+	beaten chan struct{}
 	// echo tells the other nodes what changed here; hands are the runs under way.
 	echo  *echo
 	hands *hands
@@ -121,6 +123,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.beating.Go(func() { e.beat(proving) })
+	e.beating.Go(func() { e.attend(proving) })
 	if e.mirror != nil {
 		e.beating.Go(func() { e.mirror.run(proving) })
 	}
@@ -135,7 +138,7 @@ func newEngine(o Options) *Engine {
 	e := &Engine{
 		o: o, began: time.Now().UTC(), hub: web.NewHub(), accepted: newAccepted(), echo: newEcho(), hands: newHands(),
 		refusal: func() error { return nil },
-		owed:    make(chan struct{}, 1), unsettled: make(chan struct{}, 1), full: make(chan struct{}, 1), nodes: make(chan struct{}, 1),
+		owed:    make(chan struct{}, 1), unsettled: make(chan struct{}, 1), full: make(chan struct{}, 1), nodes: make(chan struct{}, 1), beaten: make(chan struct{}, 1),
 	}
 	e.config.Store(o.Config)
 	return e

@@ -26,24 +26,18 @@ func (e *Engine) leased(lo *ledger.Options) {
 	}
 }
 
-// beat proves to the other nodes that this one is alive, until ctx ends, and
-// after each time looks for nodes that are not. When it cannot, others may take
-// over what runs here. It is the one goroutine that does either.
+// beat proves to the other nodes that this one is alive, until ctx ends. When it
+// cannot, others may take over what runs here. It asks the database nothing else:
+// an answer that is late would hold up the proof.
 func (e *Engine) beat(ctx context.Context) {
-	every := cmp.Or(e.Config().Lease.Every, ledger.HeartbeatEvery)
+	every := e.leaseEvery()
 	timer := time.NewTimer(every)
 	defer timer.Stop()
-	// left tells to look also for what belongs to nodes that are no longer there.
-	left := false
 	for {
 		wait := every
 		select {
 		case <-ctx.Done():
 			return
-		case <-e.nodes:
-			// Somebody came or left, or may have while nobody listened.
-			left = !e.reap(ctx, every, true)
-			continue
 		case <-timer.C:
 		}
 		switch err := e.renew(ctx, every); {
@@ -53,7 +47,7 @@ func (e *Engine) beat(ctx context.Context) {
 			if !e.lapse(ctx, every, err) {
 				return
 			}
-			left = !e.reap(ctx, every, true)
+			ring(e.nodes)
 		case err != nil:
 			wait = every / leaseTries
 			if left := e.ledger.LeaseLeft(); left > 0 {
@@ -61,10 +55,34 @@ func (e *Engine) beat(ctx context.Context) {
 			}
 			e.o.Log.WarnContext(ctx, "the lease could not be renewed yet", "left", e.ledger.LeaseLeft().Round(time.Millisecond), "error", err)
 		default:
-			left = !e.reap(ctx, every, left) && left
+			ring(e.beaten)
 		}
 		timer.Reset(wait)
 	}
+}
+
+// attend looks for nodes that are no longer alive, until ctx ends: after each
+// beat, and when one came or left.
+func (e *Engine) attend(ctx context.Context) {
+	every := e.leaseEvery()
+	// left tells to look also for what belongs to nodes that are no longer there.
+	left := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.nodes:
+			// Somebody came or left, or may have while nobody listened.
+			left = true
+		case <-e.beaten:
+		}
+		left = !e.reap(ctx, every, left) && left
+	}
+}
+
+// leaseEvery is the time between two renewals of the lease.
+func (e *Engine) leaseEvery() time.Duration {
+	return cmp.Or(e.Config().Lease.Every, ledger.HeartbeatEvery)
 }
 
 // renew renews the lease once. It takes no longer than the lease lasts, so that
