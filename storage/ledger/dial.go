@@ -23,8 +23,9 @@ func sessionParams(node string) map[string]string {
 	return map[string]string{
 		"application_name": "upkeep/" + node,
 		// Nothing of ours holds a row for long; a session that does, because its
-		// node was stopped or cut off, must not stop all nodes.
-		"lock_timeout": "30s", "idle_in_transaction_session_timeout": silentFor.String(),
+		// node was stopped or cut off, must not stop all nodes. How long a statement
+		// may take its caller knows, and not the role.
+		"lock_timeout": "30s", "statement_timeout": "0", "idle_in_transaction_session_timeout": silentFor.String(),
 		"tcp_user_timeout": silentFor.String(), "tcp_keepalives_idle": "4", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3",
 	}
 }
