@@ -215,7 +215,7 @@ func documented(t *testing.T) string {
 // used.
 func fences(t *testing.T, shared string) (who []string, numbers []int64) {
 	t.Helper()
-	for _, step := range strings.Fields(trail(t, shared)) {
+	for step := range strings.FieldsSeq(trail(t, shared)) {
 		name, text, _ := strings.Cut(step, ":")
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
