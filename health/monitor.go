@@ -45,6 +45,10 @@ type Options struct {
 	// Shared tells that other nodes watch too, and that the checks of this one
 	// may become theirs, and theirs this one's.
 	Shared bool
+	// Differ tells whether nodes that are there go by another configuration: what
+	// is not in that of this one they may still watch, so that its incidents stay
+	// open. The last that takes a configuration over resolves them. nil for never.
+	Differ func(ctx context.Context) bool
 	Log    *slog.Logger
 }
 
@@ -69,6 +73,9 @@ var _ runner.CheckReader = (*Monitor)(nil)
 
 // New makes a monitor that does nothing yet.
 func New(o Options) *Monitor {
+	if o.Differ == nil {
+		o.Differ = func(context.Context) bool { return false }
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -141,6 +148,7 @@ func (m *Monitor) remember(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read which checks failed before: %w", err)
 	}
+	differ := m.o.Differ(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, i := range open {
@@ -159,8 +167,11 @@ func (m *Monitor) remember(ctx context.Context) error {
 			continue
 		}
 		w, configured := m.watches[name]
-		if !configured && strings.Contains(name, "@") {
-			continue // that of a node that this one does not know yet
+		if !configured && (differ || strings.Contains(name, "@") && asked(m.watches, name)) {
+			continue // that of a node that this one does not know yet, or others watch it
+		}
+		if configured && w.check.Quiet && differ {
+			continue
 		}
 		if !configured || w.check.Quiet {
 			_, err := m.o.Incidents.Clear(ctx, i.Fingerprint, time.Now().UTC())
@@ -253,26 +264,6 @@ func (m *Monitor) Replace(ctx context.Context, checks []Check, connectivity *Con
 	}
 	m.mu.Unlock()
 	m.drop(ctx, gone, next)
-}
-
-// drop forgets watches that have ended: who waits for them waits no longer, and
-// the incidents of those that are gone for good are cleared.
-func (m *Monitor) drop(ctx context.Context, gone []*watch, next map[string]*watch) {
-	for _, w := range gone {
-		m.mu.Lock()
-		waiters := w.waiters
-		w.waiters = nil
-		m.mu.Unlock()
-		for _, waiter := range waiters {
-			close(waiter)
-		}
-		if now := next[w.check.Name]; w.recorded == nil && w.check.Node == "" || now != nil && !now.check.Quiet {
-			continue
-		}
-		if _, err := m.o.Incidents.Clear(ctx, fingerprint(w.check.Name), time.Now().UTC()); err != nil {
-			m.o.Log.WarnContext(ctx, "resolve the incident of a check that is no longer configured", "check", w.check.Name, "error", err)
-		}
-	}
 }
 
 // inherit takes over the state of an earlier definition.

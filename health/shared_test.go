@@ -1,6 +1,9 @@
 package health_test
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -143,6 +146,35 @@ func TestMonitor_ForgottenInstance(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// What this node's configuration does not have others may still watch: its
+// incidents stay open while they differ, whether it starts or reloads.
+func TestMonitor_OthersDiffer(t *testing.T) {
+	t.Parallel()
+	for _, differ := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w, r := newWorld(), newRecord()
+			for _, name := range []string{"db", "api", "old", "disk@b", "cpu@b"} {
+				w.is(name, good)
+				r.open["check/"+name] = runner.Fault{Fingerprint: "check/" + name, Severity: jobs.Critical, At: time.Now()}
+			}
+			// old and cpu are not in its configuration, api goes from it.
+			m, stop := start(t, w, r, func(o *health.Options) { o.Shared, o.Differ = true, func(context.Context) bool { return differ } },
+				elsewhere("db", "b"), elsewhere("api", "b"), check("disk@a"), elsewhere("disk@b", "b"))
+			defer stop()
+			time.Sleep(time.Minute)
+			// The node b is forgotten too.
+			m.Replace(t.Context(), []health.Check{elsewhere("db", "c"), check("disk@a")}, nil)
+			want := "check/api check/cpu@b check/db check/old"
+			if !differ {
+				want = "check/db"
+			}
+			if got := strings.Join(slices.Sorted(maps.Keys(r.opened())), " "); got != want {
+				t.Errorf("differ %v: open are %q, want %q", differ, got, want)
+			}
+		})
+	}
 }
 
 // A ping that another node hears counts.

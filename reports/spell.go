@@ -89,22 +89,16 @@ func combined(w window, checks [][]spell, all bool) []spell {
 	var out []spell
 	for i := range len(cuts) - 1 {
 		s := spell{window: window{cuts[i], cuts[i+1]}}
-		known := 0.0
-		if all {
-			known = 1
-		}
+		known := -1.0
 		for k, list := range checks {
 			for at[k] < len(list) && !list[at[k]].until.After(s.from) {
 				at[k]++
 			}
-			if at[k] == len(list) || list[at[k]].from.After(s.from) {
-				if all {
-					known = 0
-				}
-				continue
+			var one spell // of which nothing is known
+			if at[k] < len(list) && !list[at[k]].from.After(s.from) {
+				one = list[at[k]]
 			}
-			one := list[at[k]]
-			if share := one.up + one.down; all == (share < known) {
+			if share := one.up + one.down; known < 0 || all == (share < known) {
 				known = share
 			}
 			s.down = max(s.down, one.down)

@@ -34,12 +34,17 @@ func (d *Daemon) watcher() (*health.Monitor, error) {
 		return nil, err
 	}
 	return health.New(health.Options{
-		Checks: checks, Shared: shared(cfg), Prober: prober{d.Config}, Incidents: d.ledger, Known: d.ledger, Samples: d.ledger, Past: d.ledger,
+		Checks: checks, Shared: shared(cfg), Differ: d.differ, Prober: prober{d.Config}, Incidents: d.ledger, Known: d.ledger, Samples: d.ledger, Past: d.ledger,
 		Fault: func(r runner.CheckReport, evidence ...runner.Evidence) runner.Fault {
 			return d.Config().Alarm().Unhealthy(r, evidence...)
 		},
 		Observers: d.checkObservers(), Connectivity: d.connectivity(cfg), Env: env, Log: d.o.Log.With("logger", "health"),
 	}), nil
+}
+
+// differ tells whether nodes that are there go by another configuration.
+func (d *Daemon) differ(ctx context.Context) bool {
+	return d.shared() && d.othersDiffer(ctx, d.Config().SharedDigest())
 }
 
 // checkObservers are told of every answer of a check.

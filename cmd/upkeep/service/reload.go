@@ -103,6 +103,9 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 	if d.o.Logbook != nil {
 		d.o.Logbook.configure(cfg.Log)
 	}
+	// First, so that of nodes that reload at the same moment one sees that all
+	// have.
+	d.announceNow(ctx)
 	if checks, err := d.watched(ctx, cfg); err != nil {
 		d.o.Log.WarnContext(ctx, "the checks of the new configuration wait for the ledger", "error", err)
 	} else {
@@ -129,7 +132,7 @@ func (d *Daemon) reload(ctx context.Context, by string) error {
 // the last of them that takes this one over.
 func (d *Daemon) forgetRemoved(ctx context.Context) {
 	cfg := d.Config()
-	if d.shared() && d.othersDiffer(ctx, cfg.SharedDigest()) {
+	if d.differ(ctx) {
 		return
 	}
 	open, err := d.ledger.Incidents(ctx, runner.IncidentFilter{States: []runner.IncidentState{runner.IncidentOpen}, Limit: mostOpen})
