@@ -58,8 +58,8 @@ func TestNodes_Budget(t *testing.T) {
 	loud := n.starts("loud")
 	var rows, bytes int
 	eventually(t, "the loud run ends", func() bool {
-		rows = max(rows, ask[int](k, "SELECT count(*) FROM upkeep.live_outputs")[0])
-		bytes = max(bytes, ask[int](k, "SELECT CAST(coalesce(sum(length(bytes)), 0) AS int) FROM upkeep.live_outputs")[0])
+		rows = max(rows, ask[int](k, "SELECT count(*) FROM upkeep.live_outputs WHERE run = $1", loud)[0])
+		bytes = max(bytes, ask[int](k, "SELECT CAST(coalesce(sum(length(bytes)), 0) AS int) FROM upkeep.live_outputs WHERE run = $1", loud)[0])
 		return ask[int](k, "SELECT count(*) FROM upkeep.runs WHERE id = $1 AND state = 'succeeded'", loud)[0] == 1
 	})
 	took := time.Since(began).Seconds()
