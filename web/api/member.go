@@ -26,12 +26,13 @@ type Member struct {
 	Config     string     `json:"config" doc:"the digest of what must be the same on all nodes; empty while it is absent"`
 	ConfigPath string     `json:"config_path"`
 	Drift      bool       `json:"drift" doc:"its configuration differs from that of most nodes"`
+	Also       []string   `json:"also" nullable:"false" doc:"where another service calls itself the same, as HOST:PID: one of them has to have another name"`
 	Web        string     `json:"web" doc:"the address of its pages; empty when they are for its own machine alone"`
 }
 
 // Filled returns the member without lists that would be null.
 func (v Member) Filled() Member {
-	v.Labels = filled(v.Labels)
+	v.Labels, v.Also = filled(v.Labels), filled(v.Also)
 	return v
 }
 

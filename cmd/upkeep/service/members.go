@@ -27,6 +27,11 @@ const announceEvery = 10 * time.Second
 // is none.
 const absentFor = 2 * time.Minute
 
+// twinsAfter is how far the lease of a service reaches beyond the start of
+// another one of its name when they run beside each other. Longer leases of dead
+// ones look like that for a while.
+const twinsAfter = time.Minute
+
 // memberReader is what the ledger knows about nodes.
 type memberReader interface {
 	Members(ctx context.Context) ([]ledger.Member, error)
@@ -85,9 +90,10 @@ func MembersOf(ctx context.Context, l memberReader) ([]api.Member, error) {
 // memberOf is a member with what its instances say.
 func memberOf(m ledger.Member, nodes []ledger.Node, working map[string]int) api.Member {
 	v := api.Member{
-		Name: m.Name, State: api.MemberAbsent, Host: m.Host, Version: m.Version, Labels: append([]string{}, m.Labels...),
+		Also: []string{}, Name: m.Name, State: api.MemberAbsent, Host: m.Host, Version: m.Version, Labels: append([]string{}, m.Labels...),
 		FirstSeen: m.FirstSeen.UTC(), LastSeen: m.LastSeen.UTC(),
 	}
+	var before ledger.Node
 	for _, n := range nodes {
 		if n.Name != m.Name {
 			continue
@@ -97,6 +103,10 @@ func memberOf(m ledger.Member, nodes []ledger.Node, working map[string]int) api.
 			continue
 		}
 		// Of several services of one name the last one is shown.
+		if before.Instance != "" && beside(before, n) {
+			v.Also = append(v.Also, fmt.Sprintf("%s:%d", before.Host, before.PID))
+		}
+		before = n
 		v.State, v.Host, v.PID, v.Version, v.Labels = api.MemberAlive, n.Host, n.PID, n.Version, append([]string{}, n.Labels...)
 		if n.Facts.Draining {
 			v.State = api.MemberDraining
@@ -105,6 +115,13 @@ func memberOf(m ledger.Member, nodes []ledger.Node, working map[string]int) api.
 		v.Config, v.ConfigPath, v.Web = n.Facts.Config, n.Facts.Path, n.Facts.Web
 	}
 	return v
+}
+
+// beside tells whether two services of one name run beside each other: a
+// service that was killed, and started again on the same machine, seems to for
+// the rest of its lease.
+func beside(older, newer ledger.Node) bool {
+	return older.Host != newer.Host || older.LeaseUntil.Sub(newer.RegisteredAt) > twinsAfter
 }
 
 // markDrift marks the nodes whose configuration is not that of most. When as
@@ -136,9 +153,12 @@ func usualConfig(list []api.Member) string {
 // that go by another configuration, and such as have been away for long.
 func ClusterCheck(list []api.Member, now time.Time) api.StatusCheck {
 	c := api.StatusCheck{Name: "cluster", OK: true}
-	var drift, usual, away []string
+	var drift, usual, away, twins []string
 	there := 0
 	for _, m := range list {
+		if len(m.Also) > 0 {
+			twins = append(twins, fmt.Sprintf("%s (%s:%d, %s)", m.Name, m.Host, m.PID, strings.Join(m.Also, ", ")))
+		}
 		switch {
 		case m.State == api.MemberAbsent && now.Sub(m.LastSeen) > absentFor:
 			away = append(away, m.Name)
@@ -150,6 +170,9 @@ func ClusterCheck(list []api.Member, now time.Time) api.StatusCheck {
 		}
 	}
 	var wrong []string
+	if len(twins) > 0 {
+		wrong = append(wrong, "several services with one name, give each its own `node`: "+strings.Join(twins, ", "))
+	}
 	if len(drift) > 0 {
 		wrong = append(wrong, fmt.Sprintf("%s: another configuration than %s", namesOf("node", drift), strings.Join(usual, ", ")))
 	}

@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,35 @@ func TestMembersOf(t *testing.T) {
 	r.fail = errors.New("away")
 	if _, err := service.MembersOf(t.Context(), r); !errors.Is(err, r.fail) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestMembersOf_Twins: services that call themselves the same are found; one that
+// was killed and started again is none.
+func TestMembersOf_Twins(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
+	runs := func(host string, lease time.Duration, registered time.Duration) ledger.Node {
+		n := serving("a", host+lease.String(), "one")
+		n.Host, n.LeaseUntil, n.RegisteredAt = host, start.Add(lease), start.Add(registered)
+		return n
+	}
+	for name, test := range map[string]struct {
+		nodes []ledger.Node
+		want  []string
+	}{
+		"one":         {[]ledger.Node{runs("m", 15*time.Second, 0)}, []string{}},
+		"restarted":   {[]ledger.Node{runs("m", 15*time.Second, -time.Hour), runs("m", 20*time.Second, 5*time.Second)}, []string{}},
+		"cloned":      {[]ledger.Node{runs("m", 15*time.Second, 0), runs("n", 20*time.Second, 5*time.Second)}, []string{"m:7"}},
+		"one machine": {[]ledger.Node{runs("m", time.Hour, 0), runs("m", time.Hour+time.Second, 5*time.Second)}, []string{"m:7"}},
+	} {
+		list, err := service.MembersOf(t.Context(), roll{members: []ledger.Member{{Name: "a"}}, nodes: test.nodes})
+		if err != nil || len(list) != 1 || !slices.Equal(list[0].Also, test.want) || list[0].Also == nil {
+			t.Errorf("%s: %+v, %v", name, list, err)
+		}
+		if c := service.ClusterCheck(list, start); c.OK != (len(test.want) == 0) || !c.OK && !strings.Contains(c.Text, "m:7") {
+			t.Errorf("%s: check %+v", name, c)
+		}
 	}
 }
 
