@@ -227,7 +227,8 @@ func fences(t *testing.T, shared string) (who []string, numbers []int64) {
 }
 
 // TestNodes_RedisLock: two nodes and the script that the documentation shows want
-// one lock in Redis; nobody has it beside another, and the numbers grow.
+// one lock in Redis; nobody has it beside another, and the numbers grow, also when
+// the server has lost them.
 func TestNodes_RedisLock(t *testing.T) {
 	t.Parallel()
 	dsn, shared, dir := ledgertest.Postgres(t), t.TempDir(), redisServer(t)
@@ -305,6 +306,7 @@ rmdir "$1/inside"
 			t.Errorf("run %s: %s, %v", id, run.State, attempts)
 		}
 	}
+	ask("FLUSHALL")
 	if out, err := shell().CombinedOutput(); err != nil {
 		t.Errorf("the script, after all: %v\n%s", err, out)
 	}
