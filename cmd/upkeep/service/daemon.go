@@ -142,8 +142,13 @@ func (d *Daemon) assemble(ctx context.Context) error {
 func (d *Daemon) settle(ctx context.Context) {
 	d.space.owed = d.space.clear
 	err := d.space.look(ctx, false)
-	for _, over := range []string{alerts.FingerprintReload, alerts.FingerprintDrain} {
-		_, unsettled := d.ledger.Clear(ctx, d.ownFault(over), time.Now().UTC())
+	over := []string{d.ownFault(alerts.FingerprintReload), d.ownFault(alerts.FingerprintDrain)}
+	if d.shared() {
+		// Those of a ledger that was moved here from one machine are nobody's.
+		over = append(over, alerts.FingerprintReload, alerts.FingerprintDrain, alerts.FingerprintDisk)
+	}
+	for _, fingerprint := range over {
+		_, unsettled := d.ledger.Clear(ctx, fingerprint, time.Now().UTC())
 		err = errors.Join(err, unsettled)
 	}
 	if err != nil {
