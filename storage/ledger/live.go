@@ -87,7 +87,9 @@ func (l *Ledger) mirrorQuery(pieces []LivePiece) (string, []any) {
 	}
 	return `INSERT INTO live_outputs (run, job, number, epoch, place, bytes)
 		SELECT v.run, v.job, v.number, v.epoch, v.place, v.bytes FROM (` + strings.Join(rows, " UNION ALL ") + `) AS v
-		JOIN runs r ON r.id = v.run AND r.epoch = v.epoch WHERE r.owner = ? AND r.state = 'running'
+		JOIN runs r ON r.id = v.run AND r.epoch = v.epoch
+		JOIN attempts a ON a.run = v.run AND a.job = v.job AND a.number = v.number AND a.state = 'running'
+		WHERE r.owner = ? AND r.state = 'running'
 		ON CONFLICT (run, job, number, epoch, place) DO NOTHING`, append(args, owner)
 }
 

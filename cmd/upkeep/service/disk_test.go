@@ -54,7 +54,7 @@ func TestNodes_FullDisk(t *testing.T) {
 		if err != nil || !strings.Contains(strings.ToLower(list[0].Error), "no space left") {
 			t.Errorf("the attempt says %+v, %v", list, err)
 		}
-		a.logs("the disk of this node is full")
+		a.logs("the disk of the ledger is full: the ballast is released")
 		waits := b.startsOn("say", "a")
 		for range 3 {
 			if run, _ := r.ends(b.starts("say")); run.State != runner.Succeeded || run.Node != "b" {

@@ -63,7 +63,7 @@ func (s *space) look(ctx context.Context, found bool) error {
 func (s *space) fill(ctx context.Context, free int64) error {
 	s.full, s.owed = true, s.raise
 	s.d.gate.shut(holdSpace)
-	s.d.o.Log.ErrorContext(ctx, s.disk()+" is full: the ballast is released, no new run starts here until there is room", "free", humanize.IBytes(uint64(max(free, 0))))
+	s.d.o.Log.ErrorContext(ctx, "the disk of the ledger is full: the ballast is released, no new run starts until there is room", "free", humanize.IBytes(uint64(max(free, 0))))
 	if err := s.ballast.Release(); err != nil {
 		return fmt.Errorf("release the ballast: %w", err)
 	}
@@ -78,7 +78,7 @@ func (s *space) recover(ctx context.Context, free int64) {
 		return
 	}
 	s.full, s.owed = false, s.clear
-	s.d.o.Log.InfoContext(ctx, "there is room on "+s.disk()+" again: runs start", "free", humanize.IBytes(uint64(max(free, 0))))
+	s.d.o.Log.InfoContext(ctx, "there is room on the disk of the ledger again: runs start", "free", humanize.IBytes(uint64(max(free, 0))))
 	s.d.gate.open(holdSpace)
 }
 
@@ -108,12 +108,4 @@ func (s *space) status(ctx context.Context) api.DiskStatus {
 		v.TotalBytes = int64(stat.Blocks) * stat.Bsize
 	}
 	return v
-}
-
-// disk names the disk for people: where nodes share a ledger, it is not there.
-func (s *space) disk() string {
-	if s.d.shared() {
-		return "the disk of this node"
-	}
-	return "the disk of the ledger"
 }
