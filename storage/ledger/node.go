@@ -135,6 +135,10 @@ func (l *Ledger) Register(ctx context.Context) error {
 		if err == nil && changed == 0 {
 			err = fmt.Errorf("another process is registered as instance %s", owner)
 		}
+		if err == nil && former != "" {
+			// What it was sending it still sends, unless another has taken that over.
+			_, err = s.exec(ctx, "UPDATE notices SET owner = ? WHERE owner = ? AND state = 'sending'", owner, former)
+		}
 		s.ring(Bell{Kind: BellNodes})
 		return err
 	})

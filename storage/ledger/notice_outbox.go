@@ -60,8 +60,7 @@ func (l *Ledger) Take(ctx context.Context, channel string, now time.Time, lease 
 
 // inheritNotices makes due what dead instances were sending. After the database
 // was away nobody has a lease: whoever comes back first gives the others time to
-// put on record what they have sent, and one that has registered anew has until
-// the lease of the notice ends.
+// put on record what they have sent.
 func (l *Ledger) inheritNotices(ctx context.Context, s session, channel, owner string, now time.Time) error {
 	var others []string
 	err := s.each(ctx, "SELECT DISTINCT n.owner FROM notices n WHERE n.channel = ? AND n.state = 'sending' AND n.owner <> ?",
@@ -77,9 +76,8 @@ func (l *Ledger) inheritNotices(ctx context.Context, s session, channel, owner s
 	for _, other := range others {
 		n, err := readNode(ctx, s, other)
 		switch {
-		case errors.Is(err, sql.ErrNoRows) && l.d.local:
 		case errors.Is(err, sql.ErrNoRows):
-			continue
+			// It left, or was seen to be dead.
 		case err != nil:
 			return err
 		case n.Alive || !l.mayTakeOver(n):

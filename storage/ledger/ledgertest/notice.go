@@ -340,3 +340,27 @@ func testOutboxDeath(t *testing.T, dsn secret.String) {
 		t.Errorf("taken while the instance had %s of its lease left", left)
 	}
 }
+
+// testOutboxBack: what an instance was sending when it lost its lease is its own
+// again when it has registered anew before somebody took that over.
+func testOutboxBack(t *testing.T, dsn secret.String) {
+	s, away := join(t, dsn, "a", longLease), join(t, dsn, "b", shortLease)
+	s.must(s.Owe(s.ctx, reminder("ops", "x")))
+	now := time.Now().Add(time.Hour)
+	n := away.one("ops", now)
+	was := away.Instance()
+	eventually(t, "its lease has run out", func() bool { return away.LeaseLeft() <= 0 })
+	if err := away.Heartbeat(away.ctx); !errors.Is(err, runner.ErrLeaseLost) {
+		t.Fatalf("Heartbeat: %v, want ErrLeaseLost", err)
+	}
+	s.must(away.Register(away.ctx))
+	if away.Instance() == was {
+		t.Fatalf("it is %s again", was)
+	}
+	if taken, _ := s.take("ops", now, 10); len(taken) > 0 {
+		t.Errorf("taken from an instance that is back: %+v", taken)
+	}
+	if err := away.Retry(away.ctx, n.ID, "later", now.Add(time.Hour)); err != nil {
+		t.Errorf("it gives the notice back: %v", err)
+	}
+}

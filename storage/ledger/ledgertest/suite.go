@@ -85,6 +85,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"OutboxOrder", testOutboxOrder},
 		{"OutboxStates", testOutboxStates},
 		{"OutboxDeath", testOutboxDeath},
+		{"OutboxBack", testOutboxBack},
 		{"OutboxRace", testOutboxRace},
 		{"Supersede", testSupersede},
 		{"RetryRace", testRetryRace},
