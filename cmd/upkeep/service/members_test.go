@@ -83,7 +83,7 @@ func TestMembersOf(t *testing.T) {
 func TestMembersOf_Twins(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
-	runs := func(host string, lease time.Duration, registered time.Duration) ledger.Node {
+	runs := func(host string, lease, registered time.Duration) ledger.Node {
 		n := serving("a", host+lease.String(), "one")
 		n.Host, n.LeaseUntil, n.RegisteredAt = host, start.Add(lease), start.Add(registered)
 		return n
