@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/configs/secret"
+	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/executor"
 	"github.com/ghosteam/upkeep/storage/ledger"
@@ -25,7 +27,11 @@ func StateDir(cfg *configs.Config) string {
 // makeStateDir makes StateDir for this user alone where it is missing.
 func makeStateDir(cfg *configs.Config) error {
 	if err := os.MkdirAll(StateDir(cfg), 0o700); err != nil {
-		return fmt.Errorf("make the folder for the state of this node: %w", err)
+		err = fmt.Errorf("make the folder for the state of this node: %w", err)
+		if errors.Is(err, os.ErrPermission) {
+			err = jobs.WithHint(err, "run upkeep as the user who owns "+filepath.Dir(StateDir(cfg))+", or make the folder for its user: it is `var` below `root`, or that of the ledger's file")
+		}
+		return err
 	}
 	return nil
 }
