@@ -19,6 +19,7 @@ import (
 	"github.com/ghosteam/upkeep/jobs"
 	"github.com/ghosteam/upkeep/jobs/script"
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/runner/retry"
 )
 
 // workflow is the frozen text of the suite's runs, as JSON.
@@ -138,7 +139,11 @@ type action struct {
 func (a action) Run(ctx context.Context, env *jobs.Env) (jobs.Result, error) {
 	result := jobs.Result{Summary: "did " + a.Name}
 	env.Printf("%s begins", a.Name)
-	var err error
+	leave, err := a.enter()
+	if err != nil {
+		return result, err
+	}
+	defer leave()
 	switch a.Do {
 	case doHold:
 		err = a.hold(ctx)
@@ -167,6 +172,22 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return fmt.Errorf("pause: %w", context.Cause(ctx))
 	}
+}
+
+// enter fails while another attempt works, of whatever process, that wants a
+// lock: in this suite all want the same one. A process that is killed is out.
+func (a action) enter() (leave func(), err error) {
+	if len(a.Locks) == 0 {
+		return func() {}, nil
+	}
+	f, err := os.OpenFile(filepath.Join(a.dir, a.Locks[0][strings.LastIndexByte(a.Locks[0], '/')+1:]+".inside"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("enter: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(retry.Permanent(fmt.Errorf("another attempt has the lock %s too: %w", a.Locks[0], err)), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // only ever locked
 }
 
 // releaseFile is what doHold waits for.
