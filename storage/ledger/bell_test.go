@@ -113,11 +113,11 @@ func TestBell_Postgres(t *testing.T) {
 // missed is said.
 func TestBell_Outage(t *testing.T) {
 	t.Parallel()
-	p, through := startProxy(t, ledgertest.Postgres(t))
+	p, through := ledgertest.StartNetwork(t, ledgertest.Postgres(t))
 	l := ledgertest.Join(t, through, "a", time.Hour)
 	heard := listening(t, l)
 	until(t, heard, ledger.BellMissed)
-	p.cut()
+	p.Cut()
 	until(t, heard, ledger.BellMissed)
 	for {
 		// The pool finds out with the first query that its connections are gone.

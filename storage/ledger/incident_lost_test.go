@@ -21,7 +21,7 @@ func (v verdicts) Judge(run runner.Run) runner.Verdict { return v(run) }
 // of it. Every call may simply be made again, and nothing is owed twice.
 func TestPostgres_LostAlertAnswers(t *testing.T) {
 	t.Parallel()
-	p, through := startProxy(t, ledgertest.Postgres(t))
+	p, through := ledgertest.StartNetwork(t, ledgertest.Postgres(t))
 	l := ledgertest.Open(t, through, func(o *ledger.Options) { o.LeaseTTL, o.Alarm = time.Hour, verdicts(crashVerdict) })
 	if err := l.Register(t.Context()); err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestPostgres_LostAlertAnswers(t *testing.T) {
 	losses := int32(0)
 	twice := func(what string, call func() error) {
 		t.Helper()
-		p.lose.Store(1)
+		p.LoseAfter("commit\x00")
 		if err := call(); !errors.Is(err, runner.ErrUnavailable) {
 			t.Errorf("%s with a lost answer: %v, want ErrUnavailable", what, err)
 		}
@@ -71,7 +71,7 @@ func TestPostgres_LostAlertAnswers(t *testing.T) {
 	twice("Bury", func() error { return l.Bury(t.Context(), taken[2].ID, "refused") })
 	twice("Revive", func() error { return l.Revive(t.Context(), taken[2].ID) })
 	twice("Clear", func() error { _, err := l.Clear(t.Context(), "workflow/failed", time.Now()); return err })
-	if got := p.lost.Load(); got != losses {
+	if got := p.Lost.Load(); got != losses {
 		t.Errorf("%d answers were lost, want %d", got, losses)
 	}
 	notices, err := l.Notices(t.Context(), runner.NoticeFilter{})

@@ -3,8 +3,10 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -34,13 +36,13 @@ func with(t *testing.T, dsn secret.String, change func(*url.URL, url.Values)) se
 func TestPostgres_LostAnswers(t *testing.T) {
 	t.Parallel()
 	dsn := ledgertest.Postgres(t)
-	p, through := startProxy(t, dsn)
+	p, through := ledgertest.StartNetwork(t, dsn)
 	l := ledgertest.Join(t, through, "a", time.Hour)
 	losses := int32(0)
 	// twice makes a call whose answer is lost, and makes it again.
 	twice := func(what string, call func() error) {
 		t.Helper()
-		p.lose.Store(1)
+		p.LoseAfter("commit\x00")
 		if err := call(); !errors.Is(err, runner.ErrUnavailable) {
 			t.Errorf("%s with a lost answer: %v, want ErrUnavailable", what, err)
 		}
@@ -95,7 +97,7 @@ func TestPostgres_LostAnswers(t *testing.T) {
 		_, err := l.Cancel(t.Context(), c.Run, "anna")
 		return err
 	})
-	if got := p.lost.Load(); got != losses {
+	if got := p.Lost.Load(); got != losses {
 		t.Errorf("%d answers were lost, want %d", got, losses)
 	}
 	attempts, err := l.Attempts(t.Context(), c.Run)
@@ -107,9 +109,9 @@ func TestPostgres_LostAnswers(t *testing.T) {
 // TestPostgres_Outage: connections break and the server is away for a while.
 func TestPostgres_Outage(t *testing.T) {
 	t.Parallel()
-	p, through := startProxy(t, ledgertest.Postgres(t))
+	p, through := ledgertest.StartNetwork(t, ledgertest.Postgres(t))
 	l := ledgertest.Join(t, through, "a", time.Hour)
-	p.cut()
+	p.Cut()
 	if _, err := l.Runs(t.Context(), runner.Filter{}); err != nil {
 		// The pool finds out with the first query, which may pay for it.
 		if !errors.Is(err, runner.ErrUnavailable) {
@@ -119,20 +121,14 @@ func TestPostgres_Outage(t *testing.T) {
 			t.Errorf("after a broken connection: %v", err)
 		}
 	}
-	server := p.server
-	p.mu.Lock()
-	p.server = "127.0.0.1:1"
-	p.mu.Unlock()
-	p.cut()
+	p.Close()
 	if _, err := l.Submit(t.Context(), ledgertest.Request("w", ledgertest.Midnight())); !errors.Is(err, runner.ErrUnavailable) || jobs.HintOf(err) == "" {
 		t.Errorf("Submit without a server: %v, want ErrUnavailable with a hint", err)
 	}
 	if err := l.Heartbeat(t.Context()); err == nil || errors.Is(err, runner.ErrLeaseLost) {
 		t.Errorf("Heartbeat without a server: %v, want another error than a lost lease", err)
 	}
-	p.mu.Lock()
-	p.server = server
-	p.mu.Unlock()
+	p.Open()
 	if _, err := l.Submit(t.Context(), ledgertest.Request("w", ledgertest.Midnight())); err != nil {
 		t.Errorf("Submit with the server back: %v", err)
 	}
@@ -349,4 +345,17 @@ func TestPostgres_Busy(t *testing.T) {
 	if _, _, err := l.Claim(t.Context(), answers[0].Run); err != nil {
 		t.Errorf("the row is free: %v", err)
 	}
+}
+
+// failing is a test that only notes why it failed.
+type failing struct {
+	testing.TB
+	text string
+}
+
+func (f *failing) Helper() {}
+
+func (f *failing) Fatalf(format string, args ...any) {
+	f.text = fmt.Sprintf(format, args...)
+	runtime.Goexit()
 }

@@ -3,7 +3,6 @@ package ledger_test
 import (
 	"context"
 	"errors"
-	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -17,94 +16,6 @@ import (
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 )
-
-// swamp stands between a ledger and its server. While it is deep it swallows
-// everything, and what has been in it never comes out.
-type swamp struct {
-	server string
-	deep   atomic.Bool
-	// swallowed counts what somebody sent in vain, and came those who connected.
-	swallowed, came atomic.Int32
-}
-
-// dig makes a swamp before the server of a ledger, and returns its address.
-func dig(t *testing.T, dsn secret.String) (*swamp, string) {
-	t.Helper()
-	u, err := url.Parse(dsn.Reveal())
-	if err != nil {
-		t.Fatal("the DSN is not a URL")
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &swamp{server: u.Host}
-	var wait sync.WaitGroup
-	var mu sync.Mutex
-	var conns []net.Conn
-	keep := func(c net.Conn) {
-		mu.Lock()
-		defer mu.Unlock()
-		conns = append(conns, c)
-	}
-	wait.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			s.came.Add(1)
-			keep(client)
-			wait.Go(func() { s.pass(client, keep) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		mu.Lock()
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		wait.Wait()
-	})
-	return s, listener.Addr().String()
-}
-
-// pass passes on what one client and the server say, until something is
-// swallowed; from then on this connection hears nothing.
-func (s *swamp) pass(client net.Conn, keep func(net.Conn)) {
-	var sunk atomic.Bool
-	server, err := net.Dial("tcp", s.server)
-	if err != nil {
-		return
-	}
-	keep(server)
-	var both sync.WaitGroup
-	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
-		both.Go(func() {
-			buffer := make([]byte, 1<<16)
-			for {
-				n, err := way[0].Read(buffer)
-				if s.deep.Load() {
-					sunk.Store(true)
-				}
-				if sunk.Load() {
-					if s.swallowed.Add(int32(min(n, 1))); err != nil {
-						return
-					}
-					continue
-				}
-				_, failed := way[1].Write(buffer[:n])
-				if err != nil || failed != nil {
-					_ = way[1].Close()
-					return
-				}
-			}
-		})
-	}
-	both.Wait()
-	_ = server.Close()
-}
 
 // through is the address of a ledger with other hosts.
 func through(t *testing.T, dsn secret.String, hosts string, more url.Values) secret.String {
@@ -130,10 +41,10 @@ func through(t *testing.T, dsn secret.String, hosts string, more url.Values) sec
 func TestPostgres_Swallowed(t *testing.T) {
 	t.Parallel()
 	dsn := ledgertest.Postgres(t)
-	swamp, address := dig(t, dsn)
-	l := ledgertest.Join(t, through(t, dsn, address, nil), "a", 2*time.Second)
+	swamp, at := ledgertest.StartNetwork(t, dsn)
+	l := ledgertest.Join(t, at, "a", 2*time.Second)
 	warm(t, l)
-	swamp.deep.Store(true)
+	swamp.Swallow()
 	var given sync.WaitGroup
 	var inTime atomic.Int32
 	for i := range 8 {
@@ -163,7 +74,7 @@ func TestPostgres_Swallowed(t *testing.T) {
 		}
 	}
 	given.Wait() // for good, if somebody still waited for an answer
-	swamp.deep.Store(false)
+	swamp.Heal()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -171,9 +82,9 @@ func TestPostgres_Swallowed(t *testing.T) {
 		t.Fatalf("register when the network is back: %v", err)
 	}
 	warm(t, l)
-	t.Logf("registered %s after the network was back; %d messages were swallowed, %d connections came", time.Since(began).Round(time.Millisecond), swamp.swallowed.Load(), swamp.came.Load())
-	if swamp.swallowed.Load() < 8 || inTime.Load() != 4 {
-		t.Errorf("%d messages were swallowed; %d of 4 who waited heard that the database is away", swamp.swallowed.Load(), inTime.Load())
+	t.Logf("registered %s after the network was back; %d messages were swallowed, %d connections came", time.Since(began).Round(time.Millisecond), swamp.Swallowed.Load(), swamp.Came.Load())
+	if swamp.Swallowed.Load() < 8 || inTime.Load() != 4 {
+		t.Errorf("%d messages were swallowed; %d of 4 who waited heard that the database is away", swamp.Swallowed.Load(), inTime.Load())
 	}
 }
 
@@ -196,16 +107,16 @@ func warm(t *testing.T, l *ledger.Ledger) {
 func TestPostgres_SeveralHosts(t *testing.T) {
 	t.Parallel()
 	dsn := ledgertest.Postgres(t)
-	swamp, deaf := dig(t, dsn)
-	swamp.deep.Store(true)
-	_, well := dig(t, dsn)
-	at := through(t, dsn, deaf+","+well, url.Values{"connect_timeout": {"1"}, "target_session_attrs": {"read-write"}})
+	swamp, _ := ledgertest.StartNetwork(t, dsn)
+	swamp.Swallow()
+	well, _ := ledgertest.StartNetwork(t, dsn)
+	at := through(t, dsn, swamp.Host+","+well.Host, url.Values{"connect_timeout": {"1"}, "target_session_attrs": {"read-write"}})
 	l := ledgertest.Join(t, at, "a", time.Hour)
 	warm(t, l)
-	if n := swamp.came.Load(); n == 0 || n > 2 {
+	if n := swamp.Came.Load(); n == 0 || n > 2 {
 		t.Errorf("%d connections were tried with the server that does not answer, want one or two", n)
 	}
-	if want := deaf + "," + well + "/"; len(l.Address()) < len(want) || l.Address()[:len(want)] != want {
+	if want := swamp.Host + "," + well.Host + "/"; len(l.Address()) < len(want) || l.Address()[:len(want)] != want {
 		t.Errorf("the ledger is called %s", l.Address())
 	}
 	r, err := ledger.OpenReader(t.Context(), ledger.Options{DSN: at})

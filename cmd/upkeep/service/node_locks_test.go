@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 	"github.com/ghosteam/upkeep/web/api"
 )
@@ -103,7 +104,7 @@ func TestNodes_KilledHolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until := nodes[slices.IndexFunc(nodes, func(n ledgerNode) bool { return n.Name == "a" })].LeaseUntil
+	until := nodes[slices.IndexFunc(nodes, func(n ledger.Node) bool { return n.Name == "a" })].LeaseUntil
 	a.signal(syscall.SIGKILL)
 	<-a.ended
 	trailIs(t, shared, "in:a1", "in:b1", "in:b2")

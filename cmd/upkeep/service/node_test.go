@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
+	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 )
 
@@ -154,7 +155,7 @@ func TestNodes_Drained(t *testing.T) {
 		t.Errorf("the drained node ended with %d", code)
 	}
 	nodes, err := r.Nodes(t.Context())
-	if err != nil || slices.ContainsFunc(nodes, func(n ledgerNode) bool { return n.Name == owner.name }) {
+	if err != nil || slices.ContainsFunc(nodes, func(n ledger.Node) bool { return n.Name == owner.name }) {
 		t.Errorf("nodes after the drain: %+v, %v", nodes, err)
 	}
 }
@@ -175,12 +176,12 @@ func TestNodes_Outage(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dsn, shared := ledgertest.Postgres(t), t.TempDir()
-			p, through := startProxy(t, dsn)
+			p, through := ledgertest.StartNetwork(t, dsn)
 			n := startNode(t, through, "a", shared, tt.more)
 			r := openRecord(t, dsn)
 			id := n.starts("hang")
 			r.owner(id, shared, n)
-			p.close()
+			p.Close()
 			n.logs("the lease could not be renewed yet")
 			switch {
 			case tt.long && tt.more == "":
@@ -189,10 +190,10 @@ func TestNodes_Outage(t *testing.T) {
 			case tt.long:
 				eventually(t, "the lease has ended", func() bool {
 					nodes, err := r.Nodes(t.Context())
-					return err == nil && !slices.ContainsFunc(nodes, func(n ledgerNode) bool { return n.Name == "a" && n.Alive })
+					return err == nil && !slices.ContainsFunc(nodes, func(n ledger.Node) bool { return n.Name == "a" && n.Alive })
 				})
 			}
-			p.open()
+			p.Open()
 			if err := os.WriteFile(filepath.Join(shared, "go"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +201,7 @@ func TestNodes_Outage(t *testing.T) {
 			if run.State != runner.Succeeded || !slices.Equal(attempts, tt.want) {
 				t.Errorf("run %s, attempts %v, want %v", run.State, attempts, tt.want)
 			}
-			if p.refused.Load() == 0 {
+			if p.Refused.Load() == 0 {
 				t.Error("the outage was not noticed by anybody")
 			}
 		})

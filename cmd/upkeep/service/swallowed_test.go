@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,12 +29,12 @@ func TestNodes_Swallowed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dsn, shared := ledgertest.Postgres(t), t.TempDir()
-			p, through := startProxy(t, dsn)
+			p, through := ledgertest.StartNetwork(t, dsn)
 			a, b := startNode(t, through, "a", shared, tt.more), startNode(t, dsn, "b", shared, tt.more)
 			r := openRecord(t, dsn)
 			id := b.startsOn("hang", "a")
 			r.owner(id, shared, a)
-			p.swallow()
+			p.Swallow()
 			meanwhile := b.startsOn("hang", "a")
 			a.logs("the lease could not be renewed yet")
 			if tt.lost {
@@ -44,8 +43,8 @@ func TestNodes_Swallowed(t *testing.T) {
 			} else if _, err := b.api.Cancel(t.Context(), id); err != nil {
 				t.Fatal(err)
 			}
-			heard := p.swallowed.Load()
-			p.heal()
+			heard := p.Swallowed.Load()
+			p.Heal()
 			began := time.Now()
 			eventually(t, "what was delivered meanwhile begins", func() bool { return r.run(meanwhile).State != runner.Queued })
 			took := time.Since(began)
@@ -54,7 +53,7 @@ func TestNodes_Swallowed(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("what only this node may do began %s after the network was back, what it had is over after %s; %d messages were swallowed",
-				took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), p.swallowed.Load())
+				took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), p.Swallowed.Load())
 			if !slices.Equal(attempts, tt.want) || run.Node != "a" {
 				t.Errorf("run %s on %s, attempts %v, want %v", run.State, run.Node, attempts, tt.want)
 			}
@@ -80,15 +79,3 @@ func (n *node) startsOn(workflow, where string) runner.RunID {
 	}
 	return accepted.Run
 }
-
-// silence is how a proxy swallows.
-type silence struct {
-	deep      atomic.Bool
-	swallowed atomic.Int32
-}
-
-// swallow lets everything vanish that is sent from now on, until heal; what was
-// connected before heal hears nothing ever after.
-func (s *silence) swallow() { s.deep.Store(true) }
-
-func (s *silence) heal() { s.deep.Store(false) }

@@ -1,18 +1,12 @@
 package river_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -307,103 +301,4 @@ func awaitBegun(t *testing.T, count int, posts ...*post) {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-}
-
-// gate is a way to a server that can be shut, and can lose an answer.
-type gate struct {
-	URL string
-
-	server string
-	shut   atomic.Bool
-	// lose tells to lose the next answer that says that a row was deleted, and
-	// the connection with it.
-	lose atomic.Bool
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newGate(t *testing.T, address string) *gate {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal("the address is not a URL")
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &gate{server: u.Host}
-	var ways sync.WaitGroup
-	ways.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			ways.Go(func() { g.serve(client) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		g.close()
-		ways.Wait()
-	})
-	u.Host = listener.Addr().String()
-	values := u.Query()
-	values.Set("sslmode", "disable")
-	u.RawQuery = values.Encode()
-	g.URL = u.String()
-	return g
-}
-
-func (g *gate) serve(client net.Conn) {
-	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", g.server)
-	if err != nil {
-		return
-	}
-	defer func() { _ = server.Close() }()
-	g.mu.Lock()
-	g.conns = append(g.conns, client, server)
-	g.mu.Unlock()
-	if g.shut.Load() {
-		return
-	}
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		_, _ = io.Copy(losing{client, g}, server)
-		_ = client.Close()
-	}()
-	_, _ = io.Copy(server, client)
-	_ = server.Close()
-	<-answered
-}
-
-// close cuts all ways, and lets nobody through until open.
-func (g *gate) close() {
-	g.shut.Store(true)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, c := range g.conns {
-		_ = c.Close()
-	}
-	g.conns = nil
-}
-
-func (g *gate) open() { g.shut.Store(false) }
-
-// losing hands on what the server says.
-type losing struct {
-	io.Writer
-
-	gate *gate
-}
-
-func (l losing) Write(p []byte) (int, error) {
-	if bytes.Contains(p, []byte("DELETE 1\x00")) && l.gate.lose.CompareAndSwap(true, false) {
-		return 0, errors.New("the answer is lost")
-	}
-	return l.Writer.Write(p)
 }

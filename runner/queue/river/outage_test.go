@@ -9,8 +9,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/ghosteam/upkeep/configs/secret"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/runner/queue/river"
+	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 )
 
 // The database goes away and comes back while runs are handled: the queue goes
@@ -18,8 +20,8 @@ import (
 func TestQueue_Outage(t *testing.T) {
 	t.Parallel()
 	address, o := database(t), newOffice()
-	g := newGate(t, address)
-	a := o.newPost(t, g.URL, "a", 2)
+	g, through := ledgertest.StartNetwork(t, secret.New(address))
+	a := o.newPost(t, through.Reveal(), "a", 2)
 	// In order to deliver while the way of a is shut.
 	b := o.newPost(t, address, "b", 1)
 	done := make(chan struct{})
@@ -34,13 +36,13 @@ func TestQueue_Outage(t *testing.T) {
 	a.deliver(o.record("long", 1, "")...)
 	awaitBegun(t, 1, a)
 	for outage := range 3 {
-		g.close()
+		g.Close()
 		ids := o.record("away"+string(rune('0'+outage)), 5, "")
 		if err := a.Deliver(t.Context(), ids...); err == nil {
 			t.Error("a delivery succeeded without the database")
 		}
 		b.deliver(ids...)
-		g.open()
+		g.Open()
 		// The listener connects again and looks into every queue.
 		awaitBegun(t, 1+5*(outage+1), a)
 	}
@@ -71,13 +73,13 @@ func TestQueue_Outage(t *testing.T) {
 func TestQueue_BeginsInAnOutage(t *testing.T) {
 	t.Parallel()
 	address, o := database(t), newOffice()
-	g := newGate(t, address)
-	a := o.newPost(t, g.URL, "a", 2)
+	g, through := ledgertest.StartNetwork(t, secret.New(address))
+	a := o.newPost(t, through.Reveal(), "a", 2)
 	o.record("run", 3, "")
-	g.close()
+	g.Close()
 	a.work()
 	await(t, "word of the outage", func() bool { return len(a.journal.of("WARN")) > 0 })
-	g.open()
+	g.Open()
 	// Nothing delivers these runs but the pick-up at the beginning.
 	awaitBegun(t, 3, a)
 	a.end()
@@ -87,13 +89,13 @@ func TestQueue_BeginsInAnOutage(t *testing.T) {
 func TestQueue_LostFetch(t *testing.T) {
 	t.Parallel()
 	address, o := database(t), newOffice()
-	g := newGate(t, address)
-	a := o.newPost(t, g.URL, "a", 1).work()
+	g, through := ledgertest.StartNetwork(t, secret.New(address))
+	a := o.newPost(t, through.Reveal(), "a", 1).work()
 	b := o.newPost(t, address, "b", 1)
 	ids := o.record("run", 1, "")
-	g.lose.Store(true)
+	g.LoseInstead("DELETE 1\x00")
 	b.deliver(ids...)
-	await(t, "the answer to be lost", func() bool { return !g.lose.Load() })
+	await(t, "the answer to be lost", func() bool { return g.Lost.Load() == 1 })
 	if n := waiting(t, b); n != 0 {
 		t.Fatalf("%d pointers wait: the fetch was not made", n)
 	}
