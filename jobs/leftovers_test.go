@@ -63,7 +63,7 @@ func TestKillLeftovers_Except(t *testing.T) {
 		return cmd
 	}
 	began := time.Now()
-	lost, planned := start("lost", "exec sleep 1000"), start("upgrade", "env -i sleep 1000 & wait")
+	lost, planned := start("lost", "exec sleep 1000"), start("upgrade", "env -i sleep 1000 & wait; kill -9 $$")
 	deadline := time.Now().Add(20 * time.Second)
 	for n := 0; n < 2; {
 		var err error

@@ -273,7 +273,8 @@ func TestAlerts_MissedAndStale(t *testing.T) {
 	t.Parallel()
 	box := newMailbox(t)
 	box.open(t)
-	h := newHouse(t, mailing(box, lateWorkflows))
+	// Found in one moment, they would be told in one mail.
+	h := newHouse(t, strings.Replace(mailing(box, lateWorkflows), "{kind: email,", "{kind: email, group_wait: 0s,", 1))
 	h.env = []string{"SMTP_PASSWORD=" + box.server.Password}
 	first := h.serve(t)
 	eventually(t, "both calendars are on record", func() (bool, string) {

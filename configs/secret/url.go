@@ -10,7 +10,7 @@ import (
 // (https://www.postgresql.org/docs/current/libpq-connect.html, Connection URIs).
 // Host of what it returns is the whole list. Its error may quote parts of text.
 func ParseURL(text string) (*url.URL, error) {
-	scheme, rest, found := strings.Cut(text, "://")
+	_, rest, found := strings.Cut(text, "://")
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
@@ -21,12 +21,13 @@ func ParseURL(text string) (*url.URL, error) {
 		return url.Parse(text)
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
-		// url.Parse looks at each as it would at the only one.
-		if _, err := url.Parse(scheme + "://" + host); err != nil {
+		// url.Parse looks at each as it would at the only one, and closer at those of
+		// the web.
+		if _, err := url.Parse("http://" + host); err != nil {
 			return nil, err
 		}
 	}
-	u, err := url.Parse(scheme + "://" + rest[:end-len(hosts)] + first + rest[end:])
+	u, err := url.Parse(text[:len(text)-len(rest)] + rest[:end-len(hosts)] + first + rest[end:])
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ import (
 	jobsall "github.com/ghosteam/upkeep/jobs/all"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
+	"github.com/ghosteam/upkeep/storage/ledger/ledgertest"
 	"github.com/ghosteam/upkeep/storage/object"
 	objectall "github.com/ghosteam/upkeep/storage/object/all"
 	"github.com/ghosteam/upkeep/web/api"
@@ -139,6 +140,15 @@ workflows:
 
 // usualLease makes nodes die soon.
 const usualLease = "lease: {every: 1s, ttl: 5s}\n"
+
+// twoNodes starts two services that share a ledger and a folder, and opens what
+// is on record.
+func twoNodes(t *testing.T) (a, b *node, r record, shared string) {
+	t.Helper()
+	dsn := ledgertest.Postgres(t)
+	shared = t.TempDir()
+	return startNode(t, dsn, "a", shared, ""), startNode(t, dsn, "b", shared, ""), openRecord(t, dsn), shared
+}
 
 // startNode starts a service that shares a ledger, and waits until it serves.
 // shared is the folder that all nodes of a test see; more is added to the

@@ -37,9 +37,7 @@ func gone(t *testing.T, shared string) {
 // TestNodes_Killed: what a node executed when it was killed goes on on another.
 func TestNodes_Killed(t *testing.T) {
 	t.Parallel()
-	dsn, shared := ledgertest.Postgres(t), t.TempDir()
-	a, b := startNode(t, dsn, "a", shared, ""), startNode(t, dsn, "b", shared, "")
-	r := openRecord(t, dsn)
+	a, b, r, shared := twoNodes(t)
 	id := a.starts("hang")
 	owner, others := r.owner(id, shared, a, b)
 	owner.signal(syscall.SIGKILL)
@@ -59,9 +57,7 @@ func TestNodes_Killed(t *testing.T) {
 // writes nothing and comes back as somebody else.
 func TestNodes_Stopped(t *testing.T) {
 	t.Parallel()
-	dsn, shared := ledgertest.Postgres(t), t.TempDir()
-	a, b := startNode(t, dsn, "a", shared, ""), startNode(t, dsn, "b", shared, "")
-	r := openRecord(t, dsn)
+	a, b, r, shared := twoNodes(t)
 	id := a.starts("hang")
 	owner, _ := r.owner(id, shared, a, b)
 	before := r.run(id).Owner
@@ -108,9 +104,7 @@ func TestNodes_Restarted(t *testing.T) {
 // the run.
 func TestNodes_Canceled(t *testing.T) {
 	t.Parallel()
-	dsn, shared := ledgertest.Postgres(t), t.TempDir()
-	a, b := startNode(t, dsn, "a", shared, ""), startNode(t, dsn, "b", shared, "")
-	r := openRecord(t, dsn)
+	a, b, r, shared := twoNodes(t)
 	id := a.starts("hang")
 	owner, others := r.owner(id, shared, a, b)
 	if _, err := others[0].api.Cancel(t.Context(), id); err != nil {
@@ -127,9 +121,7 @@ func TestNodes_Canceled(t *testing.T) {
 // another at once, and the node leaves.
 func TestNodes_Drained(t *testing.T) {
 	t.Parallel()
-	dsn, shared := ledgertest.Postgres(t), t.TempDir()
-	a, b := startNode(t, dsn, "a", shared, ""), startNode(t, dsn, "b", shared, "")
-	r := openRecord(t, dsn)
+	a, b, r, shared := twoNodes(t)
 	id := a.starts("hang")
 	owner, others := r.owner(id, shared, a, b)
 	owner.signal(syscall.SIGTERM)
