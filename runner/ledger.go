@@ -214,7 +214,8 @@ type Reader interface {
 	Output(ctx context.Context, key AttemptKey) (Output, error)
 	// Past returns at most limit ended attempts of a job with state Succeeded
 	// or Warned from runs that were not dry, newest first, leaving out the run
-	// except.
+	// except; when that is the share of one node, only what that node did, and of
+	// other workflows also what was for any node.
 	Past(ctx context.Context, workflow, job string, except RunID, limit int) ([]Attempt, error)
 	// Latest returns the newest run of each named workflow that has one. Where
 	// each node has a run of its own it is the gravest of the newest slot: that

@@ -186,6 +186,45 @@ func testPast(t *testing.T, dsn secret.String) {
 	}
 }
 
+// testPastOfNode: to the share of one node the history is that of this node.
+func testPastOfNode(t *testing.T, dsn secret.String) {
+	a, b := join(t, dsn, "a", longLease), join(t, dsn, "b", longLease)
+	at := Midnight()
+	did := func(s *site, workflow, host string) runner.RunID {
+		at = at.Add(time.Hour)
+		r := Request(workflow, at)
+		r.Host = host
+		c := s.claim(s.submit(r)[0])
+		s.begin(c, Attempt("x", 1))
+		s.end(c, Attempt("x", 1), runner.Succeeded)
+		s.finish(c, runner.Succeeded)
+		return c.Run
+	}
+	before, elsewhere := did(a, "w", ""), did(b, "w", "")
+	ofA, ofB := did(a, "w", "a"), did(b, "w", "b")
+	cluster, other := did(b, "v", ""), did(b, "v", "b")
+	mine, plain := did(a, "w", "a"), did(b, "u", "")
+	past := func(workflow string, except runner.RunID) []runner.RunID {
+		list, err := a.Past(a.ctx, workflow, "x", except, 10)
+		a.must(err)
+		ids := make([]runner.RunID, len(list))
+		for i, attempt := range list {
+			ids[i] = attempt.Run
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	own, others := []runner.RunID{before, ofA}, []runner.RunID{cluster}
+	if strings.HasPrefix(dsn.Reveal(), "sqlite:") {
+		// There is one node, whatever it was called.
+		own, others = []runner.RunID{before, elsewhere, ofA, ofB}, []runner.RunID{cluster, other}
+	}
+	same(t, "what this node did", own, past("w", mine))
+	same(t, "what another workflow did, for this node", others, past("v", mine))
+	same(t, "what all did, for a run of any node", []runner.RunID{before, elsewhere, ofA, ofB, mine}, past("w", plain))
+	same(t, "what all did", []runner.RunID{before, elsewhere, ofA, ofB, mine}, past("w", ""))
+}
+
 func testLatest(t *testing.T, dsn secret.String) {
 	s := join(t, dsn, "a", longLease)
 	all := someRuns(s)

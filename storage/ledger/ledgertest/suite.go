@@ -69,6 +69,7 @@ func Exercise(t *testing.T, fresh func(testing.TB) secret.String) {
 		{"Paging", testPaging},
 		{"Lookup", testLookup},
 		{"Past", testPast},
+		{"PastOfNode", testPastOfNode},
 		{"Latest", testLatest},
 		{"Output", testOutput},
 		{"Texts", testTexts},
