@@ -44,7 +44,7 @@ func (artifacts) Restore(ctx context.Context, env *jobs.Env, a *object.Artifact,
 	}
 	r := replacement{env: env, target: t.To}
 	if t.Replace && !missing(t.To) {
-		if err := r.look(); err != nil {
+		if err := r.look(ctx); err != nil {
 			return jobs.Restored{}, err
 		}
 	} else if err := vacant(t.To); err != nil {

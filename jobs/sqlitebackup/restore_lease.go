@@ -1,9 +1,11 @@
 package sqlitebackup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,12 +16,30 @@ import (
 // (fcntl(2), F_SETLEASE). Who opens it then waits until it is free.
 type lease struct{ f *os.File }
 
-func takeLease(path string) (*lease, error) {
+// leaseTries and leasePause bound how long a file is waited for that somebody
+// has open: what this process had open itself a process that it begins has open
+// too, for the moment before that becomes its program.
+const (
+	leaseTries = 20
+	leasePause = 25 * time.Millisecond
+)
+
+func takeLease(ctx context.Context, path string) (*lease, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
-	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+	for range leaseTries {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+		if !errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		select {
+		case <-time.After(leasePause):
+		case <-ctx.Done():
+			return nil, errors.Join(context.Cause(ctx), f.Close())
+		}
+	}
 	switch {
 	case err == nil:
 		return &lease{f: f}, nil

@@ -38,7 +38,7 @@ const (
 )
 
 // look examines the target and refuses one that is in use. It changes nothing.
-func (r *replacement) look() error {
+func (r *replacement) look(ctx context.Context) error {
 	path, err := filepath.EvalSymlinks(r.target)
 	if err != nil {
 		return fmt.Errorf("replace %s: %w", r.target, err)
@@ -53,7 +53,7 @@ func (r *replacement) look() error {
 	if err := r.single(); err != nil {
 		return err
 	}
-	l, err := takeLease(path)
+	l, err := takeLease(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (r *replacement) exchange(ctx context.Context, from string) (err error) {
 	if err := r.settle(ctx, r.target); err != nil {
 		return err
 	}
-	l, err := takeLease(r.target)
+	l, err := takeLease(ctx, r.target)
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func (r *replacement) settle(ctx context.Context, path string) error {
 		return nil
 	}
 	return r.env.Effect(ctx, "fold the log of "+path+" into it", func(ctx context.Context) error {
-		l, err := takeLease(path)
+		l, err := takeLease(ctx, path)
 		if err == nil {
 			err = l.free()
 		}

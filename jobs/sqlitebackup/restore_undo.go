@@ -15,7 +15,7 @@ func (artifacts) Undo(ctx context.Context, env *jobs.Env, t jobs.Target) (jobs.R
 	r := replacement{env: env, target: t.To}
 	gone := missing(t.To)
 	if !gone {
-		if err := r.look(); err != nil {
+		if err := r.look(ctx); err != nil {
 			return jobs.Restored{}, err
 		}
 	}
@@ -41,7 +41,7 @@ func (artifacts) Undo(ctx context.Context, env *jobs.Env, t jobs.Target) (jobs.R
 	if err := r.settle(ctx, last.path); err != nil {
 		return jobs.Restored{}, err
 	}
-	free, err := takeLease(last.path)
+	free, err := takeLease(ctx, last.path)
 	if err != nil {
 		return jobs.Restored{}, err
 	}
