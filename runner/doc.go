@@ -27,8 +27,8 @@
 //	superseded
 //
 // A run is never lost: somebody goes on with it. Its jobs may be. What nobody
-// who is there may go on with, because it is for certain nodes, waits for one of
-// them as long as its start deadline says; then Strand makes it failed (crash).
+// who is there may go on with, because it is for certain nodes, waits a while for
+// one of them; then the ledger's Strand makes it failed (crash).
 //
 // # The life of an attempt
 //

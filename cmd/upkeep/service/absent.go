@@ -18,8 +18,7 @@ const (
 	// time.
 	expireEvery = 15 * time.Second
 	// strandAfter is how long a run that began waits for a node that may go on
-	// with it, when its workflow has no start deadline: long enough for a machine
-	// to be restarted.
+	// with it: long enough for a machine to be restarted.
 	strandAfter = 15 * time.Minute
 	// absentEvery is how often the slots of nodes are looked for that are not
 	// there.
