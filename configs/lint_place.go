@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ghosteam/upkeep/configs/internal/problem"
@@ -26,4 +27,36 @@ func (l *loader) lintPlace(n *source.Node, place source.Pos, path, so string, r 
 		hint = fmt.Sprintf("write labels: [%s] at the top, or let several nodes share a ledger: postgres://...", r.Label)
 	}
 	l.warn(at(n, "runs_on", place), "no-node", path, fmt.Sprintf("%s: it asks for the label %s, and the ledger is a file, which only this node uses, %s", so, r.Label, has), hint)
+}
+
+// Unserved says which workflows and checks none of these nodes may run, because
+// none carries the label they ask for: one text for each such label, in the order
+// of the file, such as "label db: workflow backup, check lag". nodes are the
+// labels of each node that belongs to the system, there or away; without nodes
+// nothing is said.
+func (c *Config) Unserved(nodes [][]string) []string {
+	if len(nodes) == 0 {
+		return nil
+	}
+	var labels []string
+	askers := map[string][]string{}
+	look := func(r RunsOn, who string) {
+		if slices.ContainsFunc(nodes, r.Fits) {
+			return
+		}
+		if askers[r.Label] == nil {
+			labels = append(labels, r.Label)
+		}
+		askers[r.Label] = append(askers[r.Label], who)
+	}
+	for _, w := range c.Workflows {
+		look(w.RunsOn, "workflow "+w.Name)
+	}
+	for _, check := range c.Checks {
+		look(check.RunsOn, "check "+check.Name)
+	}
+	for i, label := range labels {
+		labels[i] = "label " + label + ": " + strings.Join(askers[label], ", ")
+	}
+	return labels
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
@@ -90,6 +91,35 @@ func TestLoad_RunsOnOfABusySchedule(t *testing.T) {
 		c := loadText(t, fmt.Sprintf("workflows: {a: {schedule: {every: %s}, runs_on: every, jobs: {a: {kind: health}}}}", every), nil)
 		if got := c.Workflows[0].StartWithin(); got != want {
 			t.Errorf("every %s: to begin within %s, want %s", every, got, want)
+		}
+	}
+}
+
+// TestConfig_Unserved: what no node may run is named by its label, whether the
+// nodes are there or away.
+func TestConfig_Unserved(t *testing.T) {
+	t.Parallel()
+	c := configs.Config{
+		Workflows: []*configs.Workflow{
+			{Name: "anywhere"},
+			{Name: "all", RunsOn: configs.RunsOn{EveryNode: true}},
+			{Name: "dump", RunsOn: configs.RunsOn{Label: "db"}},
+			{Name: "train", RunsOn: configs.RunsOn{EveryNode: true, Label: "gpu"}},
+			{Name: "tune", RunsOn: configs.RunsOn{Label: "gpu"}},
+		},
+		Checks: []configs.Check{{Name: "lag", RunsOn: configs.RunsOn{Label: "db"}}, {Name: "heat", RunsOn: configs.RunsOn{EveryNode: true, Label: "gpu"}}},
+	}
+	for name, test := range map[string]struct {
+		nodes [][]string
+		want  []string
+	}{
+		"no nodes":  {},
+		"all there": {nodes: [][]string{{"db"}, {"gpu", "big"}}},
+		"one label": {nodes: [][]string{{"db"}, nil}, want: []string{"label gpu: workflow train, workflow tune, check heat"}},
+		"none":      {nodes: [][]string{nil}, want: []string{"label db: workflow dump, check lag", "label gpu: workflow train, workflow tune, check heat"}},
+	} {
+		if diff := cmp.Diff(test.want, c.Unserved(test.nodes), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", name, diff)
 		}
 	}
 }

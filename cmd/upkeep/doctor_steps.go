@@ -122,20 +122,20 @@ func (p *patient) lookAtLedger(ctx context.Context) (doctor.Ledger, error) {
 }
 
 // lookAtMembers looks at the nodes that share the ledger.
-func (p *patient) lookAtMembers(ctx context.Context) ([]doctor.Member, error) {
+func (p *patient) lookAtMembers(ctx context.Context) (doctor.Cluster, error) {
 	reader, err := p.reader()
 	if errors.Is(err, ledger.ErrMissing) {
-		return nil, nil
+		return doctor.Cluster{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return doctor.Cluster{}, err
 	}
 	members, err := service.MembersOf(ctx, reader)
-	list := make([]doctor.Member, len(members))
+	c := doctor.Cluster{Members: make([]doctor.Member, len(members)), Unserved: service.Unserved(p.cfg, members)}
 	for i, m := range members {
-		list[i] = doctor.Member{Name: m.Name, Host: m.Host, Version: m.Version, Alive: m.State != api.MemberAbsent, LastSeen: m.LastSeen, Drift: m.Drift}
+		c.Members[i] = doctor.Member{Name: m.Name, Host: m.Host, Version: m.Version, Alive: m.State != api.MemberAbsent, LastSeen: m.LastSeen, Drift: m.Drift}
 	}
-	return list, err
+	return c, err
 }
 
 // explained is an error with its hint.

@@ -19,17 +19,26 @@ type Member struct {
 	Drift bool
 }
 
+// Cluster is the nodes that share a ledger.
+type Cluster struct {
+	Members []Member
+	// Unserved is what none of them may run: a text for each label that is asked
+	// for and that nobody carries, such as "label db: workflow backup".
+	Unserved []string
+}
+
 // absentFor is how long a node may be away, as for a restart.
 const absentFor = 2 * time.Minute
 
 // Members returns the step that looks at the nodes that share a ledger.
-func Members(look func(ctx context.Context) ([]Member, error), now func() time.Time) Step {
+func Members(look func(ctx context.Context) (Cluster, error), now func() time.Time) Step {
 	return Step{Name: "cluster", Title: "the nodes that share the ledger", Within: ledgerPatience, Look: func(ctx context.Context) (Found, error) {
-		list, err := look(ctx)
+		c, err := look(ctx)
 		if err != nil {
 			return Found{}, err
 		}
-		f := Found{Facts: list, Findings: judgeMembers(list, now())}
+		list := c.Members
+		f := Found{Facts: list, Findings: append(judgeMembers(list, now()), judgeLabels(c.Unserved)...)}
 		there := 0
 		for _, m := range list {
 			state := "alive"
@@ -79,4 +88,14 @@ func judgeMembers(list []Member, now time.Time) []Finding {
 		})
 	}
 	return out
+}
+
+func judgeLabels(unserved []string) []Finding {
+	if len(unserved) == 0 {
+		return nil
+	}
+	return []Finding{{
+		ID: "labels", Severity: jobs.Warning, Text: "no node carries the " + strings.Join(unserved, "; nor the "),
+		Means: "its runs are missed, and its checks are asked by nobody", Next: "upkeep nodes",
+	}}
 }

@@ -16,8 +16,9 @@ func TestMembers(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
-		list []doctor.Member
-		want []string
+		list     []doctor.Member
+		unserved []string
+		want     []string
 	}{
 		"nobody": {},
 		"well":   {list: []doctor.Member{{Name: "a", Version: "1", Alive: true}, {Name: "b", Version: "1", Alive: true}}},
@@ -30,8 +31,13 @@ func TestMembers(t *testing.T) {
 			},
 			want: []string{"absent-c", "drift-b", "versions"},
 		},
+		"a label that nobody has": {
+			list: []doctor.Member{{Name: "a", Version: "1", Alive: true}}, unserved: []string{"label db: workflow backup"}, want: []string{"labels"},
+		},
 	} {
-		found, err := doctor.Members(func(context.Context) ([]doctor.Member, error) { return c.list, nil }, func() time.Time { return now }).Look(t.Context())
+		found, err := doctor.Members(func(context.Context) (doctor.Cluster, error) {
+			return doctor.Cluster{Members: c.list, Unserved: c.unserved}, nil
+		}, func() time.Time { return now }).Look(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +51,7 @@ func TestMembers(t *testing.T) {
 		}
 	}
 	broken := errors.New("away")
-	if _, err := doctor.Members(func(context.Context) ([]doctor.Member, error) { return nil, broken }, time.Now).Look(t.Context()); !errors.Is(err, broken) {
+	if _, err := doctor.Members(func(context.Context) (doctor.Cluster, error) { return doctor.Cluster{}, broken }, time.Now).Look(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 }

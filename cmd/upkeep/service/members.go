@@ -150,8 +150,9 @@ func usualConfig(list []api.Member) string {
 }
 
 // ClusterCheck says what is wrong with the nodes that share a ledger: nodes
-// that go by another configuration, and such as have been away for long.
-func ClusterCheck(list []api.Member, now time.Time) api.StatusCheck {
+// that go by another configuration, such as have been away for long, and what cfg
+// asks for that none of them may run.
+func ClusterCheck(cfg *configs.Config, list []api.Member, now time.Time) api.StatusCheck {
 	c := api.StatusCheck{Name: "cluster", OK: true}
 	var drift, usual, away, twins []string
 	there := 0
@@ -179,12 +180,24 @@ func ClusterCheck(list []api.Member, now time.Time) api.StatusCheck {
 	if len(away) > 0 {
 		wrong = append(wrong, fmt.Sprintf("%s: away for more than %s; `upkeep nodes forget` if for good", namesOf("node", away), absentFor))
 	}
+	for _, unserved := range Unserved(cfg, list) {
+		wrong = append(wrong, "no node carries the "+unserved)
+	}
 	if c.OK = len(wrong) == 0; !c.OK {
 		c.Text = strings.Join(wrong, "; ")
 		return c
 	}
 	c.Text = fmt.Sprintf("%d of %d nodes are there, with one configuration", there, len(list))
 	return c
+}
+
+// Unserved says what cfg asks for that none of the nodes may run.
+func Unserved(cfg *configs.Config, list []api.Member) []string {
+	labels := make([][]string, len(list))
+	for i, m := range list {
+		labels[i] = m.Labels
+	}
+	return cfg.Unserved(labels)
 }
 
 // namesOf is "node a" or "nodes a, b".
@@ -206,7 +219,7 @@ func (f facts) clusterCheck(ctx context.Context) (api.StatusCheck, bool) {
 	if err != nil {
 		return api.StatusCheck{Name: "cluster", Text: "the nodes are not known: " + firstLine(err)}, true
 	}
-	return ClusterCheck(list, time.Now()), true
+	return ClusterCheck(f.e.Config(), list, time.Now()), true
 }
 
 // digest remembers what the configuration in force has in common with those of

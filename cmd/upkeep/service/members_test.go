@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ghosteam/upkeep/cmd/upkeep/service"
+	"github.com/ghosteam/upkeep/configs"
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
 	"github.com/ghosteam/upkeep/web/api"
@@ -33,7 +34,7 @@ func TestMembersOf(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
 	draining := serving("c", "c2", "two")
-	draining.Facts.Draining, draining.LeaseUntil = true, now.Add(9*time.Second)
+	draining.Facts.Draining, draining.Labels, draining.LeaseUntil = true, []string{"x"}, now.Add(9*time.Second)
 	dead := serving("c", "c1", "old")
 	dead.Alive = false
 	r := roll{
@@ -63,13 +64,19 @@ func TestMembersOf(t *testing.T) {
 	if m := list[3]; m.State != api.MemberAbsent || m.Host != "dhost" || m.Running != 1 || m.Config != "" || m.Drift || m.PID != 0 {
 		t.Errorf("d, where only a command runs: %+v", m)
 	}
-	c := service.ClusterCheck(list, now)
+	c := service.ClusterCheck(&configs.Config{}, list, now)
 	for _, want := range []string{"node c: another configuration than a, b", "node d: away for more than 2m0s"} {
 		if !strings.Contains(c.Text, want) || c.OK || c.Fatal {
 			t.Errorf("check: %+v, want %q", c, want)
 		}
 	}
-	if c := service.ClusterCheck(append(list[:2:2], list[4]), now); !c.OK || c.Text != "2 of 3 nodes are there, with one configuration" {
+	if c := service.ClusterCheck(&configs.Config{}, append(list[:2:2], list[4]), now); !c.OK || c.Text != "2 of 3 nodes are there, with one configuration" {
+		t.Errorf("check: %+v", c)
+	}
+	asking := &configs.Config{Workflows: []*configs.Workflow{
+		{Name: "anywhere"}, {Name: "there", RunsOn: configs.RunsOn{Label: "x"}}, {Name: "train", RunsOn: configs.RunsOn{EveryNode: true, Label: "gpu"}},
+	}}
+	if c := service.ClusterCheck(asking, list, now); !strings.Contains(c.Text, "no node carries the label gpu: workflow train") || strings.Contains(c.Text, "there") || c.OK {
 		t.Errorf("check: %+v", c)
 	}
 	r.fail = errors.New("away")
@@ -101,7 +108,7 @@ func TestMembersOf_Twins(t *testing.T) {
 		if err != nil || len(list) != 1 || !slices.Equal(list[0].Also, test.want) || list[0].Also == nil {
 			t.Errorf("%s: %+v, %v", name, list, err)
 		}
-		if c := service.ClusterCheck(list, start); c.OK != (len(test.want) == 0) || !c.OK && !strings.Contains(c.Text, "m:7") {
+		if c := service.ClusterCheck(&configs.Config{}, list, start); c.OK != (len(test.want) == 0) || !c.OK && !strings.Contains(c.Text, "m:7") {
 			t.Errorf("%s: check %+v", name, c)
 		}
 	}
