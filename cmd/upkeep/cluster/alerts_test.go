@@ -10,6 +10,26 @@ import (
 // notice is one message that the ledger owes or owed.
 type notice struct{ id, incident, action, state string }
 
+// incident is one on record.
+type incident struct{ id, fingerprint, state string }
+
+// checkTold looks that no incident began or ended without a word.
+func (c *cluster) checkTold(t *testing.T, count func(incident, action string) int) {
+	t.Helper()
+	until := c.settled.Add(-2 * time.Second).UnixMicro()
+	all := rowsOf(t, c.database, `SELECT id, fingerprint, state FROM upkeep.incidents WHERE opened_at < $1 AND (state = 'open' OR resolved_at < $1)`,
+		func(r pgx.Rows, i *incident) error { return r.Scan(&i.id, &i.fingerprint, &i.state) }, until)
+	for _, i := range all {
+		if count(i.id, "open") == 0 {
+			t.Errorf("nobody was told that the incident %s (%s) began", i.id, i.fingerprint)
+		}
+		if i.state == "resolved" && count(i.id, "resolve") == 0 {
+			t.Errorf("nobody was told that the incident %s (%s) ended", i.id, i.fingerprint)
+		}
+	}
+	t.Logf("%d incidents", len(all))
+}
+
 // checkAlerts looks that everybody was told once of each beginning and each end.
 func (c *cluster) checkAlerts(t *testing.T) {
 	t.Helper()
@@ -36,6 +56,7 @@ func (c *cluster) checkAlerts(t *testing.T) {
 			t.Errorf("the %s of incident %s is on record as told, and was told %d times", n.action, n.incident, count[what{n.incident, n.action}])
 		}
 	}
+	c.checkTold(t, func(incident, action string) int { return count[what{incident, action}] })
 	repeated := 0
 	for key, at := range seen {
 		for i := 1; i < len(at); i++ {

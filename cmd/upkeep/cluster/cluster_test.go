@@ -135,19 +135,22 @@ func (c *cluster) awaitLease(t *testing.T, n *node) register {
 	}
 }
 
-// checkClocks looks that the clocks are as wrong as they should be.
+// checkClocks looks that the clocks are as wrong as they should be: a node says
+// by its own when a run was asked for.
 func (c *cluster) checkClocks(t *testing.T) {
 	t.Helper()
 	for _, n := range c.nodes {
-		age := time.Since(time.UnixMicro(c.awaitLease(t, n).registered))
-		if least := -n.skew; age < least-time.Millisecond || age > least+patience {
-			t.Errorf("%s registered %s ago, by a clock that should be %s ahead", n.name, age, n.skew)
+		asked := time.Now()
+		said := n.upkeep(t, "run", "load", "--detach")
+		answered := time.Now()
+		runs := c.database.runs(t, "WHERE strpos($1, id) > 0", said)
+		if len(runs) != 1 {
+			t.Fatalf("%s asked for a run, of which the ledger does not know: %s", n.name, said)
 		}
-	}
-	if skew := c.nodes[0].skew; skew != 0 {
-		first, last := c.awaitLease(t, c.nodes[0]).registered, c.awaitLease(t, c.nodes[2]).registered
-		t.Logf("the first node's clock is %s ahead of the last one's, with %s to be expected beside the time between their starts",
-			time.Duration(first-last)*time.Microsecond, 2*skew)
+		queued := time.UnixMicro(runs[0].queuedAt)
+		if queued.Before(asked.Add(n.skew-time.Millisecond)) || queued.After(answered.Add(n.skew)) {
+			t.Errorf("%s asked for a run at %s by its clock, between %s and %s by the right one: want a difference of %s", n.name, queued, asked, answered, n.skew)
+		}
 	}
 }
 

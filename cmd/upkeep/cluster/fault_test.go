@@ -58,11 +58,12 @@ func (f *fault) name() string {
 	return string(f.kind) + " of " + f.node.name
 }
 
-// plan draws faults of all kinds in any order.
-func (c *cluster) plan(random *rand.Rand) []*fault {
+// plan draws faults of all kinds in any order. In three rounds each kind meets
+// each node.
+func (c *cluster) plan(random *rand.Rand, round int) []*fault {
 	var all []*fault
-	for _, k := range kinds() {
-		f := &fault{kind: k, node: c.nodes[random.IntN(len(c.nodes))]}
+	for i, k := range kinds() {
+		f := &fault{kind: k, node: c.nodes[(round+i)%len(c.nodes)]}
 		// In lease times: some are too short to be noticed, most are not.
 		least, most := 0.0, 1.5
 		switch k {
@@ -90,6 +91,7 @@ func (c *cluster) plan(random *rand.Rand) []*fault {
 // inject lets a fault happen, and with it, while it lasts, another one.
 func (c *cluster) inject(t *testing.T, f, other *fault) {
 	t.Helper()
+	c.rest(f)
 	c.begin(t, f)
 	if other != nil {
 		time.Sleep(other.last / 2) // what is between two faults is an input of the test
@@ -114,11 +116,11 @@ func (c *cluster) begin(t *testing.T, f *fault) {
 	case kill:
 		f.node.kill(t)
 	case stop:
-		f.node.signal(t, unix.SIGSTOP)
+		f.node.halt(t)
 	case cutOff:
-		c.network.cut(t, f.node.machine, toDatabase)
+		c.cut(t, f.node, toDatabase)
 	case isolate:
-		c.network.cut(t, f.node.machine, toPeers)
+		c.cut(t, f.node, toPeers)
 	case restart, crash, drain, hurry, upgrade:
 		f.under = c.database.under(t, under)
 	}
@@ -163,9 +165,9 @@ func (c *cluster) end(t *testing.T, f *fault) {
 		f.node.signal(t, unix.SIGCONT)
 	case cutOff:
 		c.checkLetGo(t, f)
-		c.network.join(t, f.node.machine, toDatabase)
+		c.join(t, f.node, toDatabase)
 	case isolate:
-		c.network.join(t, f.node.machine, toPeers)
+		c.join(t, f.node, toPeers)
 	case restart, crash:
 		c.database.start(t)
 	case upgrade:
@@ -212,13 +214,45 @@ func (c *cluster) hurry(t *testing.T, f *fault) {
 	f.node.signal(t, unix.SIGTERM)
 	time.Sleep(200 * time.Millisecond) // between the two is an input of the test
 	f.asked = time.Now()
-	f.node.signal(t, unix.SIGTERM)
+	if !f.node.signal(t, unix.SIGTERM) {
+		f.kind = drain // it had little to do, and nothing was cut short
+	}
 	select {
 	case <-ended:
 	case <-time.After(patience):
 		t.Fatalf("%s does not end when it is asked twice:\n%s", f.node.name, f.node.lastWords())
 	}
 	f.gone = time.Now()
+}
+
+// cut takes a node off a network, and looks that it is.
+func (c *cluster) cut(t *testing.T, n *node, bridge string) {
+	t.Helper()
+	c.network.cut(t, n.machine, bridge)
+	if address := c.beyond(n, bridge); n.machine.reaches(address) {
+		t.Errorf("%s is cut off and reaches %s all the same", n.name, address)
+	}
+}
+
+// join puts it back.
+func (c *cluster) join(t *testing.T, n *node, bridge string) {
+	t.Helper()
+	c.network.join(t, n.machine, bridge)
+	address := c.beyond(n, bridge)
+	for deadline := time.Now().Add(patience); !n.machine.reaches(address); time.Sleep(glance) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not cut off and does not reach %s", n.name, address)
+		}
+	}
+}
+
+// beyond is somebody else in a network of a node.
+func (c *cluster) beyond(n *node, bridge string) string {
+	if bridge == toDatabase {
+		return c.database.address
+	}
+	other := (slices.Index(c.nodes, n) + 1) % len(c.nodes)
+	return addressOf(bridge, other+1)
 }
 
 // disturbed tells whether a fault that the filter takes touches the time between

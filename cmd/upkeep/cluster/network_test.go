@@ -1,10 +1,12 @@
 package cluster_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,11 +50,29 @@ func newNetwork(t *testing.T) *network {
 // address, and returns the address.
 func (n *network) connect(t *testing.T, m *machine, bridge string, number int) string {
 	t.Helper()
-	address := fmt.Sprintf("%s.%d", subnets()[bridge], number)
+	address := addressOf(bridge, number)
 	n.hub.run(t, fmt.Sprintf("link add %s type veth peer name %s netns %d\nlink set %s master %s up\n",
 		linkOf(m, bridge), bridge, m.init.Process.Pid, linkOf(m, bridge), bridge), "ip", "-batch", "-")
 	m.run(t, fmt.Sprintf("link set lo up\naddr add %s/24 dev %s\nlink set %s up\n", address, bridge, bridge), "ip", "-batch", "-")
 	return address
+}
+
+// addressOf is the address in a network with that last number.
+func addressOf(bridge string, number int) string {
+	return fmt.Sprintf("%s.%d", subnets()[bridge], number)
+}
+
+// reaches tells whether packets of a machine come to an address, and answers
+// back: nobody listens on the port, which the other machine says at once.
+func (m *machine) reaches(address string) bool {
+	err := m.inside(func() error {
+		conn, err := net.DialTimeout("tcp", net.JoinHostPort(address, "1"), 500*time.Millisecond)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+	return err == nil || errors.Is(err, unix.ECONNREFUSED)
 }
 
 // linkOf is the hub's end of a machine's link.

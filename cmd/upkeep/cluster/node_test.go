@@ -114,14 +114,41 @@ func (n *node) lastWords() string {
 	return string(text[max(0, len(text)-3000):])
 }
 
-// signal sends a signal to the service alone, not to what it has started.
-func (n *node) signal(t *testing.T, s unix.Signal) {
+// signal sends a signal to the service alone, not to what it has started; false
+// when it has just ended by itself.
+func (n *node) signal(t *testing.T, s unix.Signal) bool {
 	t.Helper()
 	n.mu.Lock()
 	cmd := n.cmd
 	n.mu.Unlock()
-	if err := cmd.Process.Signal(s); err != nil {
-		t.Logf("%s to %s: %v", s, n.name, err) // it has just given up by itself
+	err := cmd.Process.Signal(s)
+	if err != nil {
+		t.Logf("%s to %s: %v", s, n.name, err)
+	}
+	return err == nil
+}
+
+// halt stops the service without its knowledge, and waits until all of it
+// stands still.
+func (n *node) halt(t *testing.T) {
+	t.Helper()
+	n.mu.Lock()
+	pid := n.cmd.Process.Pid
+	n.mu.Unlock()
+	if !n.signal(t, unix.SIGSTOP) {
+		return
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(glance) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte("\nState:\tT")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not stand still:\n%s", n.name, text)
+		}
 	}
 }
 

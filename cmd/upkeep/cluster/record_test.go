@@ -18,7 +18,7 @@ func (c *cluster) checkRecord(t *testing.T, trail map[string][]step) {
 	for _, w := range calendars() {
 		never[w.name] = w.never
 	}
-	lost := 0
+	lost, left := 0, 0
 	for id, steps := range trail {
 		j := judge{name: fmt.Sprintf("run %s of %s", id, names[id]), never: never[names[id]], ends: map[string]step{}, done: map[string]bool{}, begun: map[string]int{}}
 		for _, s := range steps {
@@ -29,8 +29,16 @@ func (c *cluster) checkRecord(t *testing.T, trail map[string][]step) {
 			}
 		}
 		lost += j.lost
+		if j.never && j.state == "failed" {
+			if left++; len(j.ends) != 1 || j.lost != 1 {
+				t.Errorf("%s: it failed, and its attempts ended as %+v: want a single one, which was lost", j.name, j.ends)
+			}
+		}
 	}
-	t.Logf("%d runs; %d attempts were lost with their nodes", len(trail), lost)
+	t.Logf("%d runs; %d attempts were lost with their nodes, %d of them never to be repeated", len(trail), lost, left)
+	if soaking() && left == 0 {
+		t.Error("no run that is never to be repeated was interrupted, which proves too little")
+	}
 }
 
 // judge follows one run through its trail.

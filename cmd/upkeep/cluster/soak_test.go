@@ -15,13 +15,13 @@ func soaking() bool { return os.Getenv("UPKEEP_SOAK") != "" }
 // Three real services share a ledger, with schedules every second, while all
 // that can go wrong between machines goes wrong: each slot has one row, nothing
 // that was done is done again, nobody writes late, nothing is left behind and
-// everybody is told once. UPKEEP_SOAK=1 takes half an hour of it, with clocks
-// that differ; UPKEEP_TEST_SEED repeats a plan.
+// everybody is told once. The clocks differ. UPKEEP_SOAK=1 takes half an hour of
+// it; UPKEEP_TEST_SEED repeats a plan.
 func TestSoak_Cluster(t *testing.T) {
 	t.Parallel()
-	seed, ttl, skew, budget := uint64(1), 5*time.Second, time.Duration(0), time.Duration(0)
+	seed, ttl, skew, budget := uint64(1), 5*time.Second, 2*time.Second, time.Duration(0)
 	if soaking() {
-		seed, skew, budget = rand.Uint64(), 2*time.Second, 30*time.Minute
+		seed, budget = rand.Uint64(), 30*time.Minute
 	}
 	if text := os.Getenv("UPKEEP_TEST_SEED"); text != "" {
 		var err error
@@ -39,7 +39,7 @@ func TestSoak_Cluster(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	c := newCluster(t, ttl, skew)
 	for round := 0; round == 0 || time.Since(c.began) < budget; round++ {
-		for i, f := range c.plan(random) {
+		for i, f := range c.plan(random, round) {
 			c.raise(t, i%4 < 2)
 			c.inject(t, f, c.second(random, f))
 			time.Sleep(time.Duration((0.2 + random.Float64()) * float64(ttl) / 2)) // a rest is an input of the test
@@ -76,9 +76,11 @@ func (c *cluster) second(random *rand.Rand, f *fault) *fault {
 func (c *cluster) judge(t *testing.T) {
 	t.Helper()
 	met, of := map[kind]int{}, map[kind]int{}
+	at := map[string]int{}
 	all := 0
 	for _, f := range c.faults {
 		of[f.kind]++
+		at[f.name()]++
 		if len(f.under) > 0 {
 			met[f.kind]++
 			all++
@@ -88,6 +90,13 @@ func (c *cluster) judge(t *testing.T) {
 		t.Logf("%d of %d met a running attempt: %s", met[k], of[k], k)
 		if of[k] > 3 && met[k] < of[k]/2 {
 			t.Errorf("only %d of %d faults of one kind met a running attempt, which proves too little: %s", met[k], of[k], k)
+		}
+	}
+	for _, k := range kinds() {
+		for _, n := range c.nodes {
+			if name := (&fault{kind: k, node: n}).name(); soaking() && of[k] > 0 && at[string(k)] == 0 && at[name] == 0 {
+				t.Errorf("there was no %s", name)
+			}
 		}
 	}
 	t.Logf("%d of %d faults, kills among them, hit a running attempt", all, len(c.faults))
