@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,6 +32,10 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// serverVariable is the name of a variable that tells where a server of the tests
+// is, other than PostgreSQL.
+var serverVariable = regexp.MustCompile(`^UPKEEP_TEST_(REDIS|S3|SMTP)_`)
+
 // TestScripts_Postgres runs testdata/postgres, each on a ledger of its own.
 func TestScripts_Postgres(t *testing.T) {
 	t.Parallel()
@@ -45,6 +51,11 @@ func TestScripts_Postgres(t *testing.T) {
 			password, _ := u.User.Password()
 			env.Setenv("UPKEEP_LEDGER", address)
 			env.Setenv("PASSWORD", password)
+			for _, setting := range os.Environ() {
+				if name, value, _ := strings.Cut(setting, "="); serverVariable.MatchString(name) {
+					env.Setenv(name, value)
+				}
+			}
 			return setScene(env)
 		},
 		Cmds: scriptCommands(),
