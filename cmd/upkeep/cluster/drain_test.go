@@ -136,11 +136,11 @@ func (c *cluster) givenBack(t *testing.T, f *fault, trail map[string][]step) tim
 func resumed(steps []step, r run, from time.Time) (took time.Duration, ended bool) {
 	for _, s := range steps {
 		switch {
-		case s.job != "" || s.at.Before(from):
-		case s.epoch > r.epoch && s.state == "running":
-			return s.at.Sub(from), false
+		case s.job != "":
 		case s.epoch == r.epoch && s.final():
-			return 0, true
+			return 0, true // before it was given back, at whatever moment
+		case s.epoch > r.epoch && s.state == "running" && s.at.After(from):
+			return s.at.Sub(from), false
 		}
 	}
 	return 0, false
