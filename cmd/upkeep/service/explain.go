@@ -88,8 +88,8 @@ func WhyOf(cfg *configs.Config, workflow string, a explain.Answer) api.Why {
 	for _, s := range a.Slots {
 		slot := s.Slot.UTC()
 		e := api.Explained{Slot: &slot, Local: s.Local, Slots: 1, Text: s.Sentence, Details: []string{string(s.Verdict)}, Hint: s.Next, Hosts: []api.ExplainedHost{}}
-		if len(s.Runs) > 0 {
-			run := s.Runs[0]
+		if runs := runsFor(s); len(runs) > 0 {
+			run := runs[0]
 			e.Run, e.Node, e.State, e.Reason, e.LastSlot, e.Slots = run.ID, run.Node, run.State, run.Reason, api.Instant(run.LastSlot), max(run.Slots, 1)
 		}
 		for _, h := range s.Hosts {
@@ -98,4 +98,15 @@ func WhyOf(cfg *configs.Config, workflow string, a explain.Answer) api.Why {
 		v.Slots = append(v.Slots, e)
 	}
 	return v
+}
+
+// runsFor are the rows that a verdict rests on: where each node has its own, those
+// of the first that has it.
+func runsFor(s explain.SlotAnswer) []runner.Run {
+	for _, h := range s.Hosts {
+		if h.Verdict == s.Verdict {
+			return h.Runs
+		}
+	}
+	return s.Runs
 }
