@@ -68,13 +68,13 @@ func (e *Engine) standIn(ctx context.Context) error {
 	if !slices.ContainsFunc(members, func(m ledger.Member) bool { return !m.Alive }) {
 		return nil
 	}
-	now := time.Now().Add(-time.Duration(rankOf(members, cfg.Node)) * yield)
+	late := time.Duration(rankOf(members, cfg.Node)) * yield
 	cursors, err := e.cursorsOf(ctx, members)
 	if err != nil {
 		return err
 	}
 	for _, w := range shared {
-		if err := e.decideAbsent(ctx, w, members, cursors, now); err != nil {
+		if err := e.decideAbsent(ctx, w, members, cursors, late); err != nil {
 			return err
 		}
 	}
@@ -99,9 +99,11 @@ func (e *Engine) cursorsOf(ctx context.Context, members []ledger.Member) (map[ru
 	return cursors, nil
 }
 
-// decideAbsent records what the absent nodes missed of one workflow. Of the
-// nodes that missed the same, one alert tells.
-func (e *Engine) decideAbsent(ctx context.Context, w *configs.Workflow, members []ledger.Member, cursors map[runner.CalendarKey]runner.Cursor, now time.Time) error {
+// decideAbsent records what the absent nodes missed of one workflow; late is how
+// much longer this node leaves that to others. Of the nodes that missed the same,
+// one alert tells.
+func (e *Engine) decideAbsent(ctx context.Context, w *configs.Workflow, members []ledger.Member, cursors map[runner.CalendarKey]runner.Cursor, late time.Duration) error {
+	now := time.Now()
 	var decided []runner.Decided
 	var away []string
 	size := 0
@@ -111,7 +113,12 @@ func (e *Engine) decideAbsent(ctx context.Context, w *configs.Workflow, members 
 		}
 		share := ticking(w, m.Name)
 		cursor, known := cursors[runner.CalendarKey{Workflow: w.Name, Host: m.Name}]
-		d, ok := ticker.Absent(share, cursor, known, now)
+		d, ok := ticker.Absent(share, cursor, known, now.Add(-late))
+		if ok && len(d.Requests) == 0 {
+			// A calendar begins now, whoever finds it: begun in the past, it would owe
+			// slots of before the workflow was there.
+			d, ok = ticker.Absent(share, cursor, known, now)
+		}
 		if !ok {
 			continue
 		}

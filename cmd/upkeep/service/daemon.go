@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,11 @@ type DaemonOptions struct {
 	Signals <-chan os.Signal
 	// Logbook is what is behind Log; nil for one that nobody can change.
 	Logbook *Logbook
+	// SweepEvery is how often the clock looks at everything again; 0 means 30 s.
+	SweepEvery time.Duration
+	// AbsentEvery is how often this node looks for what nodes missed that are not
+	// there; 0 means 30 s.
+	AbsentEvery time.Duration
 }
 
 // Daemon is an Engine that keeps the calendar.
@@ -104,15 +110,16 @@ func (d *Daemon) assemble(ctx context.Context) error {
 	if d.monitor, err = d.watcher(); err != nil {
 		return errors.Join(err, ballast.Close())
 	}
+	away := cmp.Or(d.o.AbsentEvery, absentEvery)
 	d.ticker, err = ticker.New(ticker.Options{
-		Ledger: d.clockwork(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node, Turn: d.turn(),
+		Ledger: d.clockwork(), Backlog: d.ledger, Queue: d.queue, Workflows: calendars(cfg), Node: cfg.Node, Turn: d.turn(), Sweep: d.o.SweepEvery,
 		Stale: d.stale, Paused: d.remind, Failed: d.tickFailed, Log: named(d.o.Log, "ticker"),
 		Chores: []ticker.Chore{
 			{Name: "free space", Every: spaceEvery, Do: func(ctx context.Context) error { return d.space.look(ctx, false) }},
 			{Name: "history", Every: pruneEvery, First: pruneFirst, Do: d.pruneHistory},
 			{Name: "late starts", Every: expireEvery, First: expireEvery, Do: d.expire},
-			{Name: "absent nodes", Every: absentEvery, First: absentEvery, Do: d.standIn},
-			{Name: "stale nodes", Every: absentEvery, First: absentEvery, Do: d.staleAway},
+			{Name: "absent nodes", Every: away, First: away, Do: d.standIn},
+			{Name: "stale nodes", Every: away, First: away, Do: d.staleAway},
 			{Name: "who asks", Every: shareEvery, First: shareEvery, Do: (&sharing{d: d}).look},
 			{Name: "drain", Every: time.Minute, Do: d.watchDrain},
 			{Name: "socket", Every: socketEvery, First: socketEvery, Do: func(ctx context.Context) error { return d.server.restore(ctx) }},

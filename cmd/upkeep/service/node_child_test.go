@@ -35,6 +35,9 @@ const (
 	// names; ledgerVariable holds the address of its ledger.
 	nodeVariable   = "SERVICE_TEST_NODE"
 	ledgerVariable = "SERVICE_TEST_LEDGER"
+	// sweepVariable and absentVariable are SweepEvery and AbsentEvery of its options.
+	sweepVariable  = "SERVICE_TEST_SWEEP"
+	absentVariable = "SERVICE_TEST_ABSENT"
 )
 
 func TestMain(m *testing.M) {
@@ -60,6 +63,14 @@ func beNode(path string) error {
 	if err != nil {
 		return err
 	}
+	sweep, err := period(sweepVariable)
+	if err != nil {
+		return err
+	}
+	absent, err := period(absentVariable)
+	if err != nil {
+		return err
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
 	return service.RunDaemon(context.Background(), service.DaemonOptions{
@@ -68,8 +79,21 @@ func beNode(path string) error {
 			Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		},
 		Load:    func() (*configs.Config, error) { return configs.Load(path, catalog()) },
-		Signals: signals,
+		Signals: signals, SweepEvery: sweep, AbsentEvery: absent,
 	})
+}
+
+// period is what a variable of the environment says; 0 when it says nothing.
+func period(variable string) (time.Duration, error) {
+	text := os.Getenv(variable)
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", variable, err)
+	}
+	return d, nil
 }
 
 // node is a service in a process of its own.
@@ -152,8 +176,8 @@ func twoNodes(t *testing.T) (a, b *node, r record, shared string) {
 
 // startNode starts a service that shares a ledger, and waits until it serves.
 // shared is the folder that all nodes of a test see; more is added to the
-// configuration.
-func startNode(t *testing.T, dsn secret.String, name, shared, more string) *node {
+// configuration, and environment to its variables, each as "name=value".
+func startNode(t *testing.T, dsn secret.String, name, shared, more string, environment ...string) *node {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "node") // a socket has room for a short path only
 	if err != nil {
@@ -164,20 +188,20 @@ func startNode(t *testing.T, dsn secret.String, name, shared, more string) *node
 	if strings.HasPrefix(more, "lease:") {
 		text = strings.Replace(frame, usualLease, "", 1) + more
 	}
-	return startNodeIn(t, dsn, name, shared, dir, text)
+	return startNodeIn(t, dsn, name, shared, dir, text, environment...)
 }
 
 // startNodeIn starts a service with its own files in dir and text, in which the
 // name of the node and the folder of all nodes are still to be filled in, as its
 // configuration.
-func startNodeIn(t *testing.T, dsn secret.String, name, shared, dir, text string) *node {
+func startNodeIn(t *testing.T, dsn secret.String, name, shared, dir, text string, environment ...string) *node {
 	t.Helper()
 	path := filepath.Join(dir, "upkeep.yaml")
 	if err := os.WriteFile(path, fmt.Appendf(nil, text, name, shared), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n := &node{t: t, name: name, dir: dir, cmd: exec.Command(os.Args[0]), log: &diary{}, ended: make(chan struct{})}
-	n.cmd.Env = append(os.Environ(), nodeVariable+"="+path, ledgerVariable+"="+dsn.Reveal())
+	n.cmd.Env = append(append(os.Environ(), nodeVariable+"="+path, ledgerVariable+"="+dsn.Reveal()), environment...)
 	n.cmd.Dir, n.cmd.Stderr, n.cmd.Stdout = dir, n.log, n.log
 	n.api = client.New(client.Options{Socket: filepath.Join(dir, "var", "upkeep.sock"), By: "anna"})
 	if err := n.cmd.Start(); err != nil {

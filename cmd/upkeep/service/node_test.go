@@ -118,10 +118,13 @@ func TestNodes_Canceled(t *testing.T) {
 }
 
 // TestNodes_Drained: what still runs when the drain of a node is over goes on on
-// another at once, and the node leaves.
+// another at once, and the node leaves. Nobody else gives the run to another one
+// meanwhile: leases and sweeps are far longer than all of it may take.
 func TestNodes_Drained(t *testing.T) {
 	t.Parallel()
-	a, b, r, shared := twoNodes(t)
+	dsn, shared := ledgertest.Postgres(t), t.TempDir()
+	const lease, rarely = "lease: {every: 1s, ttl: 10m}\n", sweepVariable + "=1h"
+	a, b, r := startNode(t, dsn, "a", shared, lease, rarely), startNode(t, dsn, "b", shared, lease, rarely), openRecord(t, dsn)
 	id := a.starts("hang")
 	owner, others := r.owner(id, shared, a, b)
 	owner.signal(syscall.SIGTERM)
@@ -135,8 +138,8 @@ func TestNodes_Drained(t *testing.T) {
 	}
 	took := list[1].StartedAt.Sub(list[0].FinishedAt)
 	t.Logf("handed over in %s", took)
-	if took > 20*time.Second {
-		t.Errorf("handed over in %s: that was the sweep", took)
+	if took > 10*time.Second { // a tenth of a second on a machine that has nothing else to do
+		t.Errorf("handed over in %s: that was not at once", took)
 	}
 	select {
 	case <-owner.ended:
