@@ -187,10 +187,12 @@ func (c catalog) Nodes(context.Context) ([]api.Node, error) {
 func (c catalog) Locks(context.Context) ([]api.Lock, error) {
 	c.f.mu.Lock()
 	defer c.f.mu.Unlock()
-	holder := api.LockHolder{Lock: "db-heavy", Run: "r1", Workflow: "daily", Job: "dump", Owner: "i-1", Node: "db-1", AcquiredAt: day(1)}
+	holder := api.LockOwner{LockHolder: api.LockHolder{Lock: "db-heavy", Run: "r1", Workflow: "daily", Job: "dump", Owner: "i-1", Node: "db-1", AcquiredAt: day(1)}}
 	waiter := api.LockWaiter{Run: "r2", Workflow: "weekly", Job: "vacuum", Owner: "i-1", Node: "db-1", Since: day(2), Passed: 1}
 	return []api.Lock{
-		{Name: "db-heavy", Limit: 2, Holders: []api.LockHolder{holder}, Waiters: []api.LockWaiter{waiter}}, {Name: "gpu", Limit: 1, In: "cache"},
+		{Name: "db-heavy", Limit: 2, Holders: []api.LockOwner{holder}, Waiters: []api.LockWaiter{waiter}},
+		{Name: "gpu", Limit: 1, In: "cache", Holders: []api.LockOwner{{LockHolder: holder.LockHolder, Waits: true}}, Others: []api.OtherOwner{{Name: "train.sh", ExpiresAt: new(day(3))}, {}}},
+		{Name: "tape", Limit: 1, In: "cache", Unknown: "it does not answer"},
 	}, c.f.fail
 }
 

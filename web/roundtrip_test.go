@@ -253,8 +253,10 @@ func TestClient_Reads(t *testing.T) {
 	if diff := same(d.nodes, nodes); err != nil || diff != "" {
 		t.Errorf("nodes: %v\n%s", err, diff)
 	}
-	if locks, err := c.Locks(ctx); err != nil || len(locks) != 2 || locks[0].Limit != 2 || len(locks[0].Holders) != 1 || len(locks[0].Waiters) != 1 || locks[1].Waiters == nil {
+	if locks, err := c.Locks(ctx); err != nil || len(locks) != 3 || locks[0].Limit != 2 || len(locks[0].Holders) != 1 || len(locks[0].Waiters) != 1 || locks[1].Waiters == nil || locks[0].Others == nil {
 		t.Errorf("locks: %+v, %v", locks, err)
+	} else if gpu := locks[1]; !gpu.Holders[0].Waits || gpu.Holders[0].Run != "r1" || !gpu.Others[0].ExpiresAt.Equal(day(3)) || gpu.Others[1].ExpiresAt != nil || gpu.Unknown != "" || locks[2].Unknown == "" {
+		t.Errorf("a lock that is kept in a database: %+v", locks[1:])
 	}
 	status, err := c.Status(ctx)
 	if diff := same(d.Status(ctx), status); err != nil || diff != "" {

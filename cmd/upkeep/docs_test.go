@@ -218,7 +218,7 @@ func TestDocs_JSON(t *testing.T) {
 	call(t, 0, "-c", config, "event", "deploy", "--version", "1.4.3")
 	call(t, 0, "-c", config, "silence", "add", "--check", "db*", "--for", "1h", "--why", "to see")
 	h.raise(t)
-	held, err := json.Marshal([]api.Lock{{Holders: []api.LockHolder{{}}, Waiters: []api.LockWaiter{{}}}})
+	held, err := json.Marshal([]api.Lock{{Holders: []api.LockOwner{{}}, Waiters: []api.LockWaiter{{}}, Others: []api.OtherOwner{{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/ghosteam/upkeep/runner"
@@ -13,9 +14,28 @@ type Lock struct {
 	In    string `json:"in" doc:"the database in which it is kept too, for other tools; empty for none"`
 	// Holders are those who have it, since the longest first, and Waiters those
 	// who want it, in the order in which they get it.
-	Holders []LockHolder `json:"holders" nullable:"false"`
+	Holders []LockOwner  `json:"holders" nullable:"false"`
 	Waiters []LockWaiter `json:"waiters" nullable:"false"`
+	Others  []OtherOwner `json:"others" nullable:"false" doc:"who has it in the database and not in the ledger: other tools, and for a moment jobs that were killed"`
+	Unknown string       `json:"unknown" doc:"why it is not known who has it in the database; empty when it is known, or when it is kept in none"`
 }
+
+// LockOwner is a job that holds a named lock in the ledger.
+type LockOwner struct {
+	LockHolder
+
+	Waits bool `json:"waits" doc:"it does not have the lock in the database: it waits for it there, is about to give it back, or lost it and is being ended"`
+}
+
+// OtherOwner is who holds a named lock in the database in which it is kept too,
+// and not in the ledger.
+type OtherOwner struct {
+	Name      string     `json:"name" doc:"what it says of itself: what stands before the last colon of its token; empty for nothing"`
+	ExpiresAt *time.Time `json:"expires_at" doc:"when it loses the lock unless it renews it; null for never"`
+}
+
+// Called names it for people.
+func (o OtherOwner) Called() string { return cmp.Or(o.Name, "another tool") }
 
 // LockWaiter is a job that waits for a named lock.
 type LockWaiter struct {
@@ -35,6 +55,6 @@ type Locks struct {
 
 // Filled returns l with lists that are not null.
 func (l Lock) Filled() Lock {
-	l.Holders, l.Waiters = append([]LockHolder{}, l.Holders...), append([]LockWaiter{}, l.Waiters...)
+	l.Holders, l.Waiters, l.Others = filled(l.Holders), filled(l.Waiters), filled(l.Others)
 	return l
 }

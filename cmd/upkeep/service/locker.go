@@ -64,8 +64,17 @@ func (l locker) Hold(ctx context.Context, who runner.AttemptKey, locks []string,
 
 // hold takes the locks of one database.
 func (l locker) hold(ctx context.Context, database string, who runner.AttemptKey, wants []redis.Want, tell func(string), lost func(*runner.LockLostError)) (runner.HeldLocks, error) {
+	locks, err := locksIn(l.e.Config(), database, redis.Options{Log: named(l.e.o.Log, "locks")})
+	if err != nil {
+		return nil, err
+	}
+	return locks.Hold(ctx, who, wants, tell, lost)
+}
+
+// locksIn are the locks that a configured database keeps.
+func locksIn(cfg *configs.Config, database string, o redis.Options) (*redis.Locks, error) {
 	// The secrets are not needed: errors repeat nothing of an address.
-	db, _, err := l.e.Config().OpenDatabase(database)
+	db, _, err := cfg.OpenDatabase(database)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +82,7 @@ func (l locker) hold(ctx context.Context, database string, who runner.AttemptKey
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", database, err)
 	}
-	return redis.New(address, redis.Options{Log: named(l.e.o.Log, "locks")}).Hold(ctx, who, wants, tell, lost)
+	return redis.New(address, o), nil
 }
 
 // heldLocks are the locks of several databases.

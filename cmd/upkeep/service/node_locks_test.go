@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"encoding/json"
 	"net"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/storage/ledger"
@@ -43,6 +45,17 @@ func (n *node) line(lock string) (runs []runner.RunID) {
 		}
 	}
 	return runs
+}
+
+// lockIs is a named lock, as a node tells it.
+func (n *node) lockIs(lock string) api.Lock {
+	n.t.Helper()
+	locks, err := n.api.Locks(n.t.Context())
+	at := slices.IndexFunc(locks, func(l api.Lock) bool { return l.Name == lock })
+	if err != nil || at < 0 {
+		n.t.Fatalf("the lock %s of %+v: %v", lock, locks, err)
+	}
+	return locks[at]
 }
 
 // leave makes a file.
@@ -284,8 +297,25 @@ rmdir "$1/inside"
 	t.Cleanup(func() { _ = first.Process.Kill() })
 	entered("shell")
 	token := ask("GET", "upkeep:lock:gpu")
+	name, secret, found := strings.Cut(token, ":")
+	outside := func(l api.Lock) {
+		if !found || len(l.Others) != 1 || l.Others[0].Name != name || l.Others[0].ExpiresAt == nil || l.Unknown != "" {
+			t.Errorf("while the script %q has it: %+v", token, l)
+		} else if left := time.Until(*l.Others[0].ExpiresAt); left <= 0 || left > 10*time.Minute {
+			t.Errorf("the script has it for %s", left)
+		}
+		if text, err := json.Marshal(l); err != nil || strings.Contains(string(text), secret) {
+			t.Errorf("its token is told: %s, %v", text, err)
+		}
+	}
+	outside(b.lockIs("gpu"))
 	one := a.startsAs("a", "train", "a")
 	a.logs("the job waits for a lock")
+	waits := b.lockIs("gpu")
+	outside(waits)
+	if len(waits.Holders) != 1 || waits.Holders[0].Run != one || !waits.Holders[0].Waits {
+		t.Errorf("while a job waits for the script: %+v", waits)
+	}
 	if got := ask("GET", "upkeep:lock:gpu"); got != token {
 		t.Errorf("the lock of the script is %q's", got)
 	}
@@ -296,6 +326,9 @@ rmdir "$1/inside"
 		t.Errorf("the script: %v", err)
 	}
 	entered("shell", "a")
+	if l := b.lockIs("gpu"); len(l.Others) > 0 || len(l.Holders) != 1 || l.Holders[0].Run != one || l.Holders[0].Waits || l.Unknown != "" {
+		t.Errorf("while the job has it: %+v", l)
+	}
 	if out, err := shell().CombinedOutput(); err == nil || err.Error() != "exit status 75" {
 		t.Errorf("the script, while a job has the lock: %v\n%s", err, out)
 	}

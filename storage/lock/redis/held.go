@@ -101,7 +101,8 @@ func (h *held) take(ctx context.Context) (who string, pause time.Duration, err e
 		if at >= 1 && int(at) <= len(h.wants) {
 			name = h.wants[at-1].Name
 		}
-		return fmt.Sprintf("%s is held by %v in Redis at %s", name, answer[2], h.locks.address.Where()), time.Duration(max(ttl, 0)) * time.Millisecond, nil
+		token, _ := answer[2].(string)
+		return fmt.Sprintf("%s is held by %s in Redis at %s", name, called(token), h.locks.address.Where()), time.Duration(max(ttl, 0)) * time.Millisecond, nil
 	}
 	if len(answer) != 1+2*len(h.wants) {
 		return "", 0, fmt.Errorf("the server's answer has %d parts", len(answer))
@@ -171,8 +172,8 @@ func (h *held) loss(gone []any) *runner.LockLostError {
 		e.Lock = h.wants[at-1].Name
 	}
 	if len(gone) > 1 {
-		if who, ok := gone[1].(string); ok && who != "" {
-			e.Why = "it is held by " + who
+		if token, ok := gone[1].(string); ok && token != "" {
+			e.Why = "it is held by " + called(token)
 		}
 	}
 	return e

@@ -21,12 +21,16 @@
 //	EVAL "if redis.call('GET',KEYS[1])==ARGV[1] then return redis.call('DEL',KEYS[1]) end return 0" 1 upkeep:lock:NAME TOKEN
 //
 // to take, to renew and to give back. It never deletes the key without the
-// comparison: the lock may be somebody else's by then.
+// comparison: the lock may be somebody else's by then. What stands before the
+// last colon of a token is the name of its holder, which is shown; the rest, of
+// eight characters or more, is not, because who knows the token can give the lock
+// back.
 //
 // upkeep:fence:NAME holds the last fencing number that was given out, which never
 // expires. The next one is the last one and one more, or the server's clock in
 // microseconds when that is larger: so it grows also when the server lost its
-// data. Another tool takes its number with INCR.
+// data. Another tool takes its number by that rule too, in one step of the server
+// as the script in docs/locks.md does; INCR would begin at 1 again.
 //
 // # What is promised
 //
@@ -164,7 +168,7 @@ func (l *Locks) connect() (*redis.Client, error) {
 func newToken(who runner.AttemptKey) string {
 	var random [12]byte
 	_, _ = rand.Read(random[:]) // it never fails
-	return fmt.Sprintf("%s/%s/%d:%s", who.Run, who.Job, who.Number, hex.EncodeToString(random[:]))
+	return Name(who) + ":" + hex.EncodeToString(random[:])
 }
 
 // Key is the key of one of the places of a lock, counted from 1.

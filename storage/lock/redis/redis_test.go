@@ -45,7 +45,7 @@ func TestHold(t *testing.T) {
 		t.Errorf("another tool did not get the lock: %v", answer)
 	}
 	next := want(t.Context(), l, "y", one("gpu")...)
-	if told := <-next.told; !strings.HasPrefix(told, "gpu is held by other in Redis at ") {
+	if told := <-next.told; !strings.HasPrefix(told, "gpu is held by another tool in Redis at ") {
 		t.Errorf("told %q", told)
 	}
 	s.do("DEL", "upkeep:lock:gpu")
