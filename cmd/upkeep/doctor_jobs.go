@@ -11,7 +11,8 @@ import (
 	"github.com/ghosteam/upkeep/storage/object"
 )
 
-// eachJob makes every job of the configuration that can be made.
+// eachJob makes every job of the configuration that can be made and that this
+// node may run: what other machines have cannot be seen from here.
 func (p *patient) eachJob(visit func(workflow string, j configs.Job, job jobs.Job)) {
 	if !p.whole {
 		return
@@ -20,7 +21,7 @@ func (p *patient) eachJob(visit func(workflow string, j configs.Job, job jobs.Jo
 		for _, j := range w.Jobs {
 			job, secrets, err := j.Build(nil)
 			p.secrets.Add(secrets...)
-			if err == nil {
+			if err == nil && w.Fits(p.cfg.Labels) {
 				visit(w.Name, j, job)
 			}
 		}

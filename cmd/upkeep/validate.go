@@ -124,7 +124,9 @@ func listProblems(problems configs.Problems) listing {
 }
 
 // preflight asks every job whether it could run. What a job lacks now may be
-// there tonight, so it is a warning; what a safety rail refuses stays refused.
+// there tonight, so it is a warning; what a safety rail refuses stays refused,
+// also where the job is for nodes with another label. What it lacks here is then
+// of no account.
 func preflight(ctx context.Context, cfg *configs.Config) configs.Problems {
 	var found configs.Problems
 	for _, w := range cfg.Workflows {
@@ -136,6 +138,9 @@ func preflight(ctx context.Context, cfg *configs.Config) configs.Problems {
 					continue
 				}
 				err = check(ctx, cfg, w.Name, j.Name, checker)
+				if !w.Fits(cfg.Labels) && !is[*jobs.RefusedError](err) {
+					continue
+				}
 			}
 			if err != nil {
 				severity := configs.Warning
