@@ -144,9 +144,11 @@ func (f *follower) snapshot(ctx context.Context, always bool) bool {
 	}
 	record.Jobs = map[string]api.Job{}
 	end, err := json.Marshal(api.Event{Kind: api.EventRunEnded, Run: &record})
-	if err == nil {
-		f.send(message{kind: api.EventRunEnded, data: end})
+	if err != nil {
+		f.s.log.LogAttrs(ctx, slog.LevelError, "the end of a run that is followed could not be told", slog.String("run", string(f.run)), slog.Any("error", err))
+		return true
 	}
+	f.send(message{kind: api.EventRunEnded, data: end})
 	return true
 }
 

@@ -13,13 +13,6 @@ import (
 	"github.com/ghosteam/upkeep/web/api"
 )
 
-// The headers of an output, in bytes.
-const (
-	HeadHeader  = "Upkeep-Output-Head"  // how many of the first bytes were kept
-	CutHeader   = "Upkeep-Output-Cut"   // how many after them were not
-	BytesHeader = "Upkeep-Output-Bytes" // how many were written in all
-)
-
 type getOutput struct {
 	ByID
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ghosteam/upkeep/runner"
 	"github.com/ghosteam/upkeep/web"
+	"github.com/ghosteam/upkeep/web/api"
 )
 
 // TestPiece compares with a picture of all that was written, byte by byte.
@@ -112,7 +113,7 @@ func TestOutput(t *testing.T) {
 	if status != 200 || body != "headtail" || header.Get("Content-Type") != "text/plain; charset=utf-8" || header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("%d %q %v", status, body, header)
 	}
-	for name, want := range map[string]string{web.HeadHeader: "4", web.CutHeader: "100", web.BytesHeader: "108"} {
+	for name, want := range map[string]string{api.HeadHeader: "4", api.CutHeader: "100", api.BytesHeader: "108"} {
 		if got := header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}

@@ -77,8 +77,7 @@ var layers = []layer{
 		"ledger", "storage/ledger/...", andLeaves("jobs", "runner", "storage/ledger/..."),
 		"the ledger knows the words; not who executes, delivers, alerts or shows",
 	},
-	{"lock", "storage/lock", andLeaves("jobs", "runner"), "the contract of locks knows the words"},
-	{"locks", "storage/lock/*", andLeaves("jobs", "runner", "storage/lock"), "a lock knows its contract and the words"},
+	{"lock", "storage/lock/*", andLeaves("jobs", "runner"), "a lock knows its contract, runner.Locker, and the words"},
 
 	{"alerts", "alerts", andLeaves("jobs", "runner"), "alerts know the words; the outbox reaches them through an interface"},
 	{"alerts-all", "alerts/all", andLeaves("alerts", "alerts/*"), "the list of channels knows channels only"},
@@ -95,7 +94,7 @@ var layers = []layer{
 		"configs", "configs/...",
 		andLeaves(
 			"configs/...", "jobs", "runner", "runner/queue", "runner/executor", "runner/ticker", "runner/queue/*",
-			"storage/ledger", "storage/lock", "storage/lock/*", "alerts", "health", "health/runbook", "reports", "web",
+			"storage/ledger", "storage/lock/*", "alerts", "health", "health/runbook", "reports", "web",
 		),
 		"configuration knows contracts; kinds, stores and channels reach it as registries",
 	},
@@ -109,7 +108,7 @@ func andLeaves(more ...string) []string { return append(slices.Clip(more), leave
 // testPackages exist for tests. They may import everything, and production code may import none of them.
 var testPackages = []string{
 	"alerts/alertstest", "jobs/internal/pg/pgtest", "jobs/jobstest", "runner/queue/queuetest", "storage/ledger/ledgertest",
-	"storage/lock/locktest", "storage/object/objecttest", "web/pages/browsertest",
+	"storage/object/objecttest", "web/pages/browsertest",
 }
 
 // A keeper says which packages alone may import an outside library in production code.
@@ -134,7 +133,7 @@ var keepers = []keeper{
 	},
 	{
 		"sqlite", "modernc.org/sqlite",
-		[]string{"storage/ledger/...", "jobs/sqlitebackup", "jobs/internal/sqlite"},
+		[]string{"storage/ledger/...", "jobs/sqlitebackup"},
 		"SQLite is spoken by the ledger and by the backup of SQLite files",
 	},
 	{"goose", "github.com/pressly/goose", []string{"storage/ledger/..."}, "migrations belong to the ledger"},
@@ -189,6 +188,23 @@ func TestLayers(t *testing.T) {
 	for _, complaint := range checkTree(tree) {
 		t.Error(complaint)
 	}
+	for _, pattern := range patterns() {
+		if !slices.ContainsFunc(tree, func(f goFile) bool { return matches(pattern, f.folder) }) {
+			t.Errorf("there is no package %s, which the tables name", pattern)
+		}
+	}
+}
+
+// patterns are all places that the tables name.
+func patterns() []string {
+	all := slices.Concat(leaves, testPackages)
+	for _, l := range layers {
+		all = append(append(all, l.packages), l.may...)
+	}
+	for _, k := range keepers {
+		all = append(all, k.may...)
+	}
+	return all
 }
 
 // TestLayers_Complain proves that the checker can fail: each tree is wrong in one way.

@@ -89,3 +89,10 @@ func NewestPerJob[A any](attempts []A, job func(A) string) []A {
 	}
 	return out
 }
+
+// The headers of an output, in bytes.
+const (
+	HeadHeader  = "Upkeep-Output-Head"  // how many of the first bytes were kept
+	CutHeader   = "Upkeep-Output-Cut"   // how many after them were not
+	BytesHeader = "Upkeep-Output-Bytes" // how many were written in all
+)

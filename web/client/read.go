@@ -139,8 +139,8 @@ func (c *Client) Output(ctx context.Context, key runner.AttemptKey) (runner.Outp
 	if err != nil {
 		return runner.Output{}, err
 	}
-	head, err := strconv.ParseInt(header.Get("Upkeep-Output-Head"), 10, 64)
-	cut, otherErr := strconv.ParseInt(header.Get("Upkeep-Output-Cut"), 10, 64)
+	head, err := strconv.ParseInt(header.Get(api.HeadHeader), 10, 64)
+	cut, otherErr := strconv.ParseInt(header.Get(api.CutHeader), 10, 64)
 	if err := errors.Join(err, otherErr); err != nil || head < 0 || head > int64(len(body)) {
 		return runner.Output{}, fmt.Errorf("ask the daemon at %s: its answer does not say where the output was cut", c.place())
 	}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	riverqueue "github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/rivertype"
@@ -48,8 +50,8 @@ func insertOptions(t runner.Target) *riverqueue.InsertOpts {
 
 // Deliver implements queue.Queue: it inserts a pointer to each of the runs that
 // is open into the queue of its target, unless there is one, and tells the
-// nodes that work on these queues. An error wraps runner.ErrUnavailable: the
-// same call may be repeated.
+// nodes that work on these queues. An error that wraps runner.ErrUnavailable may
+// pass: the same call may be repeated.
 func (q *Queue) Deliver(ctx context.Context, ids ...runner.RunID) error {
 	for some := range slices.Chunk(ids, insertAtOnce) {
 		list, err := q.options.Ledger.Deliveries(ctx, some...)
@@ -57,10 +59,21 @@ func (q *Queue) Deliver(ctx context.Context, ids ...runner.RunID) error {
 			return err
 		}
 		if err := q.insertSurely(ctx, list); err != nil {
-			return fmt.Errorf("deliver %d runs: %w", len(list), errors.Join(err, runner.ErrUnavailable))
+			if !refused(err) {
+				err = errors.Join(err, runner.ErrUnavailable)
+			}
+			return fmt.Errorf("deliver %d runs: %w", len(list), err)
 		}
 	}
 	return nil
+}
+
+// refused tells whether the server will refuse the same statement again, because
+// tables, columns or rights are missing: class 42 of
+// https://www.postgresql.org/docs/current/errcodes-appendix.html.
+func refused(err error) bool {
+	said, is := errors.AsType[*pgconn.PgError](err)
+	return is && strings.HasPrefix(said.Code, "42")
 }
 
 const (

@@ -213,6 +213,7 @@ func (l *listener) mend(ctx context.Context) error {
 		}
 	}
 	if err != nil {
+		l.queue.quiet.problem(ctx, "listen to the database again", err)
 		_ = l.inner.Close(context.WithoutCancel(ctx))
 		l.pause = min(2*l.pause, reconnectMost)
 		return nil

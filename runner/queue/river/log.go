@@ -42,7 +42,7 @@ func (h *quiet) hush() { h.shared.hushed.Store(true) }
 
 // problem says what we could not do, as seldom as River's troubles.
 func (h *quiet) problem(ctx context.Context, what string, err error) {
-	slog.New(h).WarnContext(ctx, trouble, "what", what, "err", err)
+	slog.New(h).WarnContext(ctx, trouble, "what", what, "error", err)
 }
 
 // Enabled implements slog.Handler.

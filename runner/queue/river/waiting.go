@@ -33,8 +33,12 @@ func (q *Queue) Waiting() int {
 	ctx, cancel := context.WithTimeout(context.Background(), waitingTimeout)
 	defer cancel()
 	const query = "SELECT count(*) FROM river_job WHERE state = 'available' AND queue = ANY($1)"
-	// An error leaves the number as it was: there is nobody to tell it to.
-	_ = q.options.Pool.QueryRow(ctx, query, q.names).Scan(&q.count.count)
+	count := 0
+	if err := q.options.Pool.QueryRow(ctx, query, q.names).Scan(&count); err != nil {
+		q.quiet.problem(ctx, "count the runs that wait", err)
+	} else {
+		q.count.count = count
+	}
 	q.count.at = time.Now()
 	return q.count.count
 }
