@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -181,5 +182,47 @@ func TestLease_TakeOverAfter(t *testing.T) {
 	}
 	if abandoned, err := first.Abandoned(t.Context(), false); err != nil || len(abandoned) != 0 {
 		t.Errorf("abandoned after the claim: %v, %v", abandoned, err)
+	}
+}
+
+// TestLease_LocksTakenOver: the named lock of a node that was dead a moment ago
+// is left to it as long as its runs are, for it may go on with its job.
+func TestLease_LocksTakenOver(t *testing.T) {
+	t.Parallel()
+	dsn := ledgertest.Postgres(t)
+	silent := ledgertest.Join(t, dsn, "silent", brief)
+	held := claimed(t, silent, 0)
+	begin := func(l *ledger.Ledger, c runner.Claim) []runner.Blocked {
+		t.Helper()
+		start := runner.Start{Attempt: ledgertest.Attempt("backup", 1), Locks: []string{"l"}}
+		blocked, err := l.Advance(t.Context(), c, runner.Step{Begun: []runner.Start{start}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return blocked
+	}
+	if blocked := begin(silent, held); len(blocked) != 0 {
+		t.Fatalf("blocked by %v", blocked)
+	}
+	patient := ledgertest.Open(t, dsn, func(o *ledger.Options) { o.Node, o.LeaseTTL, o.TakeOverAfter = "patient", time.Hour, time.Hour })
+	if err := patient.Register(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other := ledgertest.Join(t, dsn, "other", time.Hour)
+	for alive := true; alive; time.Sleep(brief / 10) { // until the database's lease has ended
+		nodes, err := other.Nodes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		alive = slices.ContainsFunc(nodes, func(n ledger.Node) bool { return n.Name == "silent" && n.Alive })
+	}
+	behind := claimed(t, patient, 1)
+	if blocked := begin(patient, behind); len(blocked) != 1 || blocked[0].Ahead || blocked[0].Holder.Run != held.Run {
+		t.Fatalf("who has just come is blocked by %v", blocked)
+	}
+	// To another node the place is free, and only who came first stands before it.
+	mine := claimed(t, other, 2)
+	if blocked := begin(other, mine); len(blocked) != 1 || !blocked[0].Ahead || blocked[0].Holder.Run != behind.Run {
+		t.Fatalf("after the lease it is blocked by %v", blocked)
 	}
 }

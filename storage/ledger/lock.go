@@ -56,7 +56,7 @@ func (l *Ledger) takeLocks(ctx context.Context, s session, f fencedRun, start ru
 	var fresh []string
 	// Places may change hands between the looks; each round gets further.
 	for range maxTries {
-		v, err := look(ctx, s, w)
+		v, err := l.look(ctx, s, w)
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +152,10 @@ type view struct {
 	line, ownWaits []waiting
 	// passed are those who could have begun no sooner, and are older.
 	passed []waiting
-	alive  map[string]bool
+	// alive are the instances asked about that live, or whose work this one may
+	// not take over yet.
+	alive       map[string]bool
+	mayTakeOver func(Node) bool
 }
 
 // before tells whether other stands in line before the wish.
@@ -161,8 +164,8 @@ func (v *view) before(other waiting) bool {
 }
 
 // look reads who holds and who waits for what w wants.
-func look(ctx context.Context, s session, w wish) (*view, error) {
-	v := &view{places: map[string]holding{}, own: map[string]bool{}, first: map[string]runner.LockHolder{}, taken: map[string]int{}, alive: map[string]bool{}}
+func (l *Ledger) look(ctx context.Context, s session, w wish) (*view, error) {
+	v := &view{mayTakeOver: l.mayTakeOver, places: map[string]holding{}, own: map[string]bool{}, first: map[string]runner.LockHolder{}, taken: map[string]int{}, alive: map[string]bool{}}
 	if err := v.readLine(ctx, s, w); err != nil {
 		return nil, err
 	}
@@ -211,14 +214,22 @@ func (v *view) readHolders(ctx context.Context, s session, w wish, names []strin
 	return nil
 }
 
-// lives tells whether an instance is alive, and asks once for each.
+// lives tells whether an instance is alive or must be given time to come back,
+// and asks once for each.
 func (v *view) lives(ctx context.Context, s session, owner string) (bool, error) {
 	if alive, known := v.alive[owner]; known {
 		return alive, nil
 	}
-	alive, err := isAlive(ctx, s, owner)
-	v.alive[owner] = alive
-	return alive, err
+	n, err := readNode(ctx, s, owner)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		v.alive[owner] = false
+	case err != nil:
+		return false, err
+	default:
+		v.alive[owner] = n.Alive || !v.mayTakeOver(n)
+	}
+	return v.alive[owner], nil
 }
 
 // judge returns what keeps w from having all its locks; nil for nothing.
