@@ -30,7 +30,8 @@ done
 
 # On a machine with one core for each server, a test of real processes can miss its patience. Where
 # UPKEEP_TEST_RERUN=1 says so, as in CI, up to three such tests are run once more, and named at the
-# end as a defect of theirs; a data race is never run again.
+# end as a defect of theirs; a data race is never run again, and what broke a promise (the tests of
+# several nodes say so) is a failure whatever came after it.
 rerun=()
 if [[ ${UPKEEP_TEST_RERUN:-} == 1 ]]; then
 	rerun=(--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-abort-on-data-race --rerun-fails-report "$again")
@@ -45,6 +46,10 @@ sed -n 's/.*"Test":"\([^"]*\)","Output":".*_test\.go:[0-9]*: \(.*kills.*\)\\n".*
 if [[ -s $again ]]; then
 	printf 'test: these failed at first and passed when they ran again, which is a defect of theirs:\n' >&2
 	cat "$again" >&2
+	if grep -q 'promise broken: ' "$events"; then
+		grep -ho 'promise broken: [^"]*' "$events" | head -5 >&2
+		exit 1
+	fi
 fi
 
 # A package without test files counts as skipped too, but names no test.

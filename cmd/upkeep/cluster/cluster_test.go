@@ -23,9 +23,14 @@ type cluster struct {
 	ttl    time.Duration
 	began  time.Time
 	faults []*fault
+	// letGo counts the looks of checkLetGo.
+	letGo int
 	// settled is the moment of which everything before has ended.
 	settled time.Time
 }
+
+// beats is how often a lease is renewed within its time.
+const beats = 5
 
 // newCluster starts three nodes, whose clocks differ by skew from the right one,
 // the first one ahead and the last one behind; 0 for none.
@@ -44,7 +49,7 @@ func newCluster(t *testing.T, ttl, skew time.Duration) *cluster {
 			c.network.connect(t, n.machine, bridge, i+1)
 		}
 		s := settings{
-			Node: n.name, Labels: labels, Ledger: c.database.url(), Collector: c.collector.url, Alarm: c.alarm, TTL: ttl, Beat: ttl / 5, Long: 4,
+			Node: n.name, Labels: labels, Ledger: c.database.url(), Collector: c.collector.url, Alarm: c.alarm, TTL: ttl, Beat: ttl / beats, Long: 4,
 		}
 		if soaking() {
 			s.Long = 15
@@ -111,15 +116,23 @@ func (c *cluster) report(t *testing.T) {
 // register is what a node says of itself in the ledger.
 type register struct {
 	version    string
-	registered int64 // by its clock, microseconds since 1970
+	registered int64         // by its clock, microseconds since 1970
+	left       time.Duration // of its lease, by the database's clock
 }
 
 // leases returns the registers of a node whose lease holds.
 func (c *cluster) leases(t *testing.T, n *node) []register {
 	t.Helper()
-	return rowsOf(t, c.database, `SELECT version, registered_at FROM upkeep.nodes
-		WHERE name = $1 AND lease_until > EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 ORDER BY registered_at`,
-		func(r pgx.Rows, one *register) error { return r.Scan(&one.version, &one.registered) }, n.name)
+	found := rowsOf(t, c.database, `SELECT * FROM (SELECT version, registered_at,
+			1000 * CAST(lease_until - EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS remaining FROM upkeep.nodes WHERE name = $1) n
+		WHERE remaining > 0 ORDER BY registered_at`,
+		func(r pgx.Rows, one *register) error { return r.Scan(&one.version, &one.registered, &one.left) }, n.name)
+	for _, one := range found {
+		if one.left > c.ttl {
+			t.Errorf("%s, whose clock is %s off, has a lease for %s more, want %s at most: it is not by the database's clock", n.name, n.skew, one.left, c.ttl)
+		}
+	}
+	return found
 }
 
 // awaitLease waits until a node has a lease, and returns it.

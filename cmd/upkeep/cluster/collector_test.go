@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -15,8 +16,14 @@ type collector struct {
 	url string
 
 	mu   sync.Mutex
-	seen map[string][]time.Time // by Idempotency-Key
+	seen map[string][]sent // by Idempotency-Key
 	told []told
+}
+
+// sent is one message that came, from an address.
+type sent struct {
+	at   time.Time
+	from string
 }
 
 // told is one thing that somebody was told of an incident.
@@ -43,7 +50,7 @@ type message struct {
 func newCollector(t *testing.T, n *network) *collector {
 	t.Helper()
 	listener := n.listen(t)
-	c := &collector{url: fmt.Sprintf("http://%s/", listener.Addr()), seen: map[string][]time.Time{}}
+	c := &collector{url: fmt.Sprintf("http://%s/", listener.Addr()), seen: map[string][]sent{}}
 	server := &http.Server{Handler: c, ReadHeaderTimeout: time.Minute}
 	ended := make(chan struct{})
 	go func() {
@@ -67,7 +74,8 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key, now := r.Header.Get("Idempotency-Key"), time.Now()
-	c.seen[key] = append(c.seen[key], now)
+	from, _, _ := net.SplitHostPort(r.RemoteAddr)
+	c.seen[key] = append(c.seen[key], sent{now, from})
 	if len(c.seen[key]) > 1 {
 		return
 	}
@@ -83,7 +91,7 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // messages returns what was told, and when each key was seen.
-func (c *collector) messages() ([]told, map[string][]time.Time) {
+func (c *collector) messages() ([]told, map[string][]sent) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]told(nil), c.told...), c.seen

@@ -24,8 +24,9 @@ func (c *cluster) rest(f *fault) {
 	}
 	var until time.Time
 	for _, o := range c.faults {
-		// A node that was killed has a lease for a while, though it serves again.
-		until = latest(until, latest(o.to, o.from.Add(c.ttl)).Add(restFor))
+		// What was lost with a lease may be on record as running for a lease longer:
+		// the others give each other time when they were all away.
+		until = latest(until, o.to.Add(c.ttl+restFor))
 	}
 	time.Sleep(time.Until(until))
 }

@@ -62,11 +62,11 @@ func (c *cluster) checkEffects(t *testing.T, trail map[string][]step) {
 	begun := map[string]int{} // by run, of workflows with on_crash: never
 	for key, e := range c.effects(t) {
 		if len(e.began) != 1 {
-			t.Errorf("attempt %s of %s began %d times", key, e.workflow, len(e.began))
+			broken(t, "attempt %s of %s began %d times", key, e.workflow, len(e.began))
 		}
 		if never[e.workflow] {
 			if begun[e.run]++; begun[e.run] > 1 {
-				t.Errorf("run %s of %s had its effect twice, though it is never to be repeated", e.run, e.workflow)
+				broken(t, "run %s of %s had its effect twice, though it is never to be repeated", e.run, e.workflow)
 			}
 		}
 		state := ""
@@ -76,15 +76,15 @@ func (c *cluster) checkEffects(t *testing.T, trail map[string][]step) {
 			case s.number == e.number && s.final():
 				state = s.state
 			case isDone(s.state) && len(e.began) > 0 && e.began[0].After(s.at):
-				t.Errorf("job %s of run %s (%s) began again as attempt %d on %s, %s after its success was recorded",
+				broken(t, "job %s of run %s (%s) began again as attempt %d on %s, %s after its success was recorded",
 					e.job, e.run, e.workflow, e.number, e.node, e.began[0].Sub(s.at))
 			}
 		}
 		if isDone(state) && len(e.ended) != 1 {
-			t.Errorf("attempt %s of %s is on record as %s and ended %d times", key, e.workflow, state, len(e.ended))
+			broken(t, "attempt %s of %s is on record as %s and ended %d times", key, e.workflow, state, len(e.ended))
 		}
 		if state == "" {
-			t.Errorf("attempt %s of %s had an effect and has no end on record", key, e.workflow)
+			broken(t, "attempt %s of %s had an effect and has no end on record", key, e.workflow)
 		}
 	}
 	c.checkDone(t, trail)
@@ -110,7 +110,7 @@ func (c *cluster) checkDone(t *testing.T, trail map[string][]step) {
 			}
 			done++
 			if key := strings.Join([]string{s.run, s.job, strconv.FormatInt(s.number, 10)}, " "); effects[key] == nil {
-				t.Errorf("attempt %s of %s is on record as %s and did nothing", key, names[id], s.state)
+				broken(t, "attempt %s of %s is on record as %s and did nothing", key, names[id], s.state)
 			}
 		}
 	}

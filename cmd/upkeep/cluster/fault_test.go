@@ -42,8 +42,9 @@ type fault struct {
 	node *node // nil for the database and for all nodes
 	last time.Duration
 
-	// from is when it began; to when it was over and the node had a lease again.
-	from, to time.Time
+	// from is when it began, over when it was over, and to when the node had a
+	// lease again.
+	from, over, to time.Time
 	// under is what it met: the runs with a running attempt.
 	under []run
 	// asked and gone are when a drain was asked for (the last time) and when the
@@ -70,7 +71,7 @@ func (c *cluster) plan(random *rand.Rand, round int) []*fault {
 		case stop:
 			least, most = 1.3, 2.2
 		case cutOff:
-			least, most = 0.4, 2.4
+			least, most = 0.4, 2.6
 		case isolate:
 			least, most = 0.3, 1
 		case restart, crash:
@@ -172,6 +173,7 @@ func (c *cluster) end(t *testing.T, f *fault) {
 		c.database.start(t)
 	case upgrade:
 	}
+	f.over = time.Now()
 	if f.kind == stop || f.kind == cutOff {
 		// A lease that it had before may hold for a while yet.
 		time.Sleep(c.ttl / 5)

@@ -31,7 +31,7 @@ func (c *cluster) checkRecord(t *testing.T, trail map[string][]step) {
 		lost += j.lost
 		if j.never && j.state == "failed" {
 			if left++; len(j.ends) != 1 || j.lost != 1 {
-				t.Errorf("%s: it failed, and its attempts ended as %+v: want a single one, which was lost", j.name, j.ends)
+				broken(t, "%s: it failed, and its attempts ended as %+v: want a single one, which was lost", j.name, j.ends)
 			}
 		}
 	}
@@ -58,11 +58,11 @@ func (j *judge) run(t *testing.T, s step) {
 	t.Helper()
 	switch {
 	case s.was != "" && s.wasEpoch != j.epoch:
-		t.Errorf("%s: epoch %d follows on %d", j.name, s.wasEpoch, j.epoch)
+		broken(t, "%s: epoch %d follows on %d", j.name, s.wasEpoch, j.epoch)
 	case s.epoch < j.epoch:
-		t.Errorf("%s: its epoch fell from %d to %d", j.name, j.epoch, s.epoch)
+		broken(t, "%s: its epoch fell from %d to %d", j.name, j.epoch, s.epoch)
 	case isFinal(j.state):
-		t.Errorf("%s: it was %s and became %s", j.name, j.state, s.state)
+		broken(t, "%s: it was %s and became %s", j.name, j.state, s.state)
 	}
 	j.epoch, j.state = s.epoch, s.state
 }
@@ -71,18 +71,18 @@ func (j *judge) attempt(t *testing.T, s step) {
 	t.Helper()
 	key := fmt.Sprintf("%s %d", s.job, s.number)
 	if end, ended := j.ends[key]; ended {
-		t.Errorf("%s: attempt %s ended as %s (%s) under epoch %d and was written again as %s (%s) under epoch %d", j.name, key, end.state, end.reason, end.epoch, s.state, s.reason, j.epoch)
+		broken(t, "%s: attempt %s ended as %s (%s) under epoch %d and was written again as %s (%s) under epoch %d", j.name, key, end.state, end.reason, end.epoch, s.state, s.reason, j.epoch)
 	}
 	if s.was == "" && !s.final() {
 		j.begun[s.job]++
 		if j.done[s.job] {
-			t.Errorf("%s: job %s began again after it was done", j.name, s.job)
+			broken(t, "%s: job %s began again after it was done", j.name, s.job)
 		}
 		if j.never && j.begun[s.job] > 1 {
-			t.Errorf("%s: job %s began again, though it is never to be repeated", j.name, s.job)
+			broken(t, "%s: job %s began again, though it is never to be repeated", j.name, s.job)
 		}
 		if s.epoch != j.epoch {
-			t.Errorf("%s: attempt %s began under epoch %d, while the run was at %d", j.name, key, s.epoch, j.epoch)
+			broken(t, "%s: attempt %s began under epoch %d, while the run was at %d", j.name, key, s.epoch, j.epoch)
 		}
 	}
 	if !s.final() {
@@ -93,7 +93,7 @@ func (j *judge) attempt(t *testing.T, s step) {
 	case s.state == "lost":
 		j.lost++
 	case s.epoch != j.epoch:
-		t.Errorf("%s: attempt %s of epoch %d ended as %s, while the run was at %d", j.name, key, s.epoch, s.state, j.epoch)
+		broken(t, "%s: attempt %s of epoch %d ended as %s, while the run was at %d", j.name, key, s.epoch, s.state, j.epoch)
 	case isDone(s.state):
 		j.done[s.job] = true
 	}

@@ -59,6 +59,7 @@ func (c *cluster) checkLetGo(t *testing.T, f *fault) {
 	if time.Since(f.from) < c.ttl+grace {
 		return // it may still be about to
 	}
+	c.letGo++
 	for _, p := range f.node.machine.processes(t) {
 		if id := p.env["UPKEEP_RUN_ID"]; id != "" && soaking() {
 			t.Errorf("%s is cut off from the database for %s and still runs %q of run %s", f.node.name, time.Since(f.from).Round(time.Millisecond), p.line, id)
