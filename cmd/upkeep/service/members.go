@@ -39,6 +39,10 @@ type memberReader interface {
 	Working(ctx context.Context) (map[string]int, error)
 }
 
+// clockOff is how far the clock of a node may be from that of the database:
+// slots are decided by the one, leases go by the other.
+const clockOff = 5 * time.Second
+
 // cluster is the nodes as the API shows them.
 type cluster struct{ e *Engine }
 
@@ -150,9 +154,10 @@ func usualConfig(list []api.Member) string {
 }
 
 // ClusterCheck says what is wrong with the nodes that share a ledger: nodes
-// that go by another configuration, such as have been away for long, and what cfg
-// asks for that none of them may run.
-func ClusterCheck(cfg *configs.Config, list []api.Member, now time.Time) api.StatusCheck {
+// that go by another configuration, such as have been away for long, what cfg
+// asks for that none of them may run, and the clock of this machine, which is
+// ahead of the database's.
+func ClusterCheck(cfg *configs.Config, list []api.Member, now time.Time, ahead time.Duration) api.StatusCheck {
 	c := api.StatusCheck{Name: "cluster", OK: true}
 	var drift, usual, away, twins []string
 	there := 0
@@ -182,6 +187,13 @@ func ClusterCheck(cfg *configs.Config, list []api.Member, now time.Time) api.Sta
 	}
 	for _, unserved := range Unserved(cfg, list) {
 		wrong = append(wrong, "no node carries the "+unserved)
+	}
+	if off := ahead.Abs(); off >= clockOff {
+		way := "ahead of"
+		if ahead < 0 {
+			way = "behind"
+		}
+		wrong = append(wrong, fmt.Sprintf("the clock of this machine is %s %s that of the database", off.Round(100*time.Millisecond), way))
 	}
 	if c.OK = len(wrong) == 0; !c.OK {
 		c.Text = strings.Join(wrong, "; ")
@@ -219,7 +231,27 @@ func (f facts) clusterCheck(ctx context.Context) (api.StatusCheck, bool) {
 	if err != nil {
 		return api.StatusCheck{Name: "cluster", Text: "the nodes are not known: " + firstLine(err)}, true
 	}
-	return ClusterCheck(f.e.Config(), list, time.Now()), true
+	before := time.Now()
+	said, err := f.e.ledger.Now(ctx)
+	if err != nil {
+		return api.StatusCheck{Name: "cluster", Text: "the clock of the database is not known: " + firstLine(err)}, true
+	}
+	now := time.Now()
+	return ClusterCheck(f.e.Config(), list, now, Ahead(before, said, now)), true
+}
+
+// Ahead is by how much at least a clock that showed before and after is ahead of
+// another one that showed said in between; negative when it is behind. A slow
+// answer hides a difference and never makes one.
+func Ahead(before, said, after time.Time) time.Duration {
+	switch {
+	case before.After(said):
+		return before.Sub(said)
+	case after.Before(said):
+		return after.Sub(said)
+	default:
+		return 0
+	}
 }
 
 // digest remembers what the configuration in force has in common with those of

@@ -64,20 +64,29 @@ func TestMembersOf(t *testing.T) {
 	if m := list[3]; m.State != api.MemberAbsent || m.Host != "dhost" || m.Running != 1 || m.Config != "" || m.Drift || m.PID != 0 {
 		t.Errorf("d, where only a command runs: %+v", m)
 	}
-	c := service.ClusterCheck(&configs.Config{}, list, now)
+	c := service.ClusterCheck(&configs.Config{}, list, now, 0)
 	for _, want := range []string{"node c: another configuration than a, b", "node d: away for more than 2m0s"} {
 		if !strings.Contains(c.Text, want) || c.OK || c.Fatal {
 			t.Errorf("check: %+v, want %q", c, want)
 		}
 	}
-	if c := service.ClusterCheck(&configs.Config{}, append(list[:2:2], list[4]), now); !c.OK || c.Text != "2 of 3 nodes are there, with one configuration" {
+	if c := service.ClusterCheck(&configs.Config{}, append(list[:2:2], list[4]), now, 0); !c.OK || c.Text != "2 of 3 nodes are there, with one configuration" {
 		t.Errorf("check: %+v", c)
 	}
 	asking := &configs.Config{Workflows: []*configs.Workflow{
 		{Name: "anywhere"}, {Name: "there", RunsOn: configs.RunsOn{Label: "x"}}, {Name: "train", RunsOn: configs.RunsOn{EveryNode: true, Label: "gpu"}},
 	}}
-	if c := service.ClusterCheck(asking, list, now); !strings.Contains(c.Text, "no node carries the label gpu: workflow train") || strings.Contains(c.Text, "there") || c.OK {
+	if c := service.ClusterCheck(asking, list, now, 0); !strings.Contains(c.Text, "no node carries the label gpu: workflow train") || strings.Contains(c.Text, "there") || c.OK {
 		t.Errorf("check: %+v", c)
+	}
+	for ahead, want := range map[time.Duration]string{
+		4 * time.Second: "", -4 * time.Second: "",
+		time.Minute:              "the clock of this machine is 1m0s ahead of that of the database",
+		-5120 * time.Millisecond: "the clock of this machine is 5.1s behind that of the database",
+	} {
+		if c := service.ClusterCheck(&configs.Config{}, list[:2], now, ahead); c.OK != (want == "") || !c.OK && c.Text != want {
+			t.Errorf("clock %s: %+v, want %q", ahead, c, want)
+		}
 	}
 	r.fail = errors.New("away")
 	if _, err := service.MembersOf(t.Context(), r); !errors.Is(err, r.fail) {
@@ -108,7 +117,7 @@ func TestMembersOf_Twins(t *testing.T) {
 		if err != nil || len(list) != 1 || !slices.Equal(list[0].Also, test.want) || list[0].Also == nil {
 			t.Errorf("%s: %+v, %v", name, list, err)
 		}
-		if c := service.ClusterCheck(&configs.Config{}, list, start); c.OK != (len(test.want) == 0) || !c.OK && !strings.Contains(c.Text, "m:7") {
+		if c := service.ClusterCheck(&configs.Config{}, list, start, 0); c.OK != (len(test.want) == 0) || !c.OK && !strings.Contains(c.Text, "m:7") {
 			t.Errorf("%s: check %+v", name, c)
 		}
 	}
@@ -137,6 +146,21 @@ func TestOutside(t *testing.T) {
 	} {
 		if got := service.Outside("node", []string{"*.example.com", "upkeep.example.com"}, address); got != want {
 			t.Errorf("%q: got %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestAhead(t *testing.T) {
+	t.Parallel()
+	said := time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct{ before, after, want time.Duration }{
+		{-time.Second, time.Second, 0},
+		{0, 0, 0},
+		{3 * time.Second, 4 * time.Second, 3 * time.Second},
+		{-9 * time.Second, -7 * time.Second, -7 * time.Second},
+	} {
+		if got := service.Ahead(said.Add(c.before), said, said.Add(c.after)); got != c.want {
+			t.Errorf("asked %s after, answered %s after: %s, want %s", c.before, c.after, got, c.want)
 		}
 	}
 }
