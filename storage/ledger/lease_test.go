@@ -226,3 +226,49 @@ func TestLease_LocksTakenOver(t *testing.T) {
 		t.Fatalf("after the lease it is blocked by %v", blocked)
 	}
 }
+
+// TestLease_Interrupted: who was without a lease gives the others as much time
+// as one who has just come, however long they seem to be dead: they may have been
+// away for the same reason.
+func TestLease_Interrupted(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]bool{"begins anew": false, "keeps its runs": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const wait = 2 * brief
+			dsn := ledgertest.Postgres(t)
+			dead := ledgertest.Join(t, dsn, "dead", brief)
+			claimed(t, dead, 0)
+			l := ledgertest.Open(t, dsn, func(o *ledger.Options) {
+				o.Node, o.LeaseTTL, o.TakeOverAfter, o.KeepRuns = "l", brief, wait, keep
+			})
+			if err := l.Register(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(wait + 2*brief) // both are away for that long
+			back := time.Now()
+			for {
+				err := l.Heartbeat(t.Context())
+				if errors.Is(err, runner.ErrLeaseLost) {
+					err = l.Register(t.Context())
+				}
+				if err != nil && !errors.Is(err, runner.ErrUnavailable) {
+					t.Fatal(err)
+				}
+				before := time.Since(back)
+				list, err := l.Pending(t.Context(), "", 10)
+				if err != nil && !errors.Is(err, runner.ErrUnavailable) {
+					t.Fatal(err)
+				}
+				if len(list) == 0 && before < time.Minute {
+					time.Sleep(brief / 10)
+					continue
+				}
+				if took := time.Since(back); took < wait || len(list) != 1 {
+					t.Errorf("%d runs are pending after %s, want one after %s", len(list), took, wait)
+				}
+				return
+			}
+		})
+	}
+}

@@ -29,4 +29,14 @@
 // Held means that nothing new starts: slots that come due meanwhile stay
 // undecided and are decided afterwards, by the catch-up rule when they are
 // late by then.
+//
+// # One of several
+//
+// On PostgreSQL the daemon is one of several nodes, none of which is more than
+// another. It renews its lease in a goroutine of its own; when the lease is lost
+// the work under way is ended (or kept, with on_lease_loss: continue), and the
+// daemon registers anew and goes on without a restart. What one node does for
+// all of them, as deciding a slot, asking a check or telling of an absent node,
+// is shared out by the list of nodes, and the ledger makes sure that two who take
+// the same turn do it once.
 package service

@@ -36,6 +36,9 @@ const away = `  all:
     jobs: {work: {kind: script, with: {run: "true"}}}
 `
 
+// startDeadline is that of away.
+const startDeadline = 10 * time.Second
+
 // absence is a test of nodes that go and come back.
 type absence struct {
 	record
@@ -199,6 +202,9 @@ func (x absence) missed(workflow string, died, left, until time.Time) {
 	for _, run := range list {
 		if run.Host != "a" && !strings.HasPrefix(run.Message, "the node "+run.Host+" was not there: ") {
 			x.t.Errorf("%s of %s says %q", key(run.Host, run.Slot), workflow, run.Message)
+		}
+		if early := run.FinishedAt.Sub(run.Slot); run.Host != "a" && early < startDeadline {
+			x.t.Errorf("%s of %s is missed after %s, before its deadline of %s", key(run.Host, run.Slot), workflow, early, startDeadline)
 		}
 		both = both || run.Host == "b" && strings.HasSuffix(run.Message, "; the same on c")
 	}

@@ -23,15 +23,19 @@ import (
 // gone waits until the process of the first attempt is no more.
 func gone(t *testing.T, shared string) {
 	t.Helper()
+	eventually(t, "the process of the lost attempt is gone", func() bool { return !alive(t, shared) })
+}
+
+// alive tells whether the process of the first attempt is still there.
+func alive(t *testing.T, shared string) bool {
+	t.Helper()
 	fields := strings.Fields(trail(t, shared))
 	pid, err := strconv.Atoi(fields[2])
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the process of the lost attempt is gone", func() bool {
-		stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-		return err != nil || strings.Contains(string(stat), ") Z ")
-	})
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
 // TestNodes_Killed: what a node executed when it was killed goes on on another.

@@ -16,9 +16,9 @@ const (
 	// look in vain, and is what a run is late at most when the first node is dead
 	// and nobody knows it yet.
 	stagger = 500 * time.Millisecond
-	// seconds are how many nodes look after the first one. The others leave a slot
+	// deputies are how many nodes look after the first one. The others leave a slot
 	// to the sweep, so that it costs the same however many they are.
-	seconds = 2
+	deputies = 2
 )
 
 // turns says when this node decides the slots that any node may decide. Who is
@@ -57,7 +57,7 @@ func (t *turns) turn(string) (wait time.Duration, look bool) {
 		t.nodes, t.at, t.of = deciders(list, cfg.Node, t.digest(cfg)), at, cfg
 	}
 	place := placeIn("slots", t.nodes, cfg.Node)
-	return time.Duration(min(place, seconds+1)) * stagger, place <= seconds
+	return time.Duration(min(place, deputies+1)) * stagger, place <= deputies
 }
 
 // deciders are the nodes that may decide slots by a configuration, node among

@@ -33,7 +33,7 @@ workflows:
   where:
     overlap: allow
     jobs:
-      look: {kind: script, locks: [tape], with: {run: "i=0; until [ -e release ]; do sleep 0.1; i=$((i+1)); [ $i -lt 3000 ] || exit 9; done; echo looked"}}
+      look: {kind: script, locks: [tape], with: {run: "echo waits for release; i=0; until [ -e release ]; do sleep 0.1; i=$((i+1)); [ $i -lt 3000 ] || exit 9; done; echo looked"}}
 `
 
 // node starts a service that shares a ledger with others.
@@ -46,7 +46,8 @@ func node(t *testing.T, ledger secret.String, name, label string) *browsertest.S
 }
 
 // seeNodes looks at two nodes from the pages of one of them: who is there, one
-// slot on both, what failed on the other and its retry, and a run sent there.
+// slot on both, what failed on the other and its retry, a run sent there, what it
+// writes meanwhile, and its cancel.
 func seeNodes(t *testing.T, browser *browsertest.Browser) {
 	t.Parallel()
 	shared := ledgertest.Postgres(t)
@@ -106,16 +107,32 @@ func seeNodes(t *testing.T, browser *browsertest.Browser) {
 	tab.Open("/system")
 	tab.Await("the lock", "/tape[^]*where.look on db-1[^]*where.look on db-2/.test(document.querySelector('[aria-labelledby=locks]').innerText)")
 	look(t, tab, "nodes-locks")
+	badge := func(state string) {
+		t.Helper()
+		tab.Await("the run is "+state, "document.querySelector('.head .badge').innerText.includes("+strconv.Quote(state)+")")
+	}
+	// What a job on the other node writes is seen while it runs, and its end too.
 	put(t, here, "release")
-	put(t, there, "release")
 	tab.Open(run)
-	tab.Await("the end of the run", "document.querySelector('.head .badge').innerText.includes('succeeded')")
+	tab.AwaitText("waits for release")
+	badge("running")
+	put(t, there, "release")
+	badge("succeeded")
+	tab.AwaitText("looked")
 	if facts := browsertest.Eval[string](tab, "document.querySelector('[aria-labelledby=facts]').innerText"); !strings.Contains(facts, "db-2") {
 		t.Errorf("a run that was sent to db-2 ran elsewhere:\n%s", facts)
 	}
 	if strings.Contains(tab.Text(), "The same slot on all nodes") {
 		t.Error("a run of one node stands beside others")
 	}
+	if err := os.Remove(filepath.Join(there.Dir, "release")); err != nil {
+		t.Fatal(err)
+	}
+	send("db-2")
+	tab.AwaitText("waits for release")
+	browsertest.Eval[bool](tab, "window.confirm = () => true, true")
+	tab.Follow("Cancel")
+	badge("canceled")
 }
 
 // look looks at a page as the pages of one node are looked at.
