@@ -70,7 +70,7 @@ cover: deps-test install-tools install-axe ## Measure test coverage into coverag
 	@go tool cover -func=coverage/cover.out | tail -n 1
 
 .PHONY: bench
-bench: deps-test install-tools build ## Measure overhead, start-up, memory, the ledger, pages
+bench: deps-test install-tools build ## Measure overhead, start-up, memory, the ledger, pages (ARGS='-only cluster': nodes)
 	go run ./scripts/dev/bench $(ARGS)
 	@printf '\n## a recorded run inside the process, beside a bare fork and exec\n\n'
 	go test -run '^$$' -bench '^BenchmarkRun$$' ./runner/executor

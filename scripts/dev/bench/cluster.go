@@ -215,12 +215,16 @@ func (c *clusters) bursts(ctx context.Context, binary string) error {
 	fmt.Print("\n## workflows of one /bin/true job due in the same second, max_running 16 on each node\n\n")
 	fmt.Println("| nodes | workflows | start lag ms, p50 | p99 | max | last one ended after ms | runs a second | CPU ms a run, node and job | of the database's sessions | transactions a run | share of the busiest node |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
-	for _, at := range [][2]int{{1, 100}, {2, 100}, {4, 100}, {8, 100}, {1, 1000}, {2, 1000}, {4, 1000}, {8, 1000}, {1, 10_000}, {4, 10_000}} {
-		if !slices.Contains(c.nodes, at[0]) {
-			continue
-		}
-		if err := clusterBurst(ctx, binary, at[0], at[1]); err != nil {
-			return err
+	return c.each(func(nodes, workflows int) error { return clusterBurst(ctx, binary, nodes, workflows) })
+}
+
+// each measures every number of nodes with every number of workflows.
+func (c *clusters) each(measure func(nodes, workflows int) error) error {
+	for _, workflows := range []int{100, 1000, 10_000} {
+		for _, nodes := range c.nodes {
+			if err := measure(nodes, workflows); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -230,13 +234,5 @@ func (c *clusters) idles(ctx context.Context, binary string) error {
 	fmt.Printf("\n## idle nodes, left alone for %s after the last one was ready, then watched for %s\n\n", settleCluster, c.idle)
 	fmt.Println("| nodes | workflows | connections a node | transactions a second a node | CPU of the database's sessions a node | CPU of a node |")
 	fmt.Println("|---|---|---|---|---|---|")
-	for _, at := range [][2]int{{1, 100}, {2, 100}, {4, 100}, {8, 100}, {2, 10_000}} {
-		if !slices.Contains(c.nodes, at[0]) {
-			continue
-		}
-		if err := idleCluster(ctx, binary, at[0], at[1], c.idle); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.each(func(nodes, workflows int) error { return idleCluster(ctx, binary, nodes, workflows, c.idle) })
 }
