@@ -26,9 +26,12 @@
 //	Reopen: epoch+1 (a person retries); attempts that are not done become
 //	superseded
 //
-// A run is never lost: somebody goes on with it. Its jobs may be. What nobody
-// who is there may go on with, because it is for certain nodes, waits a while for
-// one of them; then the ledger's Strand makes it failed (crash).
+// A queued run that no node begins by its StartBy becomes skipped (missed), by
+// the ledger's Expire. The state of a run is never lost, for somebody goes on
+// with it; that of its jobs may be. What nobody who is there may go on with,
+// because it is for certain nodes, waits a while for one of them; then the
+// ledger's Strand makes it failed (crash), under a new epoch; or canceled, when
+// somebody had asked for that.
 //
 // # The life of an attempt
 //

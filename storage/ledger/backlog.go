@@ -10,10 +10,11 @@ import (
 	"github.com/ghosteam/upkeep/runner"
 )
 
-// Pending returns runs that are queued, running under a dead owner, or running
-// under this instance without anybody here who works on them, as after a claim
-// whose answer was lost; recorded after the run after, oldest first. Runs that wait for approval are
-// not among them; whether one that waits for older runs may go Claim decides.
+// Pending returns runs that are queued, running under an owner that is dead and
+// may be taken over from, or running under this instance without anybody here
+// who works on them, as after a claim whose answer was lost; those recorded
+// after the given run, oldest first. Runs that wait for approval are not among
+// them; whether one that waits for older runs may go Claim decides.
 func (l *Ledger) Pending(ctx context.Context, after runner.RunID, limit int) ([]runner.RunID, error) {
 	const page = 500
 	// The condition on the state is that of the index runs_open, word for word.

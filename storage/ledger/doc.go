@@ -6,11 +6,13 @@
 //
 // # Fencing
 //
-// A run that is executed has an owner and an epoch. Claim, Release and Reopen
-// raise the epoch; every other write of the run happens only while the row
-// still carries the owner and the epoch of the writer's claim and the state
-// running, which the same transaction checks first and holds until its end. A
-// process that was stopped, declared dead and woken again can write nothing.
+// A run that is executed has an owner and an epoch. Claim, Release, Reopen and
+// Strand raise the epoch; every other write of the executor happens only while
+// the row still carries the owner and the epoch of the writer's claim and the
+// state running, which the same transaction checks first and holds until its
+// end. A process that was stopped, declared dead and woken again can write
+// nothing about its runs. What anybody may ask for, as Cancel does, goes by the
+// state of the row alone.
 //
 // An attempt that said that it may end upkeep itself (runner.Step.Planned) stays
 // running when its owner dies or shuts down: the next claim takes it over under
@@ -92,10 +94,14 @@
 //	cursors    how far each calendar is decided
 //	pauses     workflows whose slots do not run
 //	incidents  what is or was wrong; at most one open per fingerprint
-//	notices    messages owed to channels; per incident and channel at most one
-//	           of the beginning and one of the end
+//	entries    what happened in the life of an incident, for its time line
+//	silences   what nobody is to be told of, until when, and why
+//	notices    messages owed to channels, in the order of their turns for each
+//	           incident and channel
 //	events     what happened to the system
 //	remedies   what runs that checks started did about it
+//	series     what samples are of; samples are its values, which grow coarse
+//	tokens     who may use the API; actions what was asked of it, and by whom
 //
 // Everything that belongs to a run goes with its row. Instants are microseconds
 // since 1970-01-01 UTC.

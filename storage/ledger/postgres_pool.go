@@ -16,7 +16,7 @@ import (
 const (
 	// maxConnections bounds what one process takes of the server's
 	// max_connections: what the ledger and the queue beside it share. Each of
-	// the two takes one more, on which it listens.
+	// the two takes one more, on which it listens, and the lease has one of its own.
 	maxConnections = 8
 	// maxIdleTime is after what time a connection that nobody uses is closed.
 	maxIdleTime = 5 * time.Minute

@@ -19,9 +19,9 @@
 // The queue works on the pool of the ledger: at most 8 connections for both. One
 // more is River's, on which it listens, and two the ledger's, on which it hears
 // the other nodes and renews its lease. So a node takes at most 11 of the server's
-// max_connections; one on which nothing happens for some minutes keeps 4 or 5. LISTEN and the
-// locks of the set-up need a session: a pooler in transaction mode must not
-// stand between.
+// max_connections, and about 10 when nothing happens, for what it asks then goes
+// round all of them. LISTEN and the locks of the set-up need a session: a pooler
+// in transaction mode must not stand between.
 //
 // An idle node asks the server about once in three seconds for its queues: a
 // ping of the listening connection every 5 seconds, and for each queue one look
