@@ -63,7 +63,7 @@ func (c *cluster) checkAlerts(t *testing.T) {
 		for i := 1; i < len(all); i++ {
 			repeated++
 			if !c.unsettled(all[i-1]) {
-				t.Errorf("message %s was sent again after %s, though nothing was wrong with its sender at %.1fs", key, all[i].at.Sub(all[i-1].at), all[i-1].at.Sub(c.began).Seconds())
+				tell(t, "message %s was sent again after %s, though nothing was wrong with its sender at %.1fs", key, all[i].at.Sub(all[i-1].at), all[i-1].at.Sub(c.began).Seconds())
 			}
 		}
 	}
