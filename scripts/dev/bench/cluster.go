@@ -25,27 +25,34 @@ const settleCluster = 15 * time.Second
 type clusters struct {
 	binary string
 	parts  string
-	nodes  []int
 	idle   time.Duration
 	light  time.Duration
+
+	nodes, workflows []int
 }
 
 func (c *clusters) register() {
 	flag.DurationVar(&c.idle, "cluster-idle", 20*time.Second, "how long idle nodes are watched")
 	flag.DurationVar(&c.light, "cluster-light", 15*time.Second, "how long nodes with little to do are watched")
 	flag.StringVar(&c.parts, "cluster-parts", "light,burst,idle", "which parts of the nodes are measured")
-	c.nodes = []int{1, 2, 4, 8}
-	flag.Func("cluster-nodes", "only these numbers of nodes, such as 1,4 (default 1,2,4,8)", func(text string) error {
-		c.nodes = nil
+	c.nodes, c.workflows = []int{1, 2, 4, 8}, []int{100, 1000, 10_000}
+	flag.Func("cluster-nodes", "only these numbers of nodes, such as 1,4 (default 1,2,4,8)", numbers(&c.nodes))
+	flag.Func("cluster-workflows", "only these numbers of workflows (default 100,1000,10000)", numbers(&c.workflows))
+}
+
+// numbers reads a list of numbers that are at least 1, such as 1,4.
+func numbers(list *[]int) func(text string) error {
+	return func(text string) error {
+		*list = nil
 		for part := range strings.SplitSeq(text, ",") {
 			n, err := strconv.Atoi(part)
 			if err != nil || n < 1 {
-				return fmt.Errorf("%q is no number of nodes", part)
+				return fmt.Errorf("%q is no number, or is less than 1", part)
 			}
-			c.nodes = append(c.nodes, n)
+			*list = append(*list, n)
 		}
 		return nil
-	})
+	}
 }
 
 // fleet is a number of services with a database of their own.
@@ -220,7 +227,7 @@ func (c *clusters) bursts(ctx context.Context, binary string) error {
 
 // each measures every number of nodes with every number of workflows.
 func (c *clusters) each(measure func(nodes, workflows int) error) error {
-	for _, workflows := range []int{100, 1000, 10_000} {
+	for _, workflows := range c.workflows {
 		for _, nodes := range c.nodes {
 			if err := measure(nodes, workflows); err != nil {
 				return err
