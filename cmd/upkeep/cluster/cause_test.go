@@ -61,7 +61,9 @@ func (c *cluster) caused(holder, next string, from, to time.Time) bool {
 	type absence struct{ from, to time.Time }
 	var all []absence
 	for _, f := range c.faults {
-		if f.node != nil && f.node.name != holder || !f.from.Before(to) || !f.over.After(from) {
+		// Until it has a lease again it may finish a claim that it was about to make,
+		// under the one that it lost.
+		if f.node != nil && f.node.name != holder || !f.from.Before(to) || !f.to.After(from) {
 			continue
 		}
 		switch f.kind {
